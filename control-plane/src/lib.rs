@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Holds what must be remembered.
+
+pub mod settings;

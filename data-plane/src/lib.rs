@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Carries requests.
+
+pub mod settings;

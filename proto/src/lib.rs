@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The vocabulary that both planes share, and nothing else.
+//!
+//! Generated messages and services are in [`v1`]; ids, money, error codes, keys and secrets are written by hand. No I/O.
+
+pub mod clock;
+pub mod code;
+pub mod id;
+pub mod key;
+pub mod money;
+pub mod price;
+pub mod seal;
+pub mod secret;
+
+/// Messages and services of package `switchyard.v1`, generated from `proto/`.
+#[expect(clippy::all, missing_docs, reason = "generated")]
+pub mod v1 {
+    include!(concat!(env!("OUT_DIR"), "/switchyard.v1.rs"));
+}
+
+/// The encoded `FileDescriptorSet` of all protos, imports and comments included: for reflection, REST and OpenAPI.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

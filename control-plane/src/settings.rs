@@ -1,0 +1,58 @@
+//! The control plane's process settings: read once at start.
+//!
+//! The command line loads them from defaults, a file and the environment; every field is documented in `defaults.toml`.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+use switchyard_proto::secret::Secret;
+
+/// Everything that a control plane must know before it can start.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Admin gRPC, REST, OpenAPI and console, on one port.
+    pub admin_listen: SocketAddr,
+    /// Config, usage and leases; data planes only.
+    pub fleet_listen: SocketAddr,
+    /// `/livez`, `/readyz`, `/metrics`.
+    pub ops_listen: SocketAddr,
+    /// `postgres://…`.
+    #[serde(deserialize_with = "secret")]
+    pub database_url: Secret,
+    /// Connections to Postgres.
+    pub database_connections: u32,
+    /// Base64 of 32 bytes that wrap the data keys of stored credentials.
+    #[serde(deserialize_with = "secret")]
+    pub master_key: Secret,
+    /// Brings the schema up to date at start.
+    pub migrate: bool,
+    pub fleet_tls: FleetTls,
+    pub money: Money,
+}
+
+/// mTLS on the fleet port: PEM files; required outside loopback.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FleetTls {
+    pub ca: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+/// Rules for lending.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Money {
+    /// Silence after which the rest of an instance's leases is booked as presumed.
+    #[serde(deserialize_with = "seconds")]
+    pub presume_after: Duration,
+}
+
+fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+    String::deserialize(from).map(Secret::new)
+}
+
+fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    u64::deserialize(from).map(Duration::from_secs)
+}

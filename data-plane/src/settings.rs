@@ -1,0 +1,144 @@
+//! The data plane's process settings: read once at start, never pushed.
+//!
+//! The command line loads them from defaults, a file and the environment; every field is documented in `defaults.toml`.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+use switchyard_proto::secret::Secret;
+
+/// Everything that a data plane must know before it can start.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Client API.
+    pub listen: SocketAddr,
+    /// `/livez`, `/readyz`, `/metrics`.
+    pub ops_listen: SocketAddr,
+    /// The control plane's fleet address, e.g. `http://127.0.0.1:50051`.
+    pub control_plane: String,
+    /// Holds the journal, the last good config and the instance's id.
+    pub data_dir: PathBuf,
+    /// Shown in the fleet view; picks endpoints one day.
+    pub region: String,
+    /// Request threads, each with its own runtime; 0: one per core.
+    pub threads: usize,
+    /// Base64 of 32 bytes that seal the config on disk; empty: nothing is written.
+    #[serde(deserialize_with = "secret")]
+    pub config_key: Secret,
+    /// The oldest config that is still served from when the control plane is away.
+    #[serde(deserialize_with = "seconds")]
+    pub config_max_age: Duration,
+    /// Rate counters; empty: in this process's memory.
+    #[serde(deserialize_with = "secret")]
+    pub redis_url: Secret,
+    pub fleet_tls: FleetTls,
+    pub client_tls: ClientTls,
+    pub requests: Requests,
+    pub deadlines: Deadlines,
+    pub journal: Journal,
+    pub leases: Leases,
+}
+
+/// mTLS towards the control plane: PEM files; all empty on loopback.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FleetTls {
+    pub ca: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+/// TLS for clients: PEM files; both empty for plain HTTP.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientTls {
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+/// Limits of the client side.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requests {
+    /// Largest request body.
+    pub max_body_bytes: usize,
+    /// Requests under way at once in the process; beyond it callers get 503.
+    pub max_concurrent: usize,
+    /// Time to send a whole request.
+    #[serde(deserialize_with = "seconds")]
+    pub read_timeout: Duration,
+    /// Silence after which a streaming caller gets headers and keep-alive comments.
+    #[serde(deserialize_with = "milliseconds")]
+    pub keep_alive_after: Duration,
+    /// How long open requests may finish at shutdown.
+    #[serde(deserialize_with = "seconds")]
+    pub drain: Duration,
+    /// Private and loopback addresses that operators' providers may have.
+    pub allow_private_upstreams: bool,
+}
+
+/// Default deadlines of one attempt, and of the whole request.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deadlines {
+    #[serde(deserialize_with = "milliseconds")]
+    pub connect: Duration,
+    #[serde(deserialize_with = "milliseconds")]
+    pub headers: Duration,
+    #[serde(deserialize_with = "milliseconds")]
+    pub first_content: Duration,
+    /// Longest silence between two pieces of an answer.
+    #[serde(deserialize_with = "milliseconds")]
+    pub idle: Duration,
+    #[serde(deserialize_with = "milliseconds")]
+    pub total: Duration,
+}
+
+/// The journal of intents and closings.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// Unacknowledged bytes on disk after which requests are refused.
+    pub max_bytes: u64,
+    /// Bytes after which a new segment is begun.
+    pub segment_bytes: u64,
+    /// How often written records are flushed to the disk itself; 0: left to the operating system.
+    #[serde(deserialize_with = "milliseconds")]
+    pub fsync_every: Duration,
+    /// How long acknowledged segments are kept for a restored store.
+    #[serde(deserialize_with = "seconds")]
+    pub keep_acknowledged: Duration,
+    /// How long closings may wait to be sent together.
+    #[serde(deserialize_with = "milliseconds")]
+    pub ship_every: Duration,
+}
+
+/// Money borrowed from the control plane.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leases {
+    /// How long a lease should last at recent demand.
+    #[serde(deserialize_with = "seconds")]
+    pub autonomy: Duration,
+    /// Longest wait of a request for a grant.
+    #[serde(deserialize_with = "milliseconds")]
+    pub wait: Duration,
+    /// Output tokens reserved where the caller sets no cap and the endpoint has none.
+    pub default_output_tokens: u64,
+    /// A lease without use for this long is given back.
+    #[serde(deserialize_with = "seconds")]
+    pub idle: Duration,
+}
+
+fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+    String::deserialize(from).map(Secret::new)
+}
+
+fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    u64::deserialize(from).map(Duration::from_secs)
+}
+
+fn milliseconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    u64::deserialize(from).map(Duration::from_millis)
+}
