@@ -1,3 +1,7 @@
 //! Carries requests.
 
+pub mod adapters;
+pub mod api;
+pub mod model;
 pub mod settings;
+pub mod wire;

@@ -1,0 +1,159 @@
+//! Provider dialects: canonical requests to upstream bytes, upstream bytes to canonical answers.
+//!
+//! An adapter is code, a provider is data that names one. Everything here is pure: no client, no clock, no
+//! credential; `upstream` sends and signs. Adapters do not know each other, and nobody matches on them.
+
+pub mod failure;
+pub mod quirks;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+
+pub use crate::adapters::failure::{Failure, FailureClass};
+pub use crate::adapters::quirks::Quirks;
+use crate::model::event::Event;
+use crate::model::parameter::Parameters;
+use crate::model::request::{ChatRequest, Dialect, Invalid};
+use crate::model::response::ChatResponse;
+use crate::model::usage::Usage;
+
+/// Every dialect that this build speaks.
+pub static ADAPTERS: &[&dyn Adapter] = &[];
+
+/// The adapter that a provider row names.
+pub fn by_name(name: &str) -> Option<&'static dyn Adapter> {
+    ADAPTERS.iter().copied().find(|adapter| adapter.name() == name)
+}
+
+/// One provider dialect.
+pub trait Adapter: Send + Sync + fmt::Debug {
+    /// The name in provider rows.
+    fn name(&self) -> &'static str;
+
+    /// The dialect of its requests; a request whose source has the same travels as patched source bytes.
+    fn dialect(&self) -> Dialect;
+
+    /// Writes the upstream request.
+    ///
+    /// # Errors
+    /// [`Unsupported`] where leaving a field out would change what the caller asked for.
+    fn encode(&self, request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported>;
+
+    /// Reads a whole answer.
+    ///
+    /// # Errors
+    /// [`Failure`] for an error status, an error inside a 200, and a body that is malformed or incomplete.
+    fn decode(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &Bytes,
+        context: &Context,
+    ) -> Result<ChatResponse, Failure>;
+
+    /// A fresh push parser for one streamed answer with a success status.
+    fn decoder(&self, context: &Context) -> Box<dyn Decoder>;
+
+    /// Classifies an answer with an error status.
+    fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure;
+}
+
+/// Reads one stream; any split of its bytes gives the same events.
+pub trait Decoder: Send {
+    /// Takes the next bytes and appends what they complete.
+    ///
+    /// Bytes after [`Event::Done`] are ignored.
+    ///
+    /// # Errors
+    /// [`Failure`] for an error inside the stream and for bytes that are not the dialect. The events appended
+    /// before it stay valid; the decoder is not to be used again.
+    fn push(&mut self, bytes: Bytes, events: &mut Vec<Event>) -> Result<(), Failure>;
+
+    /// Takes the end of the stream.
+    ///
+    /// # Errors
+    /// [`Failure`] of class [`FailureClass::Malformed`] where the answer had not ended.
+    fn finish(&mut self, events: &mut Vec<Event>) -> Result<(), Failure>;
+
+    /// The counts reported so far, for an answer that broke off; final only in [`Event::Usage`].
+    fn usage(&self) -> Option<Usage>;
+}
+
+/// What an adapter must know of the chosen endpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The provider's own name of the model.
+    pub model: &'a str,
+    /// The cap to send: what is reserved is what is sent. None sends what the client set, or nothing.
+    pub output_cap: Option<u64>,
+    /// Whether the upstream answer is to be a stream; may differ from the client's wish.
+    pub stream: bool,
+    pub quirks: &'a Quirks,
+    /// Parameters that the endpoint supports; empty means all that the dialect has.
+    pub supported: Parameters,
+}
+
+/// An upstream request without credential and host.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    pub method: Method,
+    /// Appended to the provider's base URL (which includes the version, such as `/v1`); starts with a slash.
+    pub path: Cow<'static, str>,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Request fields that could not be expressed and were left out, by path; the gateway's own fields are none.
+    pub dropped: Vec<Cow<'static, str>>,
+    /// What decoding the answer needs to know of this request.
+    pub context: Context,
+}
+
+/// What the answer's decoding must undo of the request's encoding.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Context {
+    /// A tool that stands for structured output: its arguments are the answer's content.
+    pub json_tool: Option<JsonTool>,
+    /// Tool names that were changed: as sent, as the client knows them.
+    pub tool_names: Vec<(String, String)>,
+}
+
+impl Context {
+    /// The client's name of a tool.
+    pub fn client_name<'a>(&'a self, sent: &'a str) -> &'a str {
+        self.tool_names.iter().find(|(name, _)| name == sent).map_or(sent, |(_, client)| client)
+    }
+}
+
+/// The forced tool that carries structured output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonTool {
+    pub name: String,
+    /// Whether the schema was wrapped as `{"value": …}` because its root is no object.
+    pub wrapped: bool,
+}
+
+/// A request that this endpoint cannot serve without changing its meaning.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Unsupported {
+    /// Path of the member at fault.
+    pub field: String,
+    /// Text for the caller; names the field.
+    pub message: String,
+}
+
+impl Unsupported {
+    /// A refusal that names the field and what is wrong with it.
+    pub fn new(field: impl Into<String>, why: impl fmt::Display) -> Self {
+        let field = field.into();
+        Self { message: format!("{field} {why}"), field }
+    }
+}
+
+impl From<Invalid> for Unsupported {
+    fn from(Invalid { field, message }: Invalid) -> Self {
+        Self { field, message }
+    }
+}

@@ -1,0 +1,4 @@
+//! Byte framing that knows no dialect: server-sent events and JSON patched in place.
+
+pub mod patch;
+pub mod sse;

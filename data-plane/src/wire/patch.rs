@@ -1,0 +1,393 @@
+//! JSON patched in place: top-level members of an object are set or removed by splicing its bytes.
+//!
+//! Values are scanned over, never parsed, so a megabyte costs little more than copying it. The text must
+//! already be known to be valid JSON; the scanner finds its way through it but does not validate values.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bytes::{BufMut, BytesMut};
+use memchr::memchr2;
+
+/// The text is not a JSON object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a JSON object")]
+pub struct NotAnObject;
+
+/// One member of an object, as ranges of the text it stands in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Inside the quotes; escapes are as written.
+    pub key: Range<usize>,
+    pub value: Range<usize>,
+}
+
+impl Member {
+    /// Key, colon and value as written.
+    fn whole(&self) -> Range<usize> {
+        self.key.start - 1..self.value.end
+    }
+}
+
+/// The members of the object that `text` is, in order, duplicates included.
+///
+/// # Errors
+/// [`NotAnObject`] where the text is something else or breaks off.
+pub fn members(text: &[u8]) -> Result<Vec<Member>, NotAnObject> {
+    let mut found = Vec::with_capacity(16);
+    let mut at = expect(text, space(text, 0), b'{')?;
+    at = space(text, at);
+    if text.get(at) == Some(&b'}') {
+        return ends(text, at + 1).map(|()| found);
+    }
+    loop {
+        let open = expect(text, space(text, at), b'"')?;
+        let close = string_end(text, open)?;
+        let start = space(text, expect(text, space(text, close), b':')?);
+        let end = value_end(text, start)?;
+        found.push(Member { key: open..close - 1, value: start..end });
+        at = space(text, end);
+        match text.get(at) {
+            Some(b',') => at += 1,
+            Some(b'}') => return ends(text, at + 1).map(|()| found),
+            _ => return Err(NotAnObject),
+        }
+    }
+}
+
+/// The elements of the array that `text` is.
+///
+/// # Errors
+/// [`NotAnObject`] where the text is something else or breaks off.
+pub fn elements(text: &[u8]) -> Result<Vec<Range<usize>>, NotAnObject> {
+    let mut found = Vec::new();
+    let mut at = space(text, expect(text, space(text, 0), b'[')?);
+    if text.get(at) == Some(&b']') {
+        return ends(text, at + 1).map(|()| found);
+    }
+    loop {
+        let start = space(text, at);
+        let end = value_end(text, start)?;
+        found.push(start..end);
+        at = space(text, end);
+        match text.get(at) {
+            Some(b',') => at += 1,
+            Some(b']') => return ends(text, at + 1).map(|()| found),
+            _ => return Err(NotAnObject),
+        }
+    }
+}
+
+/// The value of the last member with this name.
+pub fn member<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let members = members(text).ok()?;
+    let last = members.iter().rev().find(|member| is_named(text, member, name))?;
+    Some(&text[last.value.clone()])
+}
+
+/// Whether the member's key, unescaped, is this name.
+pub fn is_named(text: &[u8], member: &Member, name: &str) -> bool {
+    let key = &text[member.key.clone()];
+    key == name.as_bytes() || (key.contains(&b'\\') && unescape(text, member) == name)
+}
+
+/// The member's key, unescaped.
+fn unescape(text: &[u8], member: &Member) -> String {
+    serde_json::from_slice(&text[member.key.start - 1..member.key.end + 1]).unwrap_or_default()
+}
+
+/// Changes to the top-level members of an object.
+#[derive(Debug, Clone, Default)]
+pub struct Patch<'a> {
+    /// Set to JSON text, or removed.
+    edits: Vec<(&'a str, Option<Cow<'a, [u8]>>)>,
+}
+
+impl<'a> Patch<'a> {
+    /// No change yet.
+    pub fn new() -> Self {
+        Self { edits: Vec::with_capacity(16) }
+    }
+
+    /// Whether nothing would change.
+    pub fn is_empty(&self) -> bool {
+        self.edits.is_empty()
+    }
+
+    /// Gives the member this JSON text: in its place if it exists, else at the end.
+    pub fn set(self, name: &'a str, json: impl Into<Cow<'a, [u8]>>) -> Self {
+        self.edit(name, Some(json.into()))
+    }
+
+    /// The same with a string for a value.
+    pub fn set_str(self, name: &'a str, text: &str) -> Self {
+        self.set(name, quoted(text))
+    }
+
+    /// Takes the member out if it is there.
+    pub fn remove(self, name: &'a str) -> Self {
+        self.edit(name, None)
+    }
+
+    fn edit(mut self, name: &'a str, value: Option<Cow<'a, [u8]>>) -> Self {
+        match self.edits.iter_mut().find(|(known, _)| *known == name) {
+            Some(edit) => edit.1 = value,
+            None => self.edits.push((name, value)),
+        }
+        self
+    }
+
+    /// Appends the changed object to `out`; what is not changed is copied byte for byte.
+    ///
+    /// Of duplicate members only the last survives, in its place: that is the one that parsers see, and the
+    /// reader upstream must not see another.
+    ///
+    /// # Errors
+    /// [`NotAnObject`], with `out` untouched.
+    pub fn apply(&self, text: &[u8], out: &mut BytesMut) -> Result<(), NotAnObject> {
+        let members = members(text)?;
+        let growth: usize = self.edits.iter().map(|(name, value)| cost(name, value.as_deref())).sum();
+        out.reserve(text.len() + growth);
+        let mut done = 0_u64;
+        let mut writer = ObjectWriter::open(out);
+        for (position, member) in members.iter().enumerate() {
+            if is_overridden(text, &members, position) {
+                continue;
+            }
+            match self.edits.iter().position(|(name, _)| is_named(text, member, name)) {
+                None => writer.raw(&text[member.whole()]),
+                Some(edit) => {
+                    done |= 1 << (edit & 63);
+                    self.write_edit(edit, &mut writer);
+                }
+            }
+        }
+        for edit in (0..self.edits.len()).filter(|edit| done & (1 << (edit & 63)) == 0) {
+            self.write_edit(edit, &mut writer);
+        }
+        writer.close();
+        Ok(())
+    }
+
+    fn write_edit(&self, edit: usize, writer: &mut ObjectWriter<'_>) {
+        let (name, value) = &self.edits[edit];
+        if let Some(value) = value {
+            writer.member(name, value);
+        }
+    }
+}
+
+fn cost(name: &str, value: Option<&[u8]>) -> usize {
+    value.map_or(0, |value| name.len() + value.len() + 4)
+}
+
+/// Whether a later member has the same key.
+fn is_overridden(text: &[u8], members: &[Member], position: usize) -> bool {
+    let key = &text[members[position].key.clone()];
+    let later = &members[position + 1..];
+    let same = |member: &Member| {
+        let other = &text[member.key.clone()];
+        other == key
+            || (has_escape(other) || has_escape(key)) && {
+                unescape(text, member) == unescape(text, &members[position])
+            }
+    };
+    later.iter().any(same)
+}
+
+fn has_escape(key: &[u8]) -> bool {
+    key.contains(&b'\\')
+}
+
+/// Writes one JSON object member by member.
+#[derive(Debug)]
+pub struct ObjectWriter<'a> {
+    out: &'a mut BytesMut,
+    empty: bool,
+}
+
+impl<'a> ObjectWriter<'a> {
+    /// Opens the brace.
+    pub fn open(out: &'a mut BytesMut) -> Self {
+        out.put_u8(b'{');
+        Self { out, empty: true }
+    }
+
+    /// Adds a member whose value is JSON text; the name needs no escape.
+    pub fn member(&mut self, name: &str, json: &[u8]) {
+        self.comma();
+        self.out.put_u8(b'"');
+        self.out.put_slice(name.as_bytes());
+        self.out.put_slice(b"\":");
+        self.out.put_slice(json);
+    }
+
+    /// Adds a whole member as it stands elsewhere.
+    pub fn raw(&mut self, member: &[u8]) {
+        self.comma();
+        self.out.put_slice(member);
+    }
+
+    /// Closes the brace.
+    pub fn close(self) {
+        self.out.put_u8(b'}');
+    }
+
+    fn comma(&mut self) {
+        if !std::mem::take(&mut self.empty) {
+            self.out.put_u8(b',');
+        }
+    }
+}
+
+/// The string as JSON text.
+pub fn quoted(text: &str) -> Vec<u8> {
+    serde_json::to_vec(text).expect("a string is always JSON")
+}
+
+fn space(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count()
+}
+
+fn expect(text: &[u8], at: usize, byte: u8) -> Result<usize, NotAnObject> {
+    if text.get(at) == Some(&byte) { Ok(at + 1) } else { Err(NotAnObject) }
+}
+
+fn ends(text: &[u8], at: usize) -> Result<(), NotAnObject> {
+    if space(text, at) == text.len() { Ok(()) } else { Err(NotAnObject) }
+}
+
+/// The position after the closing quote of a string whose content begins at `at`.
+fn string_end(text: &[u8], mut at: usize) -> Result<usize, NotAnObject> {
+    loop {
+        let found = memchr2(b'"', b'\\', text.get(at..).ok_or(NotAnObject)?).ok_or(NotAnObject)?;
+        at += found + 1;
+        if text[at - 1] == b'"' {
+            return Ok(at);
+        }
+        at += 1;
+    }
+}
+
+/// The position after the value that begins at `at`.
+fn value_end(text: &[u8], at: usize) -> Result<usize, NotAnObject> {
+    match text.get(at).ok_or(NotAnObject)? {
+        b'"' => string_end(text, at + 1),
+        b'{' | b'[' => container_end(text, at + 1),
+        _ => {
+            let scalar = |byte: &&u8| !matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
+            match text[at..].iter().take_while(scalar).count() {
+                0 => Err(NotAnObject),
+                len => Ok(at + len),
+            }
+        }
+    }
+}
+
+/// The position after the bracket that closes the one before `at`.
+fn container_end(text: &[u8], mut at: usize) -> Result<usize, NotAnObject> {
+    let mut depth = 1_usize;
+    while depth > 0 {
+        match text.get(at).ok_or(NotAnObject)? {
+            b'"' => {
+                at = string_end(text, at + 1)?;
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn applied(patch: &Patch<'_>, text: &str) -> String {
+        let mut out = BytesMut::new();
+        patch.apply(text.as_bytes(), &mut out).unwrap_or_else(|_| panic!("{text} is an object"));
+        String::from_utf8(out.to_vec()).expect("UTF-8")
+    }
+
+    #[test]
+    fn sets_replaces_and_removes_and_leaves_the_rest_byte_for_byte() {
+        let patch = || Patch::new().set_str("model", "new").remove("provider").set("n", b"2".as_slice());
+        for (text, expected) in [
+            (r#"{}"#, r#"{"model":"new","n":2}"#),
+            (r#" { } "#, r#"{"model":"new","n":2}"#),
+            (r#"{"model":"old"}"#, r#"{"model":"new","n":2}"#),
+            (r#"{"provider":{"a":[1,{"b":"}"}]},"x" : [1, 2]}"#, r#"{"x" : [1, 2],"model":"new","n":2}"#),
+            (r#"{"n":1,"model":"a","n":7,"model":"b"}"#, r#"{"n":2,"model":"new"}"#),
+            (
+                r#"{"x":"\"},{\\","y":"a\\\"","model":null}"#,
+                r#"{"x":"\"},{\\","y":"a\\\"","model":"new","n":2}"#,
+            ),
+            (r#"{"mod\u0065l":"old","\u006e":1}"#, r#"{"model":"new","n":2}"#),
+            (r#"{"x":1.5e3,"y":true,"provider":null}"#, r#"{"x":1.5e3,"y":true,"model":"new","n":2}"#),
+            (r#"{"x":1,"x":2,"\u0078":3}"#, r#"{"\u0078":3,"model":"new","n":2}"#),
+        ] {
+            assert_eq!(applied(&patch(), text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_and_writes_nothing() {
+        for text in [
+            "",
+            "[]",
+            "null",
+            "{",
+            "{\"a\"",
+            "{\"a\":",
+            "{\"a\":1",
+            "{\"a\":1,",
+            "{\"a\":\"x}",
+            "{}x",
+            "{a:1}",
+            "{\"a\":}",
+            "{\"a\":[1}",
+        ] {
+            let mut out = BytesMut::new();
+            let refused = Patch::new().remove("a").apply(text.as_bytes(), &mut out);
+            assert_eq!((refused, out.len()), (Err(NotAnObject), 0), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_cut_of_an_object_is_refused_without_panic() {
+        let text = r#"{"a":{"b":["x\"",{"c":[]}]},"\u00e9":"\\","d":12}"#;
+        for end in 0..text.len() {
+            if text.is_char_boundary(end) {
+                assert!(members(&text.as_bytes()[..end]).is_err(), "cut at {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn members_and_elements_are_found_by_range() {
+        let text = br#" {"a" : "x", "b":[ 1, "]" ,{"c":2} , [] ] } "#;
+        assert_eq!(member(text, "a"), Some(&b"\"x\""[..]));
+        let list = member(text, "b").expect("there");
+        let found: Vec<_> =
+            elements(list).expect("an array").into_iter().map(|range| list[range].to_vec()).collect();
+        assert_eq!(found, [&b"1"[..], b"\"]\"", b"{\"c\":2}", b"[]"]);
+        assert_eq!(member(text, "c"), None);
+        assert_eq!(elements(b"[]"), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_patched_object_means_what_it_should() {
+        let text = r#"{"messages":[{"role":"user","content":"\\\" {[ grüße \ud83e\udd80"}],"model":"m","stream":true}"#;
+        let patched = applied(&Patch::new().set_str("model", "a\"b\\").remove("stream"), text);
+        let mut expected: Value = serde_json::from_str(text).expect("JSON");
+        expected["model"] = Value::from("a\"b\\");
+        expected.as_object_mut().expect("object").shift_remove("stream");
+        assert_eq!(serde_json::from_str::<Value>(&patched).expect("JSON"), expected);
+    }
+}
