@@ -12,7 +12,7 @@ pub mod seal;
 pub mod secret;
 
 /// Messages and services of package `switchyard.v1`, generated from `proto/`.
-#[expect(clippy::all, missing_docs, reason = "generated")]
+#[allow(clippy::all, clippy::allow_attributes_without_reason, missing_docs, reason = "generated")]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/switchyard.v1.rs"));
 }
