@@ -1,0 +1,164 @@
+//! The read model of one config revision: what a request looks things up in.
+//!
+//! Immutable once made. `compile` makes the next one; nobody else does.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use switchyard_proto::id::{EndpointId, KeyId, ModelId, ProviderId, TenantId};
+use switchyard_proto::key::KeyHash;
+use switchyard_proto::money::NanoUsd;
+use switchyard_proto::price::Prices;
+use switchyard_proto::secret::Secret;
+use switchyard_proto::v1;
+
+use crate::adapters::Adapter;
+use crate::adapters::quirks::Quirks;
+use crate::config::shards::Shards;
+use crate::model::parameter::Parameters;
+
+/// One revision of the config.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Number 0 means that there is no config yet.
+    pub revision: Revision,
+    pub tenants: Shards<TenantId, Arc<Tenant>>,
+    pub keys: Shards<KeyHash, Arc<Key>>,
+    /// Where to find a key by its id.
+    pub key_hashes: Shards<KeyId, KeyHash>,
+    pub catalogue: Arc<Catalogue>,
+}
+
+/// Which config state this is; see the design's glossary.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Revision {
+    pub incarnation: Arc<str>,
+    pub number: u64,
+}
+
+impl Revision {
+    /// As the wire has it.
+    pub fn to_proto(&self) -> v1::Revision {
+        v1::Revision { incarnation: self.incarnation.to_string(), number: self.number }
+    }
+}
+
+/// A customer organisation.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    pub id: TenantId,
+    pub config: v1::TenantConfig,
+    pub revision: u64,
+}
+
+/// What a caller presents.
+#[derive(Debug, Clone)]
+pub struct Key {
+    pub id: KeyId,
+    pub tenant: TenantId,
+    pub hash: KeyHash,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub limit: Option<Limit>,
+    pub config: v1::KeyConfig,
+    pub revision: u64,
+}
+
+/// A key's spending limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    pub amount: NanoUsd,
+    pub reset: v1::Reset,
+}
+
+/// Providers, models and endpoints: small beside tenants and keys, and compiled as a whole.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    pub providers: HashMap<ProviderId, Arc<Provider>>,
+    /// In order of id.
+    pub models: BTreeMap<ModelId, Arc<Model>>,
+    /// Other names: aliases, and bare names (`gpt-5` for `openai/gpt-5`) that are unique.
+    pub names: HashMap<String, ModelId>,
+    /// Endpoints by (model, id), those of missing parents excluded.
+    pub endpoints: BTreeMap<(ModelId, EndpointId), Arc<Endpoint>>,
+}
+
+/// A configured upstream.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    pub id: ProviderId,
+    /// Absent: owned by the operator.
+    pub tenant: Option<TenantId>,
+    /// Shown to callers.
+    pub display_name: String,
+    pub adapter: &'static dyn Adapter,
+    pub scheme: http::uri::Scheme,
+    pub authority: http::uri::Authority,
+    /// Without a slash at its end.
+    pub path_prefix: String,
+    pub credentials: Vec<Credential>,
+    pub config: v1::ProviderConfig,
+    pub revision: u64,
+}
+
+/// One of a provider's credentials.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    pub id: Arc<str>,
+    pub secret: Secret,
+    pub weight: u32,
+}
+
+/// What callers ask for.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub id: ModelId,
+    pub config: v1::ModelConfig,
+    /// Those whose provider is known, in order of id.
+    pub endpoints: Vec<Arc<Endpoint>>,
+    pub revision: u64,
+}
+
+/// One model served by one provider.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    pub id: EndpointId,
+    pub model: ModelId,
+    pub provider: Arc<Provider>,
+    pub prices: Prices,
+    /// As pushed: recorded with each ledger line.
+    pub price: Arc<v1::Price>,
+    pub supported: Parameters,
+    pub quirks: Quirks,
+    pub config: v1::EndpointConfig,
+    pub revision: u64,
+}
+
+impl Endpoint {
+    /// Whether neither it nor its provider was switched off.
+    pub fn is_enabled(&self) -> bool {
+        !self.config.disabled && !self.provider.config.disabled
+    }
+
+    /// Context window in tokens; unknown ones are taken as 128k.
+    pub fn context_length(&self) -> u64 {
+        if self.config.context_length == 0 { 131_072 } else { self.config.context_length }
+    }
+
+    /// `model#endpoint`: its name in the config stream.
+    pub fn full_id(&self) -> String {
+        format!("{}#{}", self.model, self.id)
+    }
+}
+
+impl Snapshot {
+    /// The model of this name: an id, an alias, or a bare name that is unique.
+    pub fn model(&self, name: &str) -> Option<&Arc<Model>> {
+        let catalogue = &self.catalogue;
+        catalogue
+            .models
+            .get(name)
+            .or_else(|| catalogue.models.get(catalogue.names.get(name)?))
+            .filter(|model| !model.config.disabled)
+    }
+}

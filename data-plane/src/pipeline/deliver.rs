@@ -1,0 +1,187 @@
+//! Hands a committed answer to the caller, meters it, and settles it before its end is sent.
+
+use std::time::Instant as Moment;
+
+use bytes::{Bytes, BytesMut};
+use serde_json::Value;
+
+use crate::adapters::failure::Failure;
+use crate::api::openai_chat::{self, StreamEncoder};
+use crate::api::{AnswerFacts, Bill as PrintedBill};
+use crate::error::RequestError;
+use crate::limits::Hold;
+use crate::model::event::Event;
+use crate::model::response::{ChatResponse, Finish};
+use crate::model::usage::Usage;
+use crate::pipeline::meter::{self, Bill, Meter};
+use crate::pipeline::reply::{Gone, Reply};
+use crate::pipeline::trail::{AnswerNote, Trail};
+use crate::pipeline::{Job, Pipeline, ending, explain, note, wait};
+use crate::routing::health::Verdict;
+use crate::routing::plan::Candidate;
+use crate::upstream::attempt::{Answer, Live};
+
+/// A committed attempt on its way to the caller.
+pub struct Delivery<'a> {
+    pub pipeline: &'a Pipeline,
+    pub job: &'a Job<'a>,
+    pub candidate: &'a Candidate,
+    pub hold: Hold,
+    pub begun: Moment,
+}
+
+impl Delivery<'_> {
+    /// Delivers to the end. Answers with the tokens that were used.
+    pub async fn run(self, answer: Answer, reply: &mut Reply, trail: &mut Trail) -> Result<u64, RequestError> {
+        reply.header("x-switchyard-provider", self.candidate.endpoint.provider.id.as_str());
+        match answer {
+            Answer::Whole(answer, status) if self.job.request.stream => {
+                self.replay(answer, status.as_u16(), reply, trail).await
+            }
+            Answer::Whole(answer, status) => Ok(self.whole(answer, status.as_u16(), reply, trail)),
+            Answer::Stream(live) => self.stream(live, reply, trail).await,
+        }
+    }
+
+    fn whole(self, answer: ChatResponse, status: u16, reply: &mut Reply, trail: &mut Trail) -> u64 {
+        let facts = self.facts(trail);
+        let meter = Meter::of(&answer);
+        let counted = meter.counted(&self.job.request.facts, None);
+        let bill = self.settle(&meter, &counted, "ok", status, trail);
+        let answer = ChatResponse { usage: Some(counted), ..answer };
+        let printed = print(&bill, trail);
+        reply.whole(http::StatusCode::OK, openai_chat::encode(&answer, &facts, &printed));
+        counted.total_tokens()
+    }
+
+    /// A caller who asked for a stream gets one, though the provider answered whole.
+    async fn replay(
+        self,
+        answer: ChatResponse,
+        status: u16,
+        reply: &mut Reply,
+        trail: &mut Trail,
+    ) -> Result<u64, RequestError> {
+        let until = self.job.until;
+        let mut encoder = StreamEncoder::new(self.facts(trail));
+        let mut out = BytesMut::new();
+        encoder.replay(&answer, &mut out);
+        let meter = Meter::of(&answer);
+        let counted = meter.counted(&self.job.request.facts, None);
+        let bill = self.settle(&meter, &counted, "ok", status, trail);
+        encoder.usage(&counted, &print(&bill, trail), &mut out);
+        encoder.done(&mut out);
+        trail.cancelled = reply.send(out.freeze(), until).await.is_err();
+        reply.end();
+        Ok(counted.total_tokens())
+    }
+
+    async fn stream(self, mut live: Live, reply: &mut Reply, trail: &mut Trail) -> Result<u64, RequestError> {
+        let (wait, until) = (wait(self.job, self.candidate), self.job.until);
+        let mut encoder = StreamEncoder::new(self.facts(trail));
+        let (mut meter, mut events, mut out) = (Meter::default(), Vec::new(), BytesMut::new());
+        while !meter.is_done {
+            let step = reply.wait(wait, live.next(&mut events)).await;
+            for event in events.drain(..) {
+                meter.take(&event);
+                encode(&mut encoder, &event, &mut out);
+            }
+            match step {
+                Ok(Ok(())) if meter.is_done => {}
+                Ok(Ok(())) => {
+                    if !out.is_empty() && !reply.is_gone() {
+                        let sent = reply.send(out.split().freeze(), until).await;
+                        if sent.is_err() && wait.leaves_with_caller {
+                            return Ok(self.called_off(&meter, &live, trail));
+                        }
+                    }
+                    out.clear();
+                }
+                Ok(Err(failure)) => return Err(self.broken(&failure, &meter, &live, out.freeze(), reply, trail).await),
+                Err(Gone) => return Ok(self.called_off(&meter, &live, trail)),
+            }
+        }
+        let status = live.status.as_u16();
+        let counted = meter.counted(&self.job.request.facts, None);
+        let bill = self.settle(&meter, &counted, "ok", status, trail);
+        encoder.usage(&counted, &print(&bill, trail), &mut out);
+        encoder.done(&mut out);
+        trail.cancelled = reply.is_gone() || reply.send(out.freeze(), until).await.is_err();
+        reply.end();
+        Ok(counted.total_tokens())
+    }
+
+    /// The caller left and the provider stops billing when we do too: what was produced is paid.
+    fn called_off(self, meter: &Meter, live: &Live, trail: &mut Trail) -> u64 {
+        trail.cancelled = true;
+        let counted = meter.counted(&self.job.request.facts, live.usage());
+        self.settle(meter, &counted, "cancelled", live.status.as_u16(), trail);
+        counted.total_tokens()
+    }
+
+    /// The provider broke off after the commit point: what was produced is paid, and the caller hears why in-band.
+    async fn broken(
+        self,
+        failure: &Failure,
+        meter: &Meter,
+        live: &Live,
+        rest: Bytes,
+        reply: &mut Reply,
+        trail: &mut Trail,
+    ) -> RequestError {
+        let endpoint = &self.candidate.endpoint;
+        let provider = endpoint.provider.display_name.clone();
+        let until = self.job.until;
+        if explain::blames_endpoint(failure.class) {
+            self.pipeline.health.tell(&endpoint.model, &endpoint.id, Verdict::Failing);
+        }
+        let counted = meter.counted(&self.job.request.facts, live.usage());
+        trail.error = Some(failure.code);
+        self.settle(meter, &counted, failure.class.as_str(), live.status.as_u16(), trail);
+        if !rest.is_empty() && !reply.is_gone() {
+            let _ = reply.send(rest, until).await;
+        }
+        RequestError::from_failure(failure, &provider)
+    }
+
+    /// Settles the attempt together with the generation's record.
+    fn settle(self, meter: &Meter, counted: &Usage, outcome: &'static str, status: u16, trail: &mut Trail) -> Bill {
+        let Self { pipeline, job, candidate, hold, begun } = self;
+        if outcome == "ok" {
+            pipeline.health.tell(&candidate.endpoint.model, &candidate.endpoint.id, Verdict::Healthy);
+        }
+        let mut attempt = note(candidate, begun, outcome, status, trail.error);
+        trail.attempts.push(attempt.clone());
+        let finish = meter.finish.clone().unwrap_or_else(|| Finish { native: None, ..Finish::default() });
+        let bill = meter::settle(hold, job, candidate, counted, outcome, status, |tokens, cost| {
+            trail.answer = Some(AnswerNote { finish, tokens: *tokens, cost, charged: Default::default() });
+            Some(ending::record(trail, Some(job.request)))
+        });
+        if let Some(answer) = &mut trail.answer {
+            answer.charged = bill.settled.charged;
+        }
+        attempt.charged = bill.settled.charged;
+        trail.attempts.pop();
+        trail.attempts.push(attempt);
+        trail.is_recorded = true;
+        bill
+    }
+
+    fn facts(&self, trail: &Trail) -> AnswerFacts {
+        AnswerFacts {
+            id: trail.id.to_string(),
+            created: trail.created(),
+            model: self.candidate.model.id.to_string(),
+            provider: self.candidate.endpoint.provider.display_name.clone(),
+        }
+    }
+}
+
+fn encode(encoder: &mut StreamEncoder, event: &Event, out: &mut BytesMut) {
+    encoder.event(event, out);
+}
+
+fn print(bill: &Bill, trail: &Trail) -> PrintedBill {
+    let metadata: Option<Value> = trail.client.wants_metadata.then(|| explain::metadata(trail));
+    PrintedBill { cost: bill.settled.charged, upstream_cost: Some(bill.cost), is_byok: false, metadata }
+}

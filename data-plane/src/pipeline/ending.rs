@@ -1,0 +1,145 @@
+//! The one ending: the caller is told, the generation recorded, metrics and span closed. Exactly once per request.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Response, StatusCode};
+use switchyard_proto::clock;
+use switchyard_proto::v1::{GenerationRecord, TokenUsage};
+use tokio::time::{Duration, Instant};
+
+use crate::api::openai_chat::{self, StreamEncoder};
+use crate::api::{AnswerFacts, ErrorBody};
+use crate::error::{RequestError, Side};
+use crate::model::request::ChatRequest;
+use crate::pipeline::Pipeline;
+use crate::pipeline::reply::{Reply, ReplyBody};
+use crate::pipeline::trail::Trail;
+use crate::telemetry::metrics;
+
+/// How long a slow caller is waited for to take the last words.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Ends a request.
+pub async fn finish(pipeline: &Pipeline, mut reply: Reply, mut trail: Trail, result: Result<(), RequestError>) {
+    if let Err(error) = &result {
+        trail.error = Some(error.code);
+        log(error, &trail);
+    }
+    if !trail.is_recorded && !trail.attempts.is_empty() {
+        let record = record(&trail, None);
+        if let Err(error) = pipeline.journal.generation(&record, &trail.traceparent()) {
+            tracing::error!(%error, generation.id = %trail.id, "a generation could not be recorded");
+        }
+    }
+    metrics::request(&trail);
+    if let Err(error) = result {
+        tell(&mut reply, &error, &trail).await;
+    }
+    if let Some(span) = trail.span.take() {
+        span.end(&trail);
+    }
+}
+
+/// Sends an error: as status and body, or in-band once the stream has begun.
+async fn tell(reply: &mut Reply, error: &RequestError, trail: &Trail) {
+    let status = error.code.status();
+    let body = ErrorBody {
+        code: error.code,
+        status: status.as_u16(),
+        message: &error.public,
+        provider: error.provider.as_deref(),
+        provider_code: error.provider_code.as_deref(),
+        metadata: Some(&error.metadata),
+    };
+    if reply.has_begun() {
+        let mut out = BytesMut::new();
+        StreamEncoder::new(facts(trail)).error(&body, &mut out);
+        let _ = reply.send(out.freeze(), Instant::now() + LAST_WORDS).await;
+        reply.end();
+        return;
+    }
+    reply.header("x-switchyard-fault", error.side.as_str());
+    if let Some(after) = error.retry_after {
+        reply.header("retry-after", &after.as_secs_f64().ceil().max(1.0).to_string());
+    }
+    reply.whole(status, openai_chat::encode_error(&body));
+}
+
+fn facts(trail: &Trail) -> AnswerFacts {
+    let endpoint = trail.last().map(|attempt| &attempt.endpoint);
+    AnswerFacts {
+        id: trail.id.to_string(),
+        created: trail.created(),
+        model: endpoint.map_or_else(|| trail.requested_model.clone(), |endpoint| endpoint.model.to_string()),
+        provider: endpoint.map(|endpoint| endpoint.provider.display_name.clone()).unwrap_or_default(),
+    }
+}
+
+/// Logged once, here: a fault of ours needs a person, the rest is everyday.
+fn log(error: &RequestError, trail: &Trail) {
+    let cause = error.source.as_ref().map(|source| source.to_string()).unwrap_or_default();
+    match error.side {
+        Side::Router if error.code == switchyard_proto::code::ErrorCode::Server => {
+            tracing::error!(generation.id = %trail.id, error.code = error.code.error_type(), cause, "request failed");
+        }
+        Side::Router => {
+            tracing::warn!(generation.id = %trail.id, error.code = error.code.error_type(), cause, "request refused");
+        }
+        Side::Client | Side::Provider => {
+            tracing::debug!(generation.id = %trail.id, error.code = error.code.error_type(), "request failed");
+        }
+    }
+}
+
+/// The generation as it is remembered.
+pub fn record(trail: &Trail, request: Option<&ChatRequest>) -> GenerationRecord {
+    let last = trail.last();
+    let endpoint = last.map(|attempt| &attempt.endpoint);
+    let text = |text: Option<&String>| text.cloned().unwrap_or_default();
+    let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let answer = trail.answer.as_ref();
+    let session = request.and_then(|request| request.session_id.clone());
+    GenerationRecord {
+        id: trail.id.to_bytes(),
+        instance: String::new(),
+        region: String::new(),
+        tenant: trail.caller.as_ref().map(|caller| caller.tenant.id.to_string()).unwrap_or_default(),
+        key: trail.caller.as_ref().map(|caller| caller.key.id.to_string()).unwrap_or_default(),
+        requested_model: trail.requested_model.clone(),
+        model: endpoint.map(|endpoint| endpoint.model.to_string()).unwrap_or_default(),
+        provider: endpoint.map(|endpoint| endpoint.provider.id.to_string()).unwrap_or_default(),
+        upstream_id: endpoint.map(|endpoint| endpoint.config.upstream_id.clone()).unwrap_or_default(),
+        surface: "chat_completions".to_owned(),
+        streamed: trail.streamed,
+        cancelled: trail.cancelled,
+        status: trail.error.map_or(200, |code| u32::from(code.status().as_u16())),
+        error_type: trail.error.map(|code| code.error_type().to_owned()).unwrap_or_default(),
+        finish_reason: answer.map(|answer| answer.finish.reason.as_str().to_owned()).unwrap_or_default(),
+        native_finish_reason: answer.and_then(|answer| answer.finish.native.clone()).unwrap_or_default(),
+        tokens: Some(answer.map_or_else(TokenUsage::default, |answer| answer.tokens)),
+        cost_nano: answer.map_or(0, |answer| answer.cost.0),
+        charge_nano: answer.map_or(0, |answer| answer.charged.0),
+        attempts: u32::try_from(trail.attempts.len()).unwrap_or(u32::MAX),
+        admitted_at: Some(clock::to_timestamp(trail.admitted_at)),
+        first_content_ms: trail.first_content.map_or(0, millis),
+        duration_ms: millis(trail.started.elapsed()),
+        config_revision: Some(trail.revision.to_proto()),
+        user: text(request.and_then(|request| request.user.as_ref())),
+        session: session.unwrap_or_else(|| trail.client.session.clone()),
+        app_title: trail.client.app_title.clone(),
+        app_url: trail.client.app_url.clone(),
+        user_agent: trail.client.user_agent.clone(),
+        trace_id: trail.trace_id(),
+        decision: String::new(),
+    }
+}
+
+/// The answer where a request's task vanished without one: the process is being torn down.
+pub fn lost() -> Response<ReplyBody> {
+    let body = Bytes::from_static(
+        br#"{"error":{"code":500,"message":"Internal error. Please try again.","metadata":{"error_type":"server"}}}"#,
+    );
+    let mut response = Response::new(ReplyBody::Whole(Some(body)));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    response
+}

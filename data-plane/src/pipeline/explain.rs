@@ -1,0 +1,138 @@
+//! Tells a caller what was tried and why it did not work: the last error, with those before it.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use switchyard_proto::code::ErrorCode;
+
+use crate::adapters::failure::FailureClass;
+use crate::config::snapshot::Endpoint;
+use crate::error::RequestError;
+use crate::pipeline::reserve::Skip;
+use crate::pipeline::trail::{AttemptNote, Trail};
+use crate::upstream::attempt::Failed;
+
+/// Whether a failure says something about the endpoint, and not about the request.
+pub fn blames_endpoint(class: FailureClass) -> bool {
+    match class {
+        FailureClass::InvalidRequest | FailureClass::ContextLength | FailureClass::ContentFiltered => false,
+        FailureClass::Auth
+        | FailureClass::Permission
+        | FailureClass::Payment
+        | FailureClass::NotFound
+        | FailureClass::RateLimited
+        | FailureClass::Overloaded
+        | FailureClass::Timeout
+        | FailureClass::Server
+        | FailureClass::Malformed => true,
+    }
+}
+
+/// The error of a request whose last attempt failed for good.
+pub fn failed(trail: &Trail, failed: &Failed, endpoint: &Endpoint) -> RequestError {
+    let error = RequestError::from_failure(&failed.failure, &endpoint.provider.display_name);
+    with_previous(error, trail)
+}
+
+/// The error of a request that ran out of candidates.
+///
+/// A failed attempt says most; then a budget, which the caller can act on; then what could not be expressed.
+pub fn exhausted(trail: &Trail, skips: Vec<Skip>) -> RequestError {
+    let weight = |skip: &Skip| match skip {
+        Skip::Unsupported(..) => 0,
+        Skip::Refused(_) => 1,
+        Skip::Budget { affordable_tokens, .. } => 2 + u64::from(*affordable_tokens > 0),
+        Skip::Failed(..) => 4,
+    };
+    let limited = all_rate_limited(&skips);
+    let Some(last) = skips.into_iter().max_by_key(weight) else {
+        return RequestError::new(ErrorCode::ProviderUnavailable, "No provider could be tried in time.");
+    };
+    let error = with_previous(last.into(), trail);
+    match limited {
+        Some(after) => RequestError { retry_after: after, ..error }.with(
+            "availability",
+            json!({"code": "capacity_exhausted", "retryable": true, "retry_after": after.map(|after| after.as_secs_f64().ceil())}),
+        ),
+        None => error,
+    }
+}
+
+/// Where every attempt was a 429: the shortest wait that a provider named, if any did.
+#[expect(clippy::option_option, reason = "whether all were limited, and what they said, are two facts")]
+fn all_rate_limited(skips: &[Skip]) -> Option<Option<std::time::Duration>> {
+    let failures: Vec<&Failed> =
+        skips.iter().filter_map(|skip| if let Skip::Failed(failed, _) = skip { Some(&**failed) } else { None }).collect();
+    let limited = !failures.is_empty()
+        && failures.iter().all(|failed| failed.failure.class == FailureClass::RateLimited);
+    limited.then(|| failures.iter().filter_map(|failed| failed.failure.retry_after).min())
+}
+
+/// Names the attempts before the last, as `previous_errors`.
+fn with_previous(error: RequestError, trail: &Trail) -> RequestError {
+    let Some((_, before)) = trail.attempts.split_last() else { return error };
+    if before.is_empty() {
+        return error;
+    }
+    let rows: Vec<Value> = before.iter().map(previous).collect();
+    error.with("previous_errors", rows)
+}
+
+fn previous(attempt: &AttemptNote) -> Value {
+    json!({
+        "provider": attempt.endpoint.provider.display_name,
+        "code": attempt.code.map(ErrorCode::error_type),
+        "status": (attempt.status > 0).then_some(attempt.status),
+    })
+}
+
+/// `openrouter_metadata`: what was asked, who could have served, and who was tried.
+pub fn metadata(trail: &Trail) -> Value {
+    let selected = trail.last();
+    let attempts: Vec<Value> = trail
+        .attempts
+        .iter()
+        .map(|attempt| {
+            json!({
+                "provider": attempt.endpoint.provider.display_name,
+                "model": attempt.endpoint.model.as_str(),
+                "status": attempt.status,
+                "outcome": attempt.outcome,
+                "charge": attempt.charged.to_string(),
+            })
+        })
+        .collect();
+    let mut seen: Vec<&Arc<Endpoint>> = Vec::new();
+    let named = trail.attempts.iter().map(|attempt| &attempt.endpoint).filter(|endpoint| {
+        let is_new = !seen.iter().any(|known| Arc::ptr_eq(known, endpoint));
+        seen.push(endpoint);
+        is_new
+    });
+    let available: Vec<Value> = named
+        .map(|endpoint| {
+            let is_selected = selected.is_some_and(|attempt| Arc::ptr_eq(&attempt.endpoint, endpoint));
+            json!({"provider": endpoint.provider.display_name, "model": endpoint.model.as_str(), "selected": is_selected})
+        })
+        .collect();
+    let excluded: Vec<Value> = trail
+        .excluded
+        .iter()
+        .map(|excluded| {
+            json!({
+                "provider": excluded.endpoint.provider.display_name,
+                "model": excluded.endpoint.model.as_str(),
+                "rule": excluded.rule.as_str(),
+                "detail": excluded.detail,
+            })
+        })
+        .collect();
+    json!({
+        "requested": trail.requested_model,
+        "strategy": if trail.attempts.len() > 1 { "fallback" } else { "direct" },
+        "attempt": trail.attempts.len(),
+        "is_byok": false,
+        "config_revision": trail.revision.number,
+        "endpoints": {"total": available.len() + excluded.len(), "available": available, "excluded": excluded},
+        "attempts": attempts,
+    })
+}

@@ -1,0 +1,213 @@
+//! The way back to the caller: a head once, then one body or a stream of pieces; and word of the caller leaving.
+//!
+//! The request's task holds the [`Reply`], the server the other end. Nothing here knows what an answer means.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use crate::api::openai_chat::StreamEncoder;
+
+/// Pieces that may wait for a slow caller; the provider is read no faster.
+const WAITING: usize = 16;
+
+/// The caller has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the caller has left")]
+pub struct Gone;
+
+/// What to do while waiting for something on a caller's behalf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// The caller reads a stream: after a silence it gets headers and comments.
+    pub streaming: bool,
+    /// Stop waiting when the caller leaves; else wait on without it.
+    pub leaves_with_caller: bool,
+}
+
+/// The task's end.
+#[derive(Debug)]
+pub struct Reply {
+    state: State,
+    headers: HeaderMap,
+    beat: Duration,
+    next_beat: Instant,
+    is_gone: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting(oneshot::Sender<Response<ReplyBody>>),
+    Streaming(mpsc::Sender<Bytes>),
+    Ended,
+}
+
+/// The server's end.
+pub type Pending = oneshot::Receiver<Response<ReplyBody>>;
+
+/// A pair of ends. `headers` go with any head; `beat` is the silence that a streaming caller is left in.
+pub fn pair(headers: HeaderMap, beat: Duration) -> (Reply, Pending) {
+    let (sender, pending) = oneshot::channel();
+    let next_beat = Instant::now() + beat;
+    (Reply { state: State::Waiting(sender), headers, beat, next_beat, is_gone: false }, pending)
+}
+
+impl Reply {
+    /// Whether a head was sent, so that only the stream itself can still tell of a failure.
+    pub fn has_begun(&self) -> bool {
+        !matches!(self.state, State::Waiting(_))
+    }
+
+    /// Whether the caller is known to have left.
+    pub fn is_gone(&self) -> bool {
+        self.is_gone
+    }
+
+    /// Adds a header to the head, if it is not out yet.
+    pub fn header(&mut self, name: &'static str, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+    }
+
+    /// Sends head and body at once and ends.
+    pub fn whole(&mut self, status: StatusCode, body: Bytes) {
+        let head = self.head(status, "application/json");
+        if let State::Waiting(sender) = std::mem::replace(&mut self.state, State::Ended) {
+            self.is_gone |= sender.send(head.map(|()| ReplyBody::Whole(Some(body)))).is_err();
+        }
+    }
+
+    /// Sends a piece of a stream, the head before the first. Waits while the caller is slow.
+    ///
+    /// # Errors
+    /// [`Gone`] once the caller has left.
+    pub async fn send(&mut self, piece: Bytes, until: Instant) -> Result<(), Gone> {
+        self.begin();
+        self.next_beat = Instant::now() + self.beat;
+        let State::Streaming(pieces) = &self.state else { return Err(Gone) };
+        // The fast way costs no timer; only a slow caller is waited for.
+        let sent = match pieces.try_send(piece) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Gone),
+            Err(mpsc::error::TrySendError::Full(piece)) => {
+                match tokio::time::timeout_at(until, pieces.send(piece)).await {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(_)) | Err(_) => Err(Gone),
+                }
+            }
+        };
+        self.is_gone |= sent.is_err();
+        sent
+    }
+
+    /// Ends a stream properly.
+    pub fn end(&mut self) {
+        self.state = State::Ended;
+    }
+
+    /// Waits for `work` on the caller's behalf.
+    ///
+    /// # Errors
+    /// [`Gone`] if the caller left and the wait was to end with it; `work` is dropped then.
+    pub async fn wait<T>(&mut self, wait: Wait, work: impl Future<Output = T>) -> Result<T, Gone> {
+        tokio::pin!(work);
+        loop {
+            let beats = wait.streaming && !self.is_gone;
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = gone(&mut self.state), if !self.is_gone => {
+                    self.is_gone = true;
+                    if wait.leaves_with_caller {
+                        return Err(Gone);
+                    }
+                }
+                () = sleep_until(self.next_beat), if beats => self.keep_alive(),
+            }
+        }
+    }
+
+    /// A comment that keeps proxies and clients from giving up; dropped where the caller is slow anyway.
+    fn keep_alive(&mut self) {
+        self.begin();
+        self.next_beat = Instant::now() + self.beat;
+        if let State::Streaming(pieces) = &self.state {
+            let mut comment = BytesMut::new();
+            StreamEncoder::keep_alive(&mut comment);
+            let _ = pieces.try_send(comment.freeze());
+        }
+    }
+
+    /// Sends the head of a stream, once.
+    fn begin(&mut self) {
+        if !matches!(self.state, State::Waiting(_)) {
+            return;
+        }
+        let (sender, pieces) = mpsc::channel(WAITING);
+        let mut head = self.head(StatusCode::OK, "text/event-stream");
+        head.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        head.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+        if let State::Waiting(waiting) = std::mem::replace(&mut self.state, State::Streaming(sender)) {
+            self.is_gone |= waiting.send(head.map(|()| ReplyBody::Stream(pieces))).is_err();
+        }
+    }
+
+    fn head(&mut self, status: StatusCode, content_type: &'static str) -> Response<()> {
+        let mut head = Response::new(());
+        *head.status_mut() = status;
+        *head.headers_mut() = std::mem::take(&mut self.headers);
+        head.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        head
+    }
+}
+
+/// Ends when the caller leaves.
+async fn gone(state: &mut State) {
+    match state {
+        State::Waiting(sender) => sender.closed().await,
+        State::Streaming(pieces) => pieces.closed().await,
+        State::Ended => std::future::pending().await,
+    }
+}
+
+/// What the server writes.
+#[derive(Debug)]
+pub enum ReplyBody {
+    Whole(Option<Bytes>),
+    Stream(mpsc::Receiver<Bytes>),
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut *self {
+            Self::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+            Self::Stream(pieces) => pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! May they: admission of a request, and for each attempt the encoded request beside the money that covers it.
+
+use std::sync::Arc;
+
+use switchyard_proto::clock;
+use switchyard_proto::code::ErrorCode;
+use switchyard_proto::id::CredentialId;
+use switchyard_proto::money::NanoUsd;
+use switchyard_proto::v1::AccountKind;
+
+use crate::adapters::{Encoded, Target, Unsupported};
+use crate::config::snapshot::{Credential, Endpoint};
+use crate::error::RequestError;
+use crate::identity::Caller;
+use crate::limits::{Account, AdmitError, Admission, Due, Hold, Limits, Period, Permit, Rates, Reservation, ReserveError};
+use crate::model::request::ChatRequest;
+use crate::pipeline::trail::Trail;
+use crate::pipeline::{Job, Pipeline};
+use crate::price::{self, WorstCase};
+use crate::routing::plan::Candidate;
+use crate::upstream::attempt::Failed;
+use crate::usage::record::Facts;
+
+/// Output tokens that a request counts for in token rates before it is known what it produced.
+const EXPECTED_OUTPUT: u64 = 256;
+
+/// An attempt that may be sent.
+pub struct Ready {
+    pub encoded: Encoded,
+    pub hold: Hold,
+    pub credential: Option<Credential>,
+    /// The output cap, where money made it lower than the endpoint's own.
+    pub lowered_cap: Option<u64>,
+}
+
+/// Why a candidate was not tried, or what became of the try.
+#[derive(Debug)]
+pub enum Skip {
+    Unsupported(Unsupported, Arc<Endpoint>),
+    /// Money does not cover the worst case; so many output tokens would be covered.
+    Budget { kind: AccountKind, affordable_tokens: u64, asked_tokens: u64 },
+    Refused(ReserveError),
+    Failed(Box<Failed>, Arc<Endpoint>),
+}
+
+impl Skip {
+    /// Whether no other candidate can do better: they would all be refused alike.
+    pub fn ends_the_request(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+}
+
+/// Takes the request's rate slots.
+///
+/// # Errors
+/// 429 with the limit's name and when to try again.
+pub async fn admit(limits: &Limits, caller: &Caller, request: &ChatRequest) -> Result<Permit, RequestError> {
+    let rates = |rates: &Option<switchyard_proto::v1::Rates>| rates.as_ref().map(Rates::from).unwrap_or_default();
+    let expected = request.max_output_tokens.unwrap_or(EXPECTED_OUTPUT).min(EXPECTED_OUTPUT);
+    let admission = Admission {
+        tenant: &caller.tenant.id,
+        key: &caller.key.id,
+        tenant_rates: rates(&caller.tenant.config.rates),
+        key_rates: rates(&caller.key.config.rates),
+        tokens: price::prompt_estimate(&request.facts) + expected,
+    };
+    Ok(limits.admit(&admission).await?)
+}
+
+/// Encodes a request for one candidate and reserves its worst case.
+///
+/// # Errors
+/// [`Skip`] says why the candidate is not to be tried.
+pub async fn reserve(
+    pipeline: &Pipeline,
+    job: &Job<'_>,
+    candidate: &Candidate,
+    permit: &Permit,
+    trail: &Trail,
+) -> Result<Ready, Skip> {
+    let endpoint = &candidate.endpoint;
+    let credential = pick(&endpoint.provider.credentials, job.plan.seed).cloned();
+    let mut cap = Cap::of(endpoint, job, pipeline.settings.leases.default_output_tokens);
+    let mut encoded = encode(job, endpoint, cap.injected(job.request))?;
+    let number = u32::try_from(trail.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
+    let make = |cap: &Cap| reservation(job, endpoint, credential.as_ref(), trail, number, &cap.worst(endpoint, job));
+    let hold = match permit.reserve(make(&cap)).await {
+        Err(ReserveError::Exhausted { kind, affordable }) => {
+            let lower = cap.lowered_to(affordable, endpoint, job).ok_or_else(|| cap.short(kind, affordable, endpoint, job))?;
+            encoded = encode(job, endpoint, Some(lower.tokens))?;
+            cap = lower;
+            permit.reserve(make(&cap)).await
+        }
+        first => first,
+    };
+    match hold {
+        Ok(hold) => Ok(Ready { encoded, hold, credential, lowered_cap: cap.is_lowered.then_some(cap.tokens) }),
+        Err(ReserveError::Exhausted { kind, affordable }) => Err(cap.short(kind, affordable, endpoint, job)),
+        Err(error) => Err(Skip::Refused(error)),
+    }
+}
+
+/// The cap on output tokens that an attempt's reservation rests on.
+#[derive(Debug, Clone, Copy)]
+struct Cap {
+    tokens: u64,
+    /// Money that was lent is at stake, so the provider is held to the cap.
+    is_bound: bool,
+    is_lowered: bool,
+}
+
+impl Cap {
+    fn of(endpoint: &Endpoint, job: &Job<'_>, default: u64) -> Self {
+        let is_bound = job.caller.key.limit.is_some() || job.caller.tenant.config.prepaid;
+        let asked = job.request.max_output_tokens;
+        let own = if is_bound {
+            price::output_cap(endpoint, asked, default)
+        } else {
+            // Nothing is lent, so nothing needs a cap; the bound is what the endpoint could produce at most.
+            price::output_cap(endpoint, asked, endpoint.context_length())
+        };
+        let tokens = if asked.is_none() { own.min(room(endpoint, job.request)) } else { own };
+        Self { tokens, is_bound, is_lowered: false }
+    }
+
+    /// What the adapter is to write into the request; nothing where the caller's own words say it already.
+    fn injected(&self, request: &ChatRequest) -> Option<u64> {
+        (self.is_bound && request.max_output_tokens != Some(self.tokens)).then_some(self.tokens)
+    }
+
+    fn worst(&self, endpoint: &Endpoint, job: &Job<'_>) -> WorstCase {
+        price::worst_case(endpoint, &job.caller.tenant, &job.request.facts, job.request.n, self.tokens)
+    }
+
+    fn affordable(&self, affordable: NanoUsd, endpoint: &Endpoint, job: &Job<'_>) -> Option<u64> {
+        let request = job.request;
+        price::affordable_cap(endpoint, &job.caller.tenant, &request.facts, request.n, affordable, self.tokens)
+    }
+
+    /// The cap that is affordable, where the caller set none itself.
+    fn lowered_to(&self, affordable: NanoUsd, endpoint: &Endpoint, job: &Job<'_>) -> Option<Self> {
+        if job.request.max_output_tokens.is_some() {
+            return None;
+        }
+        let tokens = self.affordable(affordable, endpoint, job)?;
+        Some(Self { tokens, is_lowered: true, ..*self })
+    }
+
+    fn short(&self, kind: AccountKind, affordable: NanoUsd, endpoint: &Endpoint, job: &Job<'_>) -> Skip {
+        let affordable_tokens = self.affordable(affordable, endpoint, job).unwrap_or(0);
+        Skip::Budget { kind, affordable_tokens, asked_tokens: self.tokens }
+    }
+}
+
+/// Output tokens that the window has room for beside the prompt, so that an injected cap is never what fails a call.
+fn room(endpoint: &Endpoint, request: &ChatRequest) -> u64 {
+    let likely = price::prompt_estimate(&request.facts);
+    let prompt = price::prompt_bound(endpoint, &request.facts).min(likely + likely / 2 + 64);
+    endpoint.context_length().saturating_sub(prompt).max(1)
+}
+
+fn encode(job: &Job<'_>, endpoint: &Arc<Endpoint>, cap: Option<u64>) -> Result<Encoded, Skip> {
+    let target = Target {
+        model: &endpoint.config.upstream_id,
+        output_cap: cap,
+        stream: job.request.stream,
+        quirks: &endpoint.quirks,
+        supported: endpoint.supported,
+    };
+    let encoded = endpoint.provider.adapter.encode(job.request, &target);
+    let encoded = encoded.map_err(|unsupported| Skip::Unsupported(unsupported, endpoint.clone()))?;
+    if job.request.provider.require_parameters && !encoded.dropped.is_empty() {
+        let fields = encoded.dropped.join(", ");
+        return Err(Skip::Unsupported(Unsupported::new(fields, "cannot be expressed at this provider"), endpoint.clone()));
+    }
+    Ok(encoded)
+}
+
+/// One of a provider's credentials, by weight.
+fn pick(credentials: &[Credential], seed: u64) -> Option<&Credential> {
+    let total: u64 = credentials.iter().map(|credential| u64::from(credential.weight)).sum();
+    let mut at = seed % total.max(1);
+    credentials.iter().find(|credential| {
+        let weight = u64::from(credential.weight);
+        let is_it = at < weight;
+        at = at.saturating_sub(weight);
+        is_it
+    })
+}
+
+fn reservation(
+    job: &Job<'_>,
+    endpoint: &Endpoint,
+    credential: Option<&Credential>,
+    trail: &Trail,
+    attempt: u32,
+    worst: &WorstCase,
+) -> Reservation {
+    let Caller { tenant, key } = job.caller;
+    Reservation {
+        generation: trail.id,
+        attempt,
+        charges: charges(job.caller, trail, worst.charge),
+        cost_bound: worst.cost,
+        facts: Facts {
+            tenant: tenant.id.clone(),
+            key: key.id.clone(),
+            model: endpoint.model.clone(),
+            endpoint: endpoint.id.clone(),
+            provider: endpoint.provider.id.clone(),
+            credential: CredentialId::new(credential.map_or_else(|| "".into(), |credential| credential.id.clone())),
+            price: endpoint.price.clone(),
+            price_revision: Arc::new(trail.revision.to_proto()),
+            markup_ppm: tenant.config.markup_ppm,
+            started_at: clock::now(),
+        },
+        traceparent: trail.traceparent(),
+    }
+}
+
+/// The accounts that an attempt is counted against; the first is the payer of record.
+fn charges(caller: &Caller, trail: &Trail, amount: NanoUsd) -> Vec<Due> {
+    let credits = Account {
+        kind: AccountKind::TenantCredits,
+        owner: caller.tenant.id.as_str().into(),
+        period: Period::All,
+    };
+    let mut charges = vec![Due { account: credits, amount, leased: caller.tenant.config.prepaid }];
+    let limit = caller.key.limit.map(|limit| Account {
+        kind: AccountKind::KeyLimit,
+        owner: caller.key.id.as_str().into(),
+        period: Period::at(limit.reset, trail.admitted_at),
+    });
+    charges.extend(limit.map(|account| Due { account, amount, leased: true }));
+    charges
+}
+
+impl From<AdmitError> for RequestError {
+    fn from(error: AdmitError) -> Self {
+        match error {
+            AdmitError::Limited { limit, ceiling, retry_after } => {
+                let seconds = retry_after.as_secs_f64().ceil().max(1.0);
+                let text = format!("Rate limit reached: {ceiling} {limit}. Try again in {seconds} s.");
+                Self::new(ErrorCode::RateLimitExceeded, text).retry_after(retry_after)
+            }
+        }
+    }
+}
+
+impl From<Skip> for RequestError {
+    fn from(skip: Skip) -> Self {
+        match skip {
+            Skip::Unsupported(unsupported, _) => unsupported.into(),
+            Skip::Failed(failed, endpoint) => Self::from_failure(&failed.failure, &endpoint.provider.display_name),
+            Skip::Refused(error) => refused(error),
+            Skip::Budget { kind, affordable_tokens, asked_tokens } => short(kind, affordable_tokens, asked_tokens),
+        }
+    }
+}
+
+fn refused(error: ReserveError) -> RequestError {
+    let code = error.code();
+    match error {
+        ReserveError::Busy { retry_after } => {
+            let text = "The budget is lent out to other instances at the moment. Try again shortly.";
+            RequestError::new(code, text).retry_after(retry_after)
+        }
+        ReserveError::Unavailable => {
+            let text = "The budget cannot be checked at the moment. Try again shortly.";
+            RequestError::new(code, text).retry_after(std::time::Duration::from_secs(1))
+        }
+        ReserveError::Journal(cause) => {
+            let text = "This instance cannot record requests at the moment. Try again shortly.";
+            RequestError { source: Some(Box::new(cause)), ..RequestError::new(code, text) }
+        }
+        ReserveError::UnknownAccount { .. } | ReserveError::Exhausted { .. } => {
+            RequestError::new(code, "The account of this API key cannot be used.")
+        }
+    }
+}
+
+fn short(kind: AccountKind, affordable_tokens: u64, asked_tokens: u64) -> RequestError {
+    let (what, source) = match kind {
+        AccountKind::TenantCredits => ("Insufficient credits", "credits"),
+        AccountKind::KeyLimit => ("The limit of this API key is reached", "key_limit"),
+        _ => ("A budget is spent", "budget"),
+    };
+    let text = format!(
+        "{what}: the request asks for up to {asked_tokens} output tokens, {affordable_tokens} can be afforded."
+    );
+    RequestError::new(ErrorCode::PaymentRequired, text)
+        .with("limit_source", source)
+        .with("affordable_tokens", affordable_tokens)
+}

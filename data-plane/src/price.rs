@@ -1,0 +1,122 @@
+//! Tokens into money: what an attempt may cost at most, what it did cost, and what of that the tenant pays.
+//!
+//! Pure. The one rounding is `money::round_up`, inside `Prices` and `marked_up`.
+
+use switchyard_proto::money::NanoUsd;
+use switchyard_proto::price;
+use switchyard_proto::v1;
+
+use crate::config::snapshot::{Endpoint, Tenant};
+use crate::model::facts::Facts;
+use crate::model::usage::Usage;
+
+/// Tokens that a chat template may add around one message.
+const TOKENS_PER_MESSAGE: u64 = 16;
+/// Tokens that a provider may add to a prompt of its own accord.
+const TOKENS_HIDDEN: u64 = 64;
+/// Tokens that a provider's hidden tool instructions may have.
+const TOKENS_TOOLS: u64 = 1024;
+/// Most tokens of one image among the providers whose rules are published, with a margin.
+const TOKENS_PER_IMAGE: u64 = 8_192;
+/// Bytes of inline audio per token, at the densest published rate (32 tokens a second of 8 kbit/s speech).
+const BYTES_PER_AUDIO_TOKEN: u64 = 32;
+/// Bytes of text per token, on average: for estimates, never for bounds.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// An upper bound of the prompt's tokens at this endpoint.
+///
+/// Every text byte may be a token. What cannot be measured here (remote media, files, video) counts as a full window,
+/// which no provider goes beyond.
+pub fn prompt_bound(endpoint: &Endpoint, facts: &Facts) -> u64 {
+    let window = endpoint.context_length();
+    let unmeasured = facts.audio.remote + facts.files.count + facts.videos.count + facts.server_tools;
+    if unmeasured > 0 {
+        return window;
+    }
+    let tools = if facts.tools > 0 || facts.tool_history { TOKENS_TOOLS } else { 0 };
+    let bound = facts.text_bytes
+        + u64::from(facts.messages) * TOKENS_PER_MESSAGE
+        + TOKENS_HIDDEN
+        + tools
+        + u64::from(facts.images.count) * TOKENS_PER_IMAGE
+        + facts.audio.inline_bytes.div_ceil(BYTES_PER_AUDIO_TOKEN);
+    bound.min(window)
+}
+
+/// A likely count of the prompt's tokens: for fit and for answers that broke off without usage.
+pub fn prompt_estimate(facts: &Facts) -> u64 {
+    let media = u64::from(facts.images.count) * 1_000 + facts.audio.inline_bytes / 1_000;
+    facts.text_bytes.div_ceil(BYTES_PER_TOKEN) + u64::from(facts.messages) * 4 + media
+}
+
+/// A likely count of the tokens in this many bytes of produced text.
+pub fn output_estimate(text_bytes: u64) -> u64 {
+    text_bytes.div_ceil(BYTES_PER_TOKEN)
+}
+
+/// The most that one attempt can cost the provider's customer, and what of it the tenant pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorstCase {
+    /// The cap on output tokens that this rests on: it is sent upstream.
+    pub output_cap: u64,
+    pub cost: NanoUsd,
+    pub charge: NanoUsd,
+}
+
+/// The worst case of a request at an endpoint with this cap on each answer's tokens.
+pub fn worst_case(endpoint: &Endpoint, tenant: &Tenant, facts: &Facts, n: u32, output_cap: u64) -> WorstCase {
+    let prompt = prompt_bound(endpoint, facts);
+    let completion = output_cap.saturating_mul(u64::from(n.max(1)));
+    let cost = endpoint.prices.worst(prompt, completion, u64::from(facts.images.count));
+    WorstCase { output_cap, cost, charge: price::marked_up(cost, tenant.config.markup_ppm) }
+}
+
+/// The cap on output tokens where money does not lower it.
+pub fn output_cap(endpoint: &Endpoint, asked: Option<u64>, default: u64) -> u64 {
+    let own = match endpoint.config.max_output_tokens {
+        0 => default.min(endpoint.context_length()),
+        most => most,
+    };
+    asked.map_or(own, |asked| asked.min(own.max(1)))
+}
+
+/// The largest output cap whose worst case is covered by `affordable`; none if not even one token is.
+pub fn affordable_cap(
+    endpoint: &Endpoint,
+    tenant: &Tenant,
+    facts: &Facts,
+    n: u32,
+    affordable: NanoUsd,
+    most: u64,
+) -> Option<u64> {
+    let fits = |cap: u64| worst_case(endpoint, tenant, facts, n, cap).charge <= affordable;
+    if !fits(1) {
+        return None;
+    }
+    let (mut low, mut high) = (1, most.max(1));
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if fits(middle) { low = middle } else { high = middle - 1 }
+    }
+    Some(low)
+}
+
+/// Tokens as the ledger has them.
+pub fn tokens(usage: &Usage, facts: &Facts) -> v1::TokenUsage {
+    v1::TokenUsage {
+        prompt: usage.prompt_tokens,
+        cached: usage.cached_tokens,
+        cache_write: usage.cache_write_tokens,
+        cache_write_1h: usage.cache_write_long_tokens,
+        completion: usage.completion_tokens,
+        reasoning: usage.reasoning_tokens,
+        audio_prompt: usage.prompt_audio_tokens,
+        images: u64::from(facts.images.count),
+    }
+}
+
+/// What these tokens cost at an endpoint, and what the tenant owes before the reservation caps it.
+pub fn bill(endpoint: &Endpoint, tenant: &Tenant, tokens: &v1::TokenUsage) -> (NanoUsd, NanoUsd) {
+    let cost = endpoint.prices.cost(tokens);
+    (cost, price::marked_up(cost, tenant.config.markup_ppm))
+}
