@@ -1,1 +1,7 @@
-//! Placeholder.
+//! Whole-system tests: one module per behaviour that a user can see.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails; clippy knows it only of `#[test]` itself"
+)]
+
+mod servers;

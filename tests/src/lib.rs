@@ -1,1 +1,6 @@
-//! Placeholder.
+//! The harness: real servers of our own, and what tests need to tell them apart.
+//!
+//! Scenarios are in `it/`.
+
+pub mod postgres;
+pub mod redis;
