@@ -1,0 +1,22 @@
+# Recipes are in scripts/. ARGS is passed on: make run ARGS="--listen 127.0.0.1:9000"
+
+.DEFAULT_GOAL := help
+.PHONY: help run test fmt bench check-all
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## start everything on embedded parts: no server to install
+	@scripts/run $(ARGS)
+
+test: ## every check of a change: fmt, clippy, doc, tests; starts what it needs itself
+	@scripts/test $(ARGS)
+
+fmt: ## format the code
+	@cargo fmt --all
+
+bench: ## build a release and measure it beside a bare pass-through
+	@scripts/bench $(ARGS)
+
+check-all: ## test, and the heavy rest: release, deny, manifests, bench
+	@scripts/check-all
