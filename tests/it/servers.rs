@@ -70,3 +70,16 @@ async fn a_redis_of_our_own_can_be_taken_away_and_brought_back() {
     assert_eq!(ping().await.unwrap(), "PONG");
     server.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_command_under_test_env_is_told_of_both_servers_and_decides_the_exit_status() {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_test-env"));
+    command.env_remove(postgres::SERVER).env_remove(switchyard_tests::redis::SERVER);
+    command.args(["sh", "-c", r#"echo "$SWITCHYARD_TEST_POSTGRES $SWITCHYARD_TEST_REDIS"; exit 7"#]);
+    let output = command.output().await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(7), "{}", String::from_utf8_lossy(&output.stderr));
+    let (postgres, redis) = said.trim().split_once(' ').unwrap();
+    assert!(postgres.starts_with("postgres://") && redis.starts_with("redis://"), "{said}");
+    PgConnection::connect(postgres).await.unwrap_err();
+}
