@@ -1,10 +1,11 @@
 //! Config: the state that the control plane pushes, compiled into what requests read.
 //!
-//! [`snapshot`] is the read model, [`compile`] makes the next one from a push, [`watch`] hears pushes and [`disk`]
-//! keeps the last good state. Settings are another thing: see `settings.rs`.
+//! [`snapshot`] is the read model, [`compile`] makes the next one from a push, [`watch`] hears pushes, [`lookup`]
+//! asks for a key that has not arrived yet, and [`disk`] keeps the last good state. Settings are another thing: see `settings.rs`.
 
 pub mod compile;
 pub mod disk;
+pub mod lookup;
 pub mod shards;
 pub mod snapshot;
 pub mod watch;
@@ -20,21 +21,24 @@ use crate::config::snapshot::Snapshot;
 #[derive(Debug)]
 pub struct Current {
     snapshot: ArcSwap<Snapshot>,
-    /// When the control plane last said that this is the newest; none while never attached.
-    confirmed: ArcSwapOption<Instant>,
+    /// Since when the control plane has not been heard; absent while it is.
+    silent: ArcSwapOption<Silence>,
     max_age: Duration,
-    started: Instant,
+}
+
+/// How long ago the config was last known to be the newest.
+#[derive(Debug)]
+struct Silence {
+    since: Instant,
+    /// How old it was then.
+    before: Duration,
 }
 
 impl Current {
-    /// Serves from a snapshot, which may be empty, for at most `max_age` after it was last confirmed.
-    pub fn new(snapshot: Snapshot, max_age: Duration) -> Self {
-        Self {
-            snapshot: ArcSwap::from_pointee(snapshot),
-            confirmed: ArcSwapOption::empty(),
-            max_age,
-            started: Instant::now(),
-        }
+    /// Serves from a snapshot that was confirmed `age` ago, until it is older than `max_age`.
+    pub fn new(snapshot: Snapshot, age: Duration, max_age: Duration) -> Self {
+        let silence = Silence { since: Instant::now(), before: age };
+        Self { snapshot: ArcSwap::from_pointee(snapshot), silent: ArcSwapOption::from_pointee(silence), max_age }
     }
 
     /// The snapshot to serve one request from.
@@ -45,17 +49,24 @@ impl Current {
     /// Serves from another snapshot from now on.
     pub fn swap(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
-        self.confirm();
     }
 
-    /// Notes that the control plane was heard.
-    pub fn confirm(&self) {
-        self.confirmed.store(Some(Arc::new(Instant::now())));
+    /// Notes that the control plane is there: what is held is the newest, or about to be replaced by it.
+    pub fn attached(&self) {
+        self.silent.store(None);
     }
 
-    /// Time since the control plane was last heard, or since the start.
+    /// Notes that the control plane is gone.
+    pub fn detached(&self) {
+        if self.silent.load().is_none() {
+            let silence = Silence { since: Instant::now(), before: Duration::ZERO };
+            self.silent.store(Some(Arc::new(silence)));
+        }
+    }
+
+    /// How long ago the config was last known to be the newest.
     pub fn age(&self) -> Duration {
-        self.confirmed.load().as_deref().map_or_else(|| self.started.elapsed(), Instant::elapsed)
+        self.silent.load().as_ref().map_or(Duration::ZERO, |silence| silence.before + silence.since.elapsed())
     }
 
     /// Whether requests may be served: there is a config and it is not too old.

@@ -1,0 +1,188 @@
+//! Every route of the client port on one page. `/v1` and `/api/v1` are the same.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use axum::{Json, Router};
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use serde_json::{Map, json};
+use switchyard_proto::code::ErrorCode;
+
+use crate::account::{AccountApi, Forward};
+use crate::api::{ErrorBody, openai_chat};
+use crate::catalogue;
+use crate::error::RequestError;
+use crate::identity;
+use crate::pipeline::{Inbound, Pipeline};
+use crate::server::listen::Peer;
+
+/// Largest body of a forwarded account call.
+const MAX_ACCOUNT_BYTES: usize = 1 << 20;
+
+/// What the routes of one request thread share.
+#[derive(Debug)]
+pub struct Client {
+    pub pipeline: Arc<Pipeline>,
+    pub account: Arc<AccountApi>,
+    /// Requests under way at once on this thread.
+    pub most: usize,
+}
+
+/// The client port's router.
+pub fn router(client: Arc<Client>) -> Router {
+    let api = Router::new()
+        .route("/chat/completions", post(chat))
+        .route("/models", get(models))
+        .route("/models/{author}/{slug}", get(model))
+        .route("/model/{author}/{slug}", get(model))
+        .route("/models/{name}", get(bare_model))
+        .route("/key", get(account))
+        .route("/keys", any(account))
+        .route("/keys/{hash}", any(account))
+        .route("/credits", get(account))
+        .route("/generation", get(account))
+        .route("/activity", get(account));
+    let api = LATER.iter().fold(api, |api, path| api.route(path, any(later)));
+    Router::new()
+        .route("/", get(index))
+        .nest("/v1", api.clone())
+        .nest("/api/v1", api)
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(client)
+}
+
+/// What OpenRouter has and we do not have yet.
+const LATER: &[&str] = &[
+    "/completions",
+    "/responses",
+    "/messages",
+    "/messages/count_tokens",
+    "/embeddings",
+    "/rerank",
+    "/images",
+    "/images/generations",
+    "/audio/speech",
+    "/audio/transcriptions",
+    "/files",
+    "/batches",
+];
+
+async fn chat(
+    State(client): State<Arc<Client>>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    if client.pipeline.tasks.is_closed() {
+        return refuse(ErrorCode::Draining, "This instance is stopping. Try again on another.");
+    }
+    if client.pipeline.tasks.len() >= client.most {
+        return refuse(ErrorCode::Overloaded, "This instance carries as many requests as it can. Try again shortly.");
+    }
+    let address = peer.map(|Extension(Peer(address))| address.ip());
+    client.pipeline.clone().chat(Inbound { head: headers, body, address }).await.map(Body::new)
+}
+
+async fn models(State(client): State<Arc<Client>>) -> Response {
+    Json(catalogue::list(&client.pipeline.config.load())).into_response()
+}
+
+async fn model(State(client): State<Arc<Client>>, Path((author, slug)): Path<(String, String)>) -> Response {
+    describe(&client, &format!("{author}/{slug}"))
+}
+
+async fn bare_model(State(client): State<Arc<Client>>, Path(name): Path<String>) -> Response {
+    describe(&client, &name)
+}
+
+fn describe(client: &Client, name: &str) -> Response {
+    let config = client.pipeline.config.load();
+    match config.model(name).filter(|model| catalogue::is_listed(model)) {
+        Some(model) => Json(catalogue::one(model)).into_response(),
+        None => refuse(ErrorCode::NotFound, &format!("There is no model `{name}`.")),
+    }
+}
+
+/// A tenant's own API: the control plane answers and authenticates; here only what is no key at all is refused.
+async fn account(State(client): State<Arc<Client>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let key = match identity::hash(&head.headers) {
+        Ok(key) => key,
+        Err(error) => return error_response(&error.into()),
+    };
+    let Ok(body) = Limited::new(body, MAX_ACCOUNT_BYTES).collect().await else {
+        return refuse(ErrorCode::PayloadTooLarge, "The request body is larger than 1 MiB, or broke off.");
+    };
+    let path = head.uri.path();
+    let path = path.strip_prefix("/api").unwrap_or(path);
+    let forward = Forward {
+        method: head.method.as_str(),
+        path: path.strip_prefix("/v1").unwrap_or(path),
+        query: head.uri.query().unwrap_or_default(),
+        key: &key,
+        body: body.to_bytes(),
+    };
+    match client.account.forward(forward).await {
+        Ok((status, body)) => json_response(status, body),
+        Err(error) => refuse(error.code(), "The control plane cannot be asked at the moment. Try again shortly."),
+    }
+}
+
+async fn later(request: Request) -> Response {
+    refuse(ErrorCode::NotSupported, &format!("`{}` is not supported yet.", request.uri().path()))
+}
+
+async fn unknown(request: Request) -> Response {
+    let text = format!("There is no `{} {}`. `GET /` lists what there is.", request.method(), request.uri().path());
+    refuse(ErrorCode::NotFound, &text)
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let text = format!("`{}` cannot be called with {}.", request.uri().path(), request.method());
+    refuse(ErrorCode::MethodNotAllowed, &text)
+}
+
+async fn index() -> Response {
+    Json(json!({
+        "name": "switchyard",
+        "version": env!("CARGO_PKG_VERSION"),
+        "base_url": "/api/v1",
+        "links": {
+            "chat": "/api/v1/chat/completions",
+            "models": "/api/v1/models",
+            "key": "/api/v1/key",
+        },
+    }))
+    .into_response()
+}
+
+fn refuse(code: ErrorCode, text: &str) -> Response {
+    error_response(&RequestError::new(code, text))
+}
+
+/// An error of a request that never reached the pipeline.
+pub fn error_response(error: &RequestError) -> Response {
+    let body = openai_chat::encode_error(&ErrorBody {
+        code: error.code,
+        status: error.code.status().as_u16(),
+        message: &error.public,
+        provider: None,
+        provider_code: None,
+        metadata: Some(&error.metadata).filter(|metadata: &&Map<_, _>| !metadata.is_empty()),
+    });
+    let mut response = json_response(error.code.status().as_u16(), body);
+    if error.code.is_retryable() {
+        response.headers_mut().insert(header::RETRY_AFTER, http::HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn json_response(status: u16, body: Bytes) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
