@@ -141,7 +141,6 @@ pub enum ResponseFormat {
     /// Grammars and other forms that only some endpoints know.
     Other {
         kind: String,
-        raw: Box<RawValue>,
     },
 }
 

@@ -1,0 +1,240 @@
+//! Writes whole answers and the usage object that both answers and streams end with.
+//!
+//! An upstream body of the same dialect is patched, so that members nobody here knows reach the caller.
+
+use std::fmt::Write;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::api::{AnswerFacts, Bill};
+use crate::model::message::{ToolCall, ToolKind};
+use crate::model::response::{ChatResponse, Choice, Finish};
+use crate::model::usage::Usage;
+use crate::wire::patch::{ObjectWriter, Patch, quoted};
+
+/// The body of a whole answer.
+pub fn encode(response: &ChatResponse, facts: &AnswerFacts, bill: &Bill) -> Bytes {
+    let choices = choices(&response.choices);
+    let usage = response.usage.map(|usage| usage_json(&usage, bill));
+    let mut out = BytesMut::with_capacity(choices.len() + 1024);
+    if let Some(raw) = &response.raw
+        && patched(raw, facts, bill, &choices, usage.as_deref()).apply(raw, &mut out).is_ok()
+    {
+        return out.freeze();
+    }
+    let mut writer = ObjectWriter::open(&mut out);
+    writer.member("id", &quoted(&facts.id));
+    writer.member("provider", &quoted(&facts.provider));
+    writer.member("model", &quoted(&facts.model));
+    writer.member("object", b"\"chat.completion\"");
+    writer.member("created", facts.created.to_string().as_bytes());
+    for (name, text) in
+        [("service_tier", &response.service_tier), ("system_fingerprint", &response.system_fingerprint)]
+    {
+        if let Some(text) = text {
+            writer.member(name, &quoted(text));
+        }
+    }
+    writer.member("choices", &choices);
+    if let Some(usage) = usage {
+        writer.member("usage", &usage);
+    }
+    if let Some(metadata) = &bill.metadata {
+        writer.member("openrouter_metadata", metadata.to_string().as_bytes());
+    }
+    writer.close();
+    out.freeze()
+}
+
+fn patched<'a>(
+    raw: &[u8],
+    facts: &AnswerFacts,
+    bill: &Bill,
+    choices: &'a [u8],
+    usage: Option<&'a [u8]>,
+) -> Patch<'a> {
+    debug_assert!(!raw.is_empty(), "an empty body is no answer");
+    let patch = Patch::new()
+        .set_str("id", &facts.id)
+        .set_str("provider", &facts.provider)
+        .set_str("model", &facts.model)
+        .set("object", b"\"chat.completion\"".as_slice())
+        .set("created", facts.created.to_string().into_bytes())
+        .set("choices", choices);
+    let patch = match usage {
+        Some(usage) => patch.set("usage", usage),
+        None => patch.remove("usage"),
+    };
+    match &bill.metadata {
+        Some(metadata) => patch.set("openrouter_metadata", metadata.to_string().into_bytes()),
+        None => patch.remove("openrouter_metadata"),
+    }
+}
+
+fn choices(choices: &[Choice]) -> Vec<u8> {
+    let mut out = BytesMut::with_capacity(512);
+    out.put_u8(b'[');
+    for (position, choice) in choices.iter().enumerate() {
+        if position > 0 {
+            out.put_u8(b',');
+        }
+        write_choice(choice, &mut out);
+    }
+    out.put_u8(b']');
+    out.into()
+}
+
+fn write_choice(choice: &Choice, out: &mut BytesMut) {
+    if let Some(raw) = &choice.raw
+        && finish_patch(&choice.finish).apply(raw, out).is_ok()
+    {
+        return;
+    }
+    let choice = WireChoice::from(choice);
+    serde_json::to_writer(out.writer(), &choice).expect("strings and values are always JSON");
+}
+
+/// Sets both finish reasons of a choice.
+pub fn finish_patch<'a>(finish: &Finish) -> Patch<'a> {
+    let native = finish.native.as_deref().unwrap_or(finish.reason.as_str());
+    Patch::new().set_str("finish_reason", finish.reason.as_str()).set_str("native_finish_reason", native)
+}
+
+#[derive(Serialize)]
+struct WireChoice<'a> {
+    index: u32,
+    message: WireMessage<'a>,
+    logprobs: &'a Option<Box<RawValue>>,
+    finish_reason: &'a str,
+    native_finish_reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct WireMessage<'a> {
+    role: &'a str,
+    content: &'a Option<String>,
+    refusal: &'a Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: &'a Option<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    reasoning_details: &'a [Value],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<WireCall<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    annotations: &'a [Value],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    images: &'a [Value],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: &'a Option<Value>,
+}
+
+impl<'a> From<&'a Choice> for WireChoice<'a> {
+    fn from(choice: &'a Choice) -> Self {
+        let message = &choice.message;
+        let finish_reason = choice.finish.reason.as_str();
+        Self {
+            index: choice.index,
+            message: WireMessage {
+                role: "assistant",
+                content: &message.content,
+                refusal: &message.refusal,
+                reasoning: &message.reasoning,
+                reasoning_details: &message.reasoning_details,
+                tool_calls: message.tool_calls.iter().enumerate().map(WireCall::from).collect(),
+                annotations: &message.annotations,
+                images: &message.images,
+                audio: &message.audio,
+            },
+            logprobs: &choice.logprobs,
+            finish_reason,
+            native_finish_reason: choice.finish.native.as_deref().unwrap_or(finish_reason),
+        }
+    }
+}
+
+/// A tool call in a whole answer.
+#[derive(Serialize)]
+struct WireCall<'a> {
+    index: usize,
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<Function<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom: Option<Custom<'a>>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+#[derive(Serialize)]
+struct Custom<'a> {
+    name: &'a str,
+    input: &'a str,
+}
+
+impl<'a> From<(usize, &'a ToolCall)> for WireCall<'a> {
+    fn from((index, call): (usize, &'a ToolCall)) -> Self {
+        let (name, text) = (call.name.as_str(), call.arguments.as_str());
+        let (kind, function, custom) = match call.kind {
+            ToolKind::Function => ("function", Some(Function { name, arguments: text }), None),
+            ToolKind::Custom => ("custom", None, Some(Custom { name, input: text })),
+        };
+        Self { index, id: &call.id, kind, function, custom }
+    }
+}
+
+/// The `usage` object: tokens, what they cost, and whose credential paid.
+pub fn usage_json(usage: &Usage, bill: &Bill) -> Vec<u8> {
+    let mut out = String::with_capacity(640);
+    write_usage(&mut out, usage, bill).expect("a string takes any text");
+    out.into_bytes()
+}
+
+fn write_usage(out: &mut String, usage: &Usage, bill: &Bill) -> std::fmt::Result {
+    let Usage { prompt_tokens, completion_tokens, .. } = usage;
+    let (total, cost, byok) = (usage.total_tokens(), bill.cost, bill.is_byok);
+    write!(
+        out,
+        r#"{{"prompt_tokens":{prompt_tokens},"completion_tokens":{completion_tokens},"total_tokens":{total},"cost":{cost},"is_byok":{byok},"#
+    )?;
+    write!(
+        out,
+        r#""prompt_tokens_details":{{"cached_tokens":{},"cache_write_tokens":{},"audio_tokens":{},"image_tokens":{},"video_tokens":{}}},"#,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.prompt_audio_tokens,
+        usage.prompt_image_tokens,
+        usage.prompt_video_tokens
+    )?;
+    match bill.upstream_cost {
+        Some(cost) => write!(out, r#""cost_details":{{"upstream_inference_cost":{cost}}},"#)?,
+        None => write!(out, r#""cost_details":{{"upstream_inference_cost":null}},"#)?,
+    }
+    if usage.web_search_requests + usage.web_fetch_requests > 0 {
+        write!(
+            out,
+            r#""server_tool_use_details":{{"web_search_requests":{},"web_fetch_requests":{}}},"#,
+            usage.web_search_requests, usage.web_fetch_requests
+        )?;
+    }
+    write!(
+        out,
+        r#""completion_tokens_details":{{"reasoning_tokens":{},"audio_tokens":{},"image_tokens":{},"accepted_prediction_tokens":{},"rejected_prediction_tokens":{}}}}}"#,
+        usage.reasoning_tokens,
+        usage.completion_audio_tokens,
+        usage.completion_image_tokens,
+        usage.accepted_prediction_tokens,
+        usage.rejected_prediction_tokens
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,331 @@
+//! Writes streamed answers, chunk by chunk, into a buffer that the server sends as it is.
+//!
+//! Knows nothing of failures before the first content: the pipeline holds events back until then.
+
+use bytes::{BufMut, BytesMut};
+use memchr::memmem;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::api::openai_chat::answer::{finish_patch, usage_json};
+use crate::api::openai_chat::error::error_object;
+use crate::api::{AnswerFacts, Bill, ErrorBody};
+use crate::model::event::{ChoiceDelta, Chunk, Delta, Event, ToolDelta};
+use crate::model::message::ToolKind;
+use crate::model::response::{ChatResponse, Choice};
+use crate::model::usage::Usage;
+use crate::wire::patch::{ObjectWriter, elements, is_named, members, quoted};
+use crate::wire::sse;
+
+/// Members of an upstream chunk that are ours to write.
+const OURS: [&str; 8] =
+    ["id", "provider", "model", "object", "created", "choices", "usage", "openrouter_metadata"];
+
+/// Writes one streamed answer.
+#[derive(Debug)]
+pub struct StreamEncoder {
+    /// The members that every chunk begins with, brace included.
+    head: Vec<u8>,
+    /// Choices whose role has been told.
+    opened: Vec<u32>,
+}
+
+impl StreamEncoder {
+    /// An encoder for the answer that these facts tell of.
+    pub fn new(facts: &AnswerFacts) -> Self {
+        let mut head = BytesMut::with_capacity(192);
+        let mut writer = ObjectWriter::open(&mut head);
+        writer.member("id", &quoted(&facts.id));
+        writer.member("provider", &quoted(&facts.provider));
+        writer.member("model", &quoted(&facts.model));
+        writer.member("object", b"\"chat.completion.chunk\"");
+        writer.member("created", facts.created.to_string().as_bytes());
+        Self { head: head.into(), opened: Vec::with_capacity(1) }
+    }
+
+    /// Appends what an event shows: chunks do, the other events do not.
+    ///
+    /// [`Event::Usage`] and [`Event::Done`] wait for the bill: see [`StreamEncoder::usage`] and
+    /// [`StreamEncoder::done`].
+    pub fn event(&mut self, event: &Event, out: &mut BytesMut) {
+        match event {
+            Event::Chunk(chunk) if !chunk.choices.is_empty() => self.chunk(chunk, out),
+            Event::Chunk(_) | Event::Start(_) | Event::Usage(_) | Event::Done => {}
+        }
+    }
+
+    /// Appends the usage chunk, the last one before the end.
+    pub fn usage(&self, usage: &Usage, bill: &Bill, out: &mut BytesMut) {
+        self.open(out);
+        out.put_slice(b",\"choices\":[],\"usage\":");
+        out.put_slice(&usage_json(usage, bill));
+        if let Some(metadata) = &bill.metadata {
+            out.put_slice(b",\"openrouter_metadata\":");
+            out.put_slice(metadata.to_string().as_bytes());
+        }
+        close(out);
+    }
+
+    /// Appends the end mark.
+    pub fn done(&self, out: &mut BytesMut) {
+        sse::write_data(out, b"[DONE]");
+    }
+
+    /// Appends a failure after the first content; usage, where known, and the end mark follow it.
+    pub fn error(&self, error: &ErrorBody<'_>, out: &mut BytesMut) {
+        self.open(out);
+        out.put_slice(b",\"error\":");
+        out.put_slice(error_object(error).to_string().as_bytes());
+        out.put_slice(br#","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error","native_finish_reason":"error"}]"#);
+        close(out);
+    }
+
+    /// Appends a comment that keeps the connection alive while there is nothing to say.
+    pub fn keep_alive(out: &mut BytesMut) {
+        sse::write_comment(out, "SWITCHYARD PROCESSING");
+    }
+
+    /// Appends a whole answer as if it had been streamed; usage and end mark are not in it.
+    pub fn replay(&mut self, response: &ChatResponse, out: &mut BytesMut) {
+        for choice in &response.choices {
+            for chunk in [said(choice), finished(choice)] {
+                self.chunk(&chunk, out);
+            }
+        }
+    }
+
+    fn chunk(&mut self, chunk: &Chunk, out: &mut BytesMut) {
+        let start = out.len();
+        self.open(out);
+        match &chunk.raw {
+            Some(raw) if self.splice(chunk, raw, out).is_some() => {}
+            _ => {
+                out.truncate(start);
+                self.open(out);
+                self.choices(&chunk.choices, out);
+            }
+        }
+        close(out);
+    }
+
+    /// Copies what upstream sent, except what is ours to write. None where that cannot be.
+    fn splice(&mut self, chunk: &Chunk, raw: &[u8], out: &mut BytesMut) -> Option<()> {
+        let mut choices = None;
+        for member in members(raw).ok()? {
+            let key = &raw[member.key.clone()];
+            if key == b"choices" {
+                choices = Some(member.value.clone());
+            } else if !OURS.iter().any(|name| is_named(raw, &member, name)) {
+                out.put_u8(b',');
+                out.put_slice(&raw[member.key.start - 1..member.value.end]);
+            }
+        }
+        let choices = &raw[choices?];
+        if chunk.raw_choices && self.knows_roles(chunk, choices) {
+            out.put_slice(b",\"choices\":");
+            splice_choices(chunk, choices, out)
+        } else {
+            self.choices(&chunk.choices, out);
+            Some(())
+        }
+    }
+
+    /// Whether every choice's role has been told, in this chunk or before.
+    fn knows_roles(&mut self, chunk: &Chunk, choices: &[u8]) -> bool {
+        let fresh = |opened: &[u32], choice: &ChoiceDelta| !opened.contains(&choice.index);
+        if !chunk.choices.iter().any(|choice| fresh(&self.opened, choice)) {
+            return true;
+        }
+        let told = chunk.choices.len() == 1 && memmem::find(choices, br#""role":"assistant""#).is_some();
+        if told {
+            self.opened.extend(chunk.choices.iter().map(|choice| choice.index));
+        }
+        told
+    }
+
+    fn choices(&mut self, choices: &[ChoiceDelta], out: &mut BytesMut) {
+        out.put_slice(b",\"choices\":[");
+        for (position, choice) in choices.iter().enumerate() {
+            if position > 0 {
+                out.put_u8(b',');
+            }
+            let opens = !self.opened.contains(&choice.index);
+            if opens {
+                self.opened.push(choice.index);
+            }
+            let choice = WireChoice::new(choice, opens);
+            serde_json::to_writer(out.writer(), &choice).expect("strings and values are always JSON");
+        }
+        out.put_u8(b']');
+    }
+
+    fn open(&self, out: &mut BytesMut) {
+        out.reserve(self.head.len() + 256);
+        out.put_slice(b"data: ");
+        out.put_slice(&self.head);
+    }
+}
+
+fn close(out: &mut BytesMut) {
+    out.put_slice(b"}\n\n");
+}
+
+/// Copies canonical choices; where one ends here, its reasons are set.
+fn splice_choices(chunk: &Chunk, choices: &[u8], out: &mut BytesMut) -> Option<()> {
+    if chunk.choices.iter().all(|choice| choice.finish.is_none()) {
+        out.put_slice(choices);
+        return Some(());
+    }
+    let ranges = elements(choices).ok().filter(|ranges| ranges.len() == chunk.choices.len())?;
+    out.put_u8(b'[');
+    for (position, (range, choice)) in ranges.into_iter().zip(&chunk.choices).enumerate() {
+        if position > 0 {
+            out.put_u8(b',');
+        }
+        match &choice.finish {
+            Some(finish) => finish_patch(finish).apply(&choices[range], out).ok()?,
+            None => out.put_slice(&choices[range]),
+        }
+    }
+    out.put_u8(b']');
+    Some(())
+}
+
+fn said(choice: &Choice) -> Chunk {
+    let message = choice.message.clone();
+    let calls = message.tool_calls.into_iter().enumerate().map(|(index, call)| ToolDelta {
+        index: u32::try_from(index).unwrap_or(u32::MAX),
+        id: Some(call.id),
+        kind: call.kind,
+        name: Some(call.name),
+        arguments: call.arguments,
+    });
+    let delta = Delta {
+        content: message.content,
+        refusal: message.refusal,
+        reasoning: message.reasoning,
+        reasoning_details: message.reasoning_details,
+        tool_calls: calls.collect(),
+        annotations: message.annotations,
+        images: message.images,
+        audio: message.audio,
+    };
+    let piece = ChoiceDelta { index: choice.index, delta, finish: None, logprobs: choice.logprobs.clone() };
+    Chunk { choices: vec![piece], ..Chunk::default() }
+}
+
+fn finished(choice: &Choice) -> Chunk {
+    let finish = Some(choice.finish.clone());
+    let piece = ChoiceDelta { index: choice.index, finish, ..ChoiceDelta::default() };
+    Chunk { choices: vec![piece], ..Chunk::default() }
+}
+
+#[derive(Serialize)]
+struct WireChoice<'a> {
+    index: u32,
+    delta: WireDelta<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: &'a Option<Box<RawValue>>,
+    finish_reason: Option<&'a str>,
+    native_finish_reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct WireDelta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: &'a Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: &'a Option<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    reasoning_details: &'a [Value],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<WireTool<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    annotations: &'a [Value],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    images: &'a [Value],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: &'a Option<Value>,
+}
+
+impl<'a> WireChoice<'a> {
+    fn new(choice: &'a ChoiceDelta, opens: bool) -> Self {
+        let finish = choice.finish.as_ref();
+        Self {
+            index: choice.index,
+            delta: WireDelta::new(&choice.delta, opens),
+            logprobs: &choice.logprobs,
+            finish_reason: finish.map(|finish| finish.reason.as_str()),
+            native_finish_reason: finish
+                .map(|finish| finish.native.as_deref().unwrap_or(finish.reason.as_str())),
+        }
+    }
+}
+
+impl<'a> WireDelta<'a> {
+    fn new(delta: &'a Delta, opens: bool) -> Self {
+        // The opening chunk has a content, except beside tool calls: clients would see an empty answer.
+        let content = match &delta.content {
+            None if opens && delta.tool_calls.is_empty() => Some(""),
+            content => content.as_deref(),
+        };
+        Self {
+            role: opens.then_some("assistant"),
+            content,
+            refusal: &delta.refusal,
+            reasoning: &delta.reasoning,
+            reasoning_details: &delta.reasoning_details,
+            tool_calls: delta.tool_calls.iter().map(WireTool::from).collect(),
+            annotations: &delta.annotations,
+            images: &delta.images,
+            audio: &delta.audio,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct WireTool<'a> {
+    index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<Function<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom: Option<Custom<'a>>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    arguments: &'a str,
+}
+
+#[derive(Serialize)]
+struct Custom<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    input: &'a str,
+}
+
+impl<'a> From<&'a ToolDelta> for WireTool<'a> {
+    fn from(call: &'a ToolDelta) -> Self {
+        let (name, text) = (call.name.as_deref(), call.arguments.as_str());
+        let (kind, function, custom) = match call.kind {
+            ToolKind::Function => ("function", Some(Function { name, arguments: text }), None),
+            ToolKind::Custom => ("custom", None, Some(Custom { name, input: text })),
+        };
+        let id = call.id.as_deref();
+        Self { index: call.index, id, kind: id.map(|_| kind), function, custom }
+    }
+}
+
+#[cfg(test)]
+mod tests;
