@@ -1,0 +1,126 @@
+//! Accounts as the data plane holds them: small, hashable, told apart by period.
+//!
+//! The wire form is `v1::AccountPeriod`. Which accounts an attempt bills is the pipeline's business.
+
+use std::{fmt, sync::Arc};
+
+use chrono::{DateTime, Datelike, Utc};
+use switchyard_proto::v1::{self, AccountKind};
+
+/// What money is counted against, in one of its periods.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Account {
+    pub kind: AccountKind,
+    /// The tenant, key, user or credential id; empty for the house.
+    pub owner: Arc<str>,
+    pub period: Period,
+}
+
+impl Account {
+    /// As the control plane knows it.
+    pub fn to_proto(&self) -> v1::AccountPeriod {
+        v1::AccountPeriod {
+            kind: self.kind.into(),
+            owner: self.owner.as_ref().to_owned(),
+            period: self.period.to_string(),
+        }
+    }
+
+    /// Reads the wire form; `None` for a kind or period that this version does not know.
+    pub fn from_proto(account: &v1::AccountPeriod) -> Option<Self> {
+        let period = Period::parse(&account.period)?;
+        let kind = AccountKind::try_from(account.kind).ok()?;
+        Some(Self { kind, owner: account.owner.as_str().into(), period })
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}` {}", self.kind.as_str_name(), self.owner, self.period)
+    }
+}
+
+/// A stretch of time with a limit of its own, UTC. Displays as on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Period {
+    All,
+    Day { year: i32, month: u32, day: u32 },
+    Week { year: i32, week: u32 },
+    Month { year: i32, month: u32 },
+}
+
+impl Period {
+    /// The period that a moment falls into.
+    pub fn at(reset: v1::Reset, now: DateTime<Utc>) -> Self {
+        let date = now.date_naive();
+        let (year, month) = (date.year(), date.month());
+        match reset {
+            v1::Reset::Unspecified | v1::Reset::Never => Self::All,
+            v1::Reset::Daily => Self::Day { year, month, day: date.day() },
+            v1::Reset::Weekly => Self::Week { year: date.iso_week().year(), week: date.iso_week().week() },
+            v1::Reset::Monthly => Self::Month { year, month },
+        }
+    }
+
+    /// Reads the wire form.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "all" {
+            return Some(Self::All);
+        }
+        let (year, rest) = text.split_once('-')?;
+        let year = year.parse().ok()?;
+        if let Some(week) = rest.strip_prefix('W') {
+            return Some(Self::Week { year, week: week.parse().ok()? });
+        }
+        match rest.split_once('-') {
+            Some((month, day)) => {
+                Some(Self::Day { year, month: month.parse().ok()?, day: day.parse().ok()? })
+            }
+            None => Some(Self::Month { year, month: rest.parse().ok()? }),
+        }
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Day { year, month, day } => write!(f, "{year:04}-{month:02}-{day:02}"),
+            Self::Week { year, week } => write!(f, "{year:04}-W{week:02}"),
+            Self::Month { year, month } => write!(f, "{year:04}-{month:02}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_are_written_as_the_control_plane_reads_them() {
+        let at: DateTime<Utc> = "2026-01-01T00:30:00Z".parse().unwrap();
+        for (reset, text) in [
+            (v1::Reset::Never, "all"),
+            (v1::Reset::Daily, "2026-01-01"),
+            (v1::Reset::Weekly, "2026-W01"),
+            (v1::Reset::Monthly, "2026-01"),
+        ] {
+            let period = Period::at(reset, at);
+            assert_eq!(period.to_string(), text);
+            assert_eq!(Period::parse(text), Some(period));
+        }
+    }
+
+    #[test]
+    fn a_week_belongs_to_the_year_of_its_thursday() {
+        let at: DateTime<Utc> = "2027-01-01T12:00:00Z".parse().unwrap();
+        assert_eq!(Period::at(v1::Reset::Weekly, at).to_string(), "2026-W53");
+    }
+
+    #[test]
+    fn unknown_periods_are_not_guessed() {
+        for text in ["", "2026", "2026-", "2026-Wx", "2026-01-xx", "quarter"] {
+            assert_eq!(Period::parse(text), None, "{text}");
+        }
+    }
+}

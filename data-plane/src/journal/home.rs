@@ -1,0 +1,120 @@
+//! The instance's folder: its id, the lock that keeps a second process out, and how far records are acknowledged.
+//!
+//! The id belongs to the disk, not to the process, so a restarted instance still owns its leases.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use switchyard_proto::id::{self, InstanceId};
+
+use super::{JournalError, segment::Position};
+
+const INSTANCE: &str = "instance";
+const LOCK: &str = "lock";
+const ACKNOWLEDGED: &str = "acknowledged";
+const PREFIX: &str = "dp_";
+
+/// Makes the journal's folder and takes its lock, held as long as the file.
+pub(super) fn take(data_dir: &Path) -> Result<(PathBuf, File), JournalError> {
+    let dir = data_dir.join("journal");
+    fs::create_dir_all(&dir).map_err(|source| JournalError::Folder { path: dir.clone(), source })?;
+    let path = dir.join(LOCK);
+    let folder = |source| JournalError::Folder { path: path.clone(), source };
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(folder)?;
+    match lock.try_lock() {
+        Ok(()) => Ok((dir, lock)),
+        Err(TryLockError::WouldBlock) => Err(JournalError::Taken { path: dir }),
+        Err(TryLockError::Error(source)) => Err(JournalError::Folder { path, source }),
+    }
+}
+
+/// The id of this disk, made on first use.
+pub(super) fn instance(data_dir: &Path) -> Result<InstanceId, JournalError> {
+    let path = data_dir.join(INSTANCE);
+    let folder = |source| JournalError::Folder { path: path.clone(), source };
+    match fs::read_to_string(&path) {
+        Ok(text) if is_instance(text.trim()) => return Ok(InstanceId::new(text.trim())),
+        Ok(_) => tracing::error!(path = %path.display(), "the instance's id is unreadable; a new one is made"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(folder(error)),
+    }
+    let made = id::random(PREFIX);
+    replace(&path, &format!("{made}\n")).map_err(folder)?;
+    Ok(InstanceId::new(made))
+}
+
+fn is_instance(text: &str) -> bool {
+    text.len() <= 64
+        && text.strip_prefix(PREFIX).is_some_and(|rest| {
+            !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        })
+}
+
+/// How far the control plane has acknowledged, and which incarnation of its store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Acknowledged {
+    pub upto: Position,
+    pub incarnation: String,
+}
+
+/// Reads the marker; a lost one only means that known records are sent again.
+pub(super) fn acknowledged(dir: &Path) -> Acknowledged {
+    let text = fs::read_to_string(dir.join(ACKNOWLEDGED)).unwrap_or_default();
+    let mut words = text.split_whitespace();
+    let mut number = || words.next().and_then(|word| word.parse().ok());
+    match (number(), number()) {
+        (Some(segment), Some(offset)) => Acknowledged {
+            upto: Position { segment, offset },
+            incarnation: words.next().unwrap_or_default().to_owned(),
+        },
+        _ => Acknowledged::default(),
+    }
+}
+
+/// Remembers the marker.
+pub(super) fn set_acknowledged(dir: &Path, to: &Acknowledged) -> io::Result<()> {
+    let text = format!("{} {} {}\n", to.upto.segment, to.upto.offset, to.incarnation);
+    replace(&dir.join(ACKNOWLEDGED), &text)
+}
+
+/// Old or new contents, never a mixture.
+fn replace(path: &Path, contents: &str) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    fs::write(&beside, contents)?;
+    fs::rename(&beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_keeps_its_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = instance(dir.path()).unwrap();
+        assert!(made.as_str().starts_with("dp_"));
+        assert_eq!(instance(dir.path()).unwrap(), made);
+    }
+
+    #[test]
+    fn two_processes_cannot_share_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = take(dir.path()).unwrap();
+        assert!(matches!(take(dir.path()), Err(JournalError::Taken { .. })));
+        drop(held);
+        assert!(take(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn the_marker_survives_and_a_broken_one_starts_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let marker = Acknowledged { upto: Position { segment: 3, offset: 70 }, incarnation: "abc".into() };
+        set_acknowledged(dir.path(), &marker).unwrap();
+        assert_eq!(acknowledged(dir.path()), marker);
+        fs::write(dir.path().join(ACKNOWLEDGED), "x").unwrap();
+        assert_eq!(acknowledged(dir.path()), Acknowledged::default());
+    }
+}

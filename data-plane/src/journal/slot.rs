@@ -1,0 +1,128 @@
+//! One open intent: the right, and the space, to write its closing.
+//!
+//! Dropped without an ending, it closes as interrupted, at its whole reservation; so a panic loses nothing.
+
+use std::sync::Arc;
+
+use switchyard_proto::{
+    clock,
+    v1::{self, usage_record},
+};
+
+use super::{
+    Journal,
+    account::Account,
+    frame::{self, Kind},
+    payload,
+};
+
+/// Bytes by which a closing may be longer than its intent: tokens, outcome, times.
+const GROWTH: usize = 512;
+/// Bytes that every closing may use for the generation.
+const GENERATION: usize = 2048;
+const LONGEST_OUTCOME: usize = 64;
+
+/// An attempt that is about to be sent.
+#[derive(Debug)]
+pub struct Intent {
+    /// The line as it is booked when nothing more is heard: interrupted, at the reservation.
+    pub record: v1::AttemptRecord,
+    /// What it took from leases of `record.epoch`.
+    pub draws: Vec<(Account, u64)>,
+    /// W3C trace context; empty where the request is not sampled.
+    pub traceparent: String,
+}
+
+/// An intent that is on disk.
+#[derive(Debug)]
+pub struct Slot {
+    journal: Arc<Journal>,
+    intent: Option<Intent>,
+    promise: u64,
+}
+
+/// Bytes to reserve for the closing of an intent with this payload.
+pub(super) fn promise(payload: usize) -> u64 {
+    frame::length(payload + GROWTH) + frame::length(GENERATION)
+}
+
+impl Slot {
+    pub(super) fn new(journal: Arc<Journal>, intent: Intent, promise: u64) -> Self {
+        Self { journal, intent: Some(intent), promise }
+    }
+
+    /// The line as it would be booked now.
+    pub fn record(&self) -> &v1::AttemptRecord {
+        &self.intent.as_ref().expect("only closing takes the intent, and it takes the slot").record
+    }
+
+    /// Writes the ending: the line as it is booked, and the request's generation if this was its last attempt.
+    ///
+    /// Charges must be those of the intent, in order, each charged at most what it reserved.
+    pub fn close(mut self, record: v1::AttemptRecord, generation: Option<v1::GenerationRecord>) {
+        if let Some(intent) = self.intent.take() {
+            self.write(intent, record, generation);
+        }
+    }
+
+    fn write(
+        &self,
+        intent: Intent,
+        mut record: v1::AttemptRecord,
+        generation: Option<v1::GenerationRecord>,
+    ) {
+        record.outcome.truncate(LONGEST_OUTCOME);
+        let attempt = (record.generation.clone(), record.attempt);
+        let unspent = unspent(&intent.draws, &record);
+        let mut bytes = Vec::with_capacity(1024);
+        put(&mut bytes, Kind::Closing, &intent.traceparent, usage_record::Kind::Attempt(record));
+        if let Some(generation) = generation {
+            self.put_generation(&mut bytes, &intent.traceparent, generation);
+        }
+        let mut writer = self.journal.writer();
+        writer.close(bytes, self.promise);
+        if writer.state.closed(&attempt) {
+            for (account, amount) in unspent {
+                writer.state.granted(account, intent.record.epoch, amount);
+            }
+        }
+    }
+
+    /// Whole if the disk has room for it, else cut down to what was promised.
+    fn put_generation(&self, bytes: &mut Vec<u8>, traceparent: &str, generation: v1::GenerationRecord) {
+        let closing = bytes.len();
+        let generation = payload::fit(generation, payload::LONGEST);
+        let whole = usage_record::Kind::Generation(generation);
+        put(bytes, Kind::Generation, traceparent, whole.clone());
+        let needed = bytes.len() as u64;
+        if needed <= self.promise || self.journal.writer().stretch(self.promise, needed) {
+            return;
+        }
+        bytes.truncate(closing);
+        if let usage_record::Kind::Generation(generation) = whole {
+            let cut = payload::fit(generation, GENERATION - usize::from(u8::MAX));
+            put(bytes, Kind::Generation, traceparent, usage_record::Kind::Generation(cut));
+        }
+    }
+}
+
+/// A panic, or an ending that was forgotten: the line stays as the intent has it.
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(intent) = self.intent.take() {
+            let mut record = intent.record.clone();
+            record.ended_at = Some(clock::to_timestamp(clock::now()));
+            self.write(intent, record, None);
+        }
+    }
+}
+
+pub(super) fn put(bytes: &mut Vec<u8>, kind: Kind, traceparent: &str, record: usage_record::Kind) {
+    frame::put(bytes, kind, |out| payload::put(out, traceparent, &record));
+}
+
+/// What comes back to each lease.
+fn unspent<'a>(draws: &'a [(Account, u64)], record: &v1::AttemptRecord) -> Vec<(&'a Account, u64)> {
+    let charged = record.charges.iter().filter(|charge| charge.leased).map(|charge| charge.charged_nano);
+    draws.iter().zip(charged).map(|((account, drawn), charged)| (account, drawn.saturating_sub(charged))).collect()
+}

@@ -1,0 +1,92 @@
+//! Every metric of the data plane: name, kind, unit and meaning, in one list.
+//!
+//! Names end in their unit. Recording happens where the fact is; nothing is renamed elsewhere.
+
+use metrics::Unit;
+
+/// How a metric moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// One row of the list.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub unit: Unit,
+    pub help: &'static str,
+}
+
+/// Declares constants and the list at once, so that none is missing from it.
+macro_rules! metrics {
+    ($($constant:ident = $name:literal, $kind:ident, $unit:ident, $help:literal;)*) => {
+        $(#[doc = $help] pub const $constant: &str = $name;)*
+
+        /// Every metric.
+        pub const ALL: &[Metric] =
+            &[$(Metric { name: $name, kind: Kind::$kind, unit: Unit::$unit, help: $help },)*];
+    };
+}
+
+metrics! {
+    JOURNAL_BYTES = "switchyard_journal_bytes", Gauge, Bytes,
+        "Bytes of all journal segments on disk.";
+    JOURNAL_UNACKNOWLEDGED_BYTES = "switchyard_journal_unacknowledged_bytes", Gauge, Bytes,
+        "Bytes of the journal that the control plane has not acknowledged.";
+    JOURNAL_REFUSED = "switchyard_journal_refused_total", Counter, Count,
+        "Attempts that were not sent because the journal took no intent.";
+    SHIPPED_RECORDS = "switchyard_usage_shipped_records_total", Counter, Count,
+        "Closings and generations that the control plane acknowledged.";
+    SHIPPING_FAILURES = "switchyard_usage_shipping_failures_total", Counter, Count,
+        "Batches that the control plane did not acknowledge; they are sent again.";
+    SHIPPING_LAG = "switchyard_usage_shipping_lag_seconds", Gauge, Seconds,
+        "Time since everything written was acknowledged.";
+    LINK_ATTACHED = "switchyard_link_attached", Gauge, Count,
+        "1 while the control plane has accepted this instance's session, else 0.";
+    LEASE_BALANCE = "switchyard_lease_balance_usd", Gauge, Count,
+        "Dollars of all leases that are free to be spent here.";
+    LEASE_ACCOUNTS = "switchyard_lease_accounts", Gauge, Count,
+        "Accounts that this instance knows a lease or a denial of.";
+    LEASE_GRANTS = "switchyard_lease_grants_total", Counter, Count,
+        "Answers to asks for money, by `outcome`.";
+    LEASE_RETURNS = "switchyard_lease_returns_total", Counter, Count,
+        "Leases given back, by `reason`: idle, recall, surplus, shutdown.";
+    LEASE_WAIT = "switchyard_lease_wait_seconds", Histogram, Seconds,
+        "How long requests waited for money.";
+    MONEY_DENIED = "switchyard_money_denied_total", Counter, Count,
+        "Reservations that were refused, by `reason`.";
+    HOUSE_CHARGES = "switchyard_house_charges_total", Counter, Count,
+        "Attempts that cost more than was reserved, by `provider` and `model`; the house bore the rest.";
+    RATE_LIMITED = "switchyard_rate_limited_total", Counter, Count,
+        "Requests refused by a rate limit, by `scope` and `limit`.";
+    RATES_DEGRADED = "switchyard_rates_degraded", Gauge, Count,
+        "1 while rate limits are approximate because their store is out of reach, else 0.";
+}
+
+/// Gives the recorder units and texts; call once after it is installed.
+pub fn describe() {
+    for metric in ALL {
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(metric.name, metric.unit, metric.help),
+            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.unit, metric.help),
+            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.unit, metric.help),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_ours() {
+        for (index, metric) in ALL.iter().enumerate() {
+            assert!(metric.name.starts_with("switchyard_"), "{}", metric.name);
+            assert!(ALL[..index].iter().all(|other| other.name != metric.name), "{}", metric.name);
+        }
+    }
+}
