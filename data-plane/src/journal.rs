@@ -220,9 +220,13 @@ impl Journal {
     fn replay(&self, interrupted: usize, damaged: usize) -> Replay {
         let State { balances, session, .. } = self.writer().state.clone();
         if interrupted > 0 {
-            tracing::warn!(interrupted, "attempts of the last run were cut off and are charged at their reservation");
+            tracing::warn!(
+                interrupted,
+                "attempts of the last run were cut off and are charged at their reservation"
+            );
         }
-        let balances = balances.into_iter().map(|((account, epoch), amount)| (account, epoch, amount)).collect();
+        let balances =
+            balances.into_iter().map(|((account, epoch), amount)| (account, epoch, amount)).collect();
         Replay { balances, session, interrupted, damaged }
     }
 }

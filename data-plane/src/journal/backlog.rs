@@ -64,7 +64,10 @@ impl Journal {
             }
             if wanted >= rest {
                 // The segment is shorter than was written: its tail is lost, what follows is not.
-                tracing::error!(segment = batch.upto.segment, "a journal segment is shorter than what was written");
+                tracing::error!(
+                    segment = batch.upto.segment,
+                    "a journal segment is shorter than what was written"
+                );
                 batch.upto.offset = end;
                 return Ok(0);
             }
@@ -160,7 +163,8 @@ impl Journal {
         };
         let keep = TimeDelta::from_std(keep).unwrap_or(TimeDelta::MAX);
         for number in done {
-            let Ok(modified) = segment::path(&self.dir, number).metadata().and_then(|file| file.modified()) else {
+            let Ok(modified) = segment::path(&self.dir, number).metadata().and_then(|file| file.modified())
+            else {
                 continue;
             };
             if now - DateTime::<Utc>::from(modified) < keep {

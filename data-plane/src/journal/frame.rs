@@ -70,11 +70,19 @@ fn checksum(length: u32, kind_and_payload: &[u8]) -> u32 {
 /// What stands at a place.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found<'a> {
-    Record { kind: Kind, payload: &'a [u8], at: Range<usize> },
+    Record {
+        kind: Kind,
+        payload: &'a [u8],
+        at: Range<usize>,
+    },
     /// Not a record, but one follows.
-    Damaged { at: Range<usize> },
+    Damaged {
+        at: Range<usize>,
+    },
     /// No further record; the bytes up to the given place are unreadable, zeros after it never written.
-    End { torn: Range<usize> },
+    End {
+        torn: Range<usize>,
+    },
 }
 
 /// Looks at the bytes from `from` on.

@@ -37,7 +37,9 @@ pub(super) fn instance(data_dir: &Path) -> Result<InstanceId, JournalError> {
     let folder = |source| JournalError::Folder { path: path.clone(), source };
     match fs::read_to_string(&path) {
         Ok(text) if is_instance(text.trim()) => return Ok(InstanceId::new(text.trim())),
-        Ok(_) => tracing::error!(path = %path.display(), "the instance's id is unreadable; a new one is made"),
+        Ok(_) => {
+            tracing::error!(path = %path.display(), "the instance's id is unreadable; a new one is made")
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(folder(error)),
     }

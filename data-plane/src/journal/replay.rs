@@ -34,7 +34,10 @@ pub(super) fn read(dir: &Path, segments: &[(u64, u64)]) -> io::Result<(State, us
     }
     if damaged > 0 && !state.balances.is_empty() {
         // A lost intent has spent money that is still in the balance here: better to leave it all lent.
-        tracing::error!(leases = state.balances.len(), "the journal is damaged: leases of the last run are not used");
+        tracing::error!(
+            leases = state.balances.len(),
+            "the journal is damaged: leases of the last run are not used"
+        );
         state.balances.clear();
     }
     Ok((state, damaged))
@@ -89,7 +92,11 @@ fn fold(dir: &Path, number: u64, is_last: bool, state: &mut State) -> io::Result
 /// Ends a segment at its last whole record.
 fn cut(dir: &Path, number: u64, end: u64, torn_bytes: usize) -> io::Result<()> {
     if torn_bytes > 0 {
-        tracing::warn!(segment = number, torn_bytes, "the journal's last record was cut off with the process");
+        tracing::warn!(
+            segment = number,
+            torn_bytes,
+            "the journal's last record was cut off with the process"
+        );
     }
     OpenOptions::new().write(true).open(segment::path(dir, number))?.set_len(end)
 }

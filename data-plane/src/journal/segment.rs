@@ -91,7 +91,8 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<(u64, u64)>> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".log")).and_then(|name| name.parse().ok());
+        let number =
+            name.to_str().and_then(|name| name.strip_suffix(".log")).and_then(|name| name.parse().ok());
         if let Some(number) = number {
             segments.push((number, entry.metadata()?.len()));
         }

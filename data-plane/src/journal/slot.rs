@@ -65,12 +65,7 @@ impl Slot {
         }
     }
 
-    fn write(
-        &self,
-        intent: Intent,
-        mut record: v1::AttemptRecord,
-        generation: Option<v1::GenerationRecord>,
-    ) {
+    fn write(&self, intent: Intent, mut record: v1::AttemptRecord, generation: Option<v1::GenerationRecord>) {
         record.outcome.truncate(LONGEST_OUTCOME);
         let attempt = (record.generation.clone(), record.attempt);
         let unspent = unspent(&intent.draws, &record);
@@ -124,5 +119,9 @@ pub(super) fn put(bytes: &mut Vec<u8>, kind: Kind, traceparent: &str, record: us
 /// What comes back to each lease.
 fn unspent<'a>(draws: &'a [(Account, u64)], record: &v1::AttemptRecord) -> Vec<(&'a Account, u64)> {
     let charged = record.charges.iter().filter(|charge| charge.leased).map(|charge| charge.charged_nano);
-    draws.iter().zip(charged).map(|((account, drawn), charged)| (account, drawn.saturating_sub(charged))).collect()
+    draws
+        .iter()
+        .zip(charged)
+        .map(|((account, drawn), charged)| (account, drawn.saturating_sub(charged)))
+        .collect()
 }

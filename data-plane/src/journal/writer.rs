@@ -39,8 +39,17 @@ impl Writer {
         let number = sealed.keys().last().copied().unwrap_or(0).max(acknowledged.upto.segment) + 1;
         let first = checkpoint(&state);
         let segment = Segment::create(&dir, number, &first, 0)?;
-        let mut writer =
-            Self { dir, settings, state, segment, sealed, promised: 0, acknowledged, pending: 0, owed: Vec::new() };
+        let mut writer = Self {
+            dir,
+            settings,
+            state,
+            segment,
+            sealed,
+            promised: 0,
+            acknowledged,
+            pending: 0,
+            owed: Vec::new(),
+        };
         writer.pending = writer.distance(writer.acknowledged.upto);
         Ok(writer)
     }
