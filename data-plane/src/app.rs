@@ -172,7 +172,11 @@ fn build(settings: &Arc<Settings>, background: &Background) -> Result<Shared, St
 }
 
 impl Shared {
-    fn watch(&self, settings: &Settings, background: &Background) -> impl Future<Output = ()> + Send + 'static {
+    fn watch(
+        &self,
+        settings: &Settings,
+        background: &Background,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let disk = self.disk.lock().expect("nobody panics while holding it").take().expect("watched once");
         let watch = Watch {
             link: self.link.clone(),
@@ -202,7 +206,8 @@ fn worker(
     let router = move |tasks| {
         let client = HttpClient::new(settings.deadlines.connect, settings.requests.allow_private_upstreams);
         let most = settings.requests.max_concurrent.div_ceil(threads);
-        let pipeline = Arc::new(Pipeline { config, health, limits, journal, lookup, client, settings, tasks });
+        let pipeline =
+            Arc::new(Pipeline { config, health, limits, journal, lookup, client, settings, tasks });
         routes::router(Arc::new(Client { pipeline, account, most }))
     };
     Worker { listener, router: Box::new(router), tls, draining, drain }
@@ -225,7 +230,8 @@ async fn stop(
 ) {
     shutdown.cancelled().await;
     draining.cancel();
-    let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+    let joined =
+        tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
     // A request thread that panicked has been reported by the panic hook.
     let _ = joined.await;
     if !shared.shipper.drain(LAST_CALLS).await {

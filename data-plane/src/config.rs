@@ -5,6 +5,8 @@
 
 pub mod compile;
 pub mod disk;
+#[cfg(test)]
+pub mod fixtures;
 pub mod lookup;
 pub mod shards;
 pub mod snapshot;
@@ -38,7 +40,11 @@ impl Current {
     /// Serves from a snapshot that was confirmed `age` ago, until it is older than `max_age`.
     pub fn new(snapshot: Snapshot, age: Duration, max_age: Duration) -> Self {
         let silence = Silence { since: Instant::now(), before: age };
-        Self { snapshot: ArcSwap::from_pointee(snapshot), silent: ArcSwapOption::from_pointee(silence), max_age }
+        Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            silent: ArcSwapOption::from_pointee(silence),
+            max_age,
+        }
     }
 
     /// The snapshot to serve one request from.

@@ -96,10 +96,9 @@ impl From<IdentifyError> for RequestError {
     fn from(error: IdentifyError) -> Self {
         use IdentifyError::*;
         let (code, text) = match error {
-            Missing => (
-                ErrorCode::Authentication,
-                "No API key was sent. Send `Authorization: Bearer <key>`.",
-            ),
+            Missing => {
+                (ErrorCode::Authentication, "No API key was sent. Send `Authorization: Bearer <key>`.")
+            }
             Malformed => (ErrorCode::Authentication, "The API key is malformed: it is not a complete key."),
             Unknown(_) => (ErrorCode::Authentication, "The API key does not exist."),
             Disabled => (ErrorCode::PermissionDenied, "The API key is disabled."),
@@ -130,10 +129,8 @@ mod tests {
         };
         change(&mut key, &mut tenant);
         let resource = |body| v1::Resource { revision: 1, body: Some(body) };
-        let resources = vec![
-            resource(v1::resource::Body::Tenant(tenant)),
-            resource(v1::resource::Body::Key(key)),
-        ];
+        let resources =
+            vec![resource(v1::resource::Body::Tenant(tenant)), resource(v1::resource::Body::Key(key))];
         let revision = Revision { incarnation: "i".into(), number: 1 };
         compile(&Snapshot::default(), true, resources, revision).snapshot
     }

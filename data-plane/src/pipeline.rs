@@ -12,6 +12,7 @@ pub mod reply;
 pub mod reserve;
 pub mod trail;
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant as Moment;
@@ -63,7 +64,7 @@ pub struct Pipeline {
 pub struct Inbound {
     pub head: HeaderMap,
     pub body: axum::body::Body,
-    pub address: Option<std::net::IpAddr>,
+    pub address: Option<IpAddr>,
 }
 
 /// What every candidate of one request is tried with.
@@ -93,9 +94,14 @@ impl Pipeline {
     }
 
     /// One client call, start to finish.
-    async fn serve(&self, inbound: Inbound, reply: &mut Reply, trail: &mut Trail) -> Result<(), RequestError> {
+    async fn serve(
+        &self,
+        inbound: Inbound,
+        reply: &mut Reply,
+        trail: &mut Trail,
+    ) -> Result<(), RequestError> {
         let config = self.current()?;
-        let caller = self.identify(&config, &inbound).await?; // who
+        let caller = self.identify(&config, &inbound.head, inbound.address).await?; // who
         trail.caller = Some(caller.clone());
         let body = self.collect(inbound).await?;
         let request = openai_chat::decode(body)?; // what
@@ -119,11 +125,16 @@ impl Pipeline {
     }
 
     /// The snapshot first; a well-formed key that it does not know is looked up once at the control plane.
-    async fn identify(&self, config: &Snapshot, inbound: &Inbound) -> Result<Caller, RequestError> {
+    async fn identify(
+        &self,
+        config: &Snapshot,
+        head: &HeaderMap,
+        address: Option<IpAddr>,
+    ) -> Result<Caller, RequestError> {
         let now = clock::now();
-        match identity::identify(config, &inbound.head, now) {
+        match identity::identify(config, head, now) {
             Err(IdentifyError::Unknown(hash)) => {
-                let caller = self.lookup.find(hash, inbound.address).await?;
+                let caller = self.lookup.find(hash, address).await?;
                 Ok(identity::check(caller, now)?)
             }
             known => Ok(known?),
@@ -160,8 +171,9 @@ impl Pipeline {
         request: &ChatRequest,
         trail: &Trail,
     ) -> Result<Plan, RequestError> {
-        let is_failing =
-            |endpoint: &crate::config::snapshot::Endpoint| self.health.is_failing(&endpoint.model, &endpoint.id);
+        let is_failing = |endpoint: &crate::config::snapshot::Endpoint| {
+            self.health.is_failing(&endpoint.model, &endpoint.id)
+        };
         Ok(plan::plan(config, is_failing, caller, request, trail.id.seed())?)
     }
 
@@ -205,7 +217,8 @@ impl Pipeline {
                 }
                 Ok(Outcome::Failed(failed)) => {
                     self.note_failure(job, candidate, hold, begun, &failed, trail);
-                    if !failed.failure.class.may_fall_back() || reply.is_gone() || Instant::now() >= job.until {
+                    if !failed.failure.class.may_fall_back() || reply.is_gone() || Instant::now() >= job.until
+                    {
                         return Err(explain::failed(trail, &failed, &candidate.endpoint));
                     }
                     skips.push(Skip::Failed(failed, candidate.endpoint.clone()));

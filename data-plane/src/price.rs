@@ -120,3 +120,75 @@ pub fn bill(endpoint: &Endpoint, tenant: &Tenant, tokens: &v1::TokenUsage) -> (N
     let cost = endpoint.prices.cost(tokens);
     (cost, price::marked_up(cost, tenant.config.markup_ppm))
 }
+
+#[cfg(test)]
+mod tests {
+    use switchyard_proto::v1::resource::Body;
+
+    use super::*;
+    use crate::config::fixtures::{caller, endpoint, full, model, provider, resource, tenant};
+    use crate::model::facts::MediaFacts;
+
+    fn at(
+        change: impl FnOnce(&mut switchyard_proto::v1::EndpointConfig),
+    ) -> (std::sync::Arc<Endpoint>, std::sync::Arc<Tenant>) {
+        let mut config = endpoint("a/m", "p", "1");
+        change(&mut config);
+        let parts = [Body::Provider(provider("p")), Body::Model(model("a/m")), Body::Endpoint(config)];
+        let snapshot = full(parts.map(resource).into_iter().chain(tenant())).snapshot;
+        (snapshot.model("a/m").unwrap().endpoints[0].clone(), caller(&snapshot).tenant)
+    }
+
+    fn text(bytes: u64) -> Facts {
+        Facts { messages: 1, text_bytes: bytes, ..Facts::default() }
+    }
+
+    #[test]
+    fn every_byte_of_text_may_be_a_token_but_no_prompt_is_larger_than_the_window() {
+        let (endpoint, _) = at(|_| {});
+        assert_eq!(prompt_bound(&endpoint, &text(100)), 100 + TOKENS_PER_MESSAGE + TOKENS_HIDDEN);
+        assert_eq!(prompt_bound(&endpoint, &text(1 << 40)), 10_000);
+    }
+
+    #[test]
+    fn what_cannot_be_measured_counts_as_a_full_window() {
+        let (endpoint, _) = at(|_| {});
+        let one = MediaFacts { count: 1, remote: 1, inline_bytes: 0 };
+        for facts in [
+            Facts { files: one, ..text(1) },
+            Facts { videos: one, ..text(1) },
+            Facts { audio: one, ..text(1) },
+        ] {
+            assert_eq!(prompt_bound(&endpoint, &facts), 10_000);
+        }
+    }
+
+    #[test]
+    fn the_output_cap_is_the_callers_within_the_endpoints() {
+        let (endpoint, _) = at(|_| {});
+        assert_eq!(output_cap(&endpoint, None, 77), 1_000);
+        assert_eq!(output_cap(&endpoint, Some(5), 77), 5);
+        assert_eq!(output_cap(&endpoint, Some(5_000), 77), 1_000);
+        let (unknown, _) = at(|config| config.max_output_tokens = 0);
+        assert_eq!(output_cap(&unknown, None, 77), 77);
+    }
+
+    #[test]
+    fn the_affordable_cap_is_the_largest_that_is_covered() {
+        let (endpoint, tenant) = at(|_| {});
+        let facts = text(0);
+        let all = worst_case(&endpoint, &tenant, &facts, 1, 1_000).charge;
+        assert_eq!(affordable_cap(&endpoint, &tenant, &facts, 1, all, 1_000), Some(1_000));
+        let half = worst_case(&endpoint, &tenant, &facts, 1, 500).charge;
+        assert_eq!(affordable_cap(&endpoint, &tenant, &facts, 1, half, 1_000), Some(500));
+        assert_eq!(affordable_cap(&endpoint, &tenant, &facts, 1, NanoUsd(1), 1_000), None);
+    }
+
+    #[test]
+    fn several_answers_are_reserved_for() {
+        let (endpoint, tenant) = at(|_| {});
+        let one = worst_case(&endpoint, &tenant, &text(0), 1, 10).cost.0;
+        let three = worst_case(&endpoint, &tenant, &text(0), 3, 10).cost.0;
+        assert_eq!(three - one, 2 * 10 * 1_000);
+    }
+}

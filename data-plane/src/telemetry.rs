@@ -3,4 +3,5 @@
 //! Exporters are set up by the command line; this only records.
 
 pub mod metrics;
+pub mod record;
 pub mod spans;

@@ -279,8 +279,7 @@ fn names(models: &BTreeMap<ModelId, Arc<Model>>) -> HashMap<String, ModelId> {
 fn provider(config: v1::ProviderConfig, revision: u64) -> Result<Provider, Fault> {
     let adapter = adapters::by_name(&config.adapter)
         .ok_or_else(|| fault("adapter", format!("`{}` is not known to this version", config.adapter)))?;
-    let uri: http::Uri =
-        config.base_url.parse().map_err(|_| fault("base_url", "is not a URL"))?;
+    let uri: http::Uri = config.base_url.parse().map_err(|_| fault("base_url", "is not a URL"))?;
     let (scheme, authority) = match (uri.scheme(), uri.authority()) {
         (Some(scheme), Some(authority)) if matches!(scheme.as_str(), "http" | "https") => {
             (scheme.clone(), authority.clone())
@@ -293,7 +292,11 @@ fn provider(config: v1::ProviderConfig, revision: u64) -> Result<Provider, Fault
     Ok(Provider {
         id: ProviderId::new(config.id.as_str()),
         tenant: (!config.tenant.is_empty()).then(|| TenantId::new(config.tenant.as_str())),
-        display_name: if config.display_name.is_empty() { config.id.clone() } else { config.display_name.clone() },
+        display_name: if config.display_name.is_empty() {
+            config.id.clone()
+        } else {
+            config.display_name.clone()
+        },
         adapter,
         scheme,
         authority,
@@ -314,8 +317,8 @@ fn credential(config: &v1::CredentialConfig) -> Credential {
 
 fn endpoint(config: v1::EndpointConfig, provider: &Arc<Provider>, revision: u64) -> Result<Endpoint, Fault> {
     let price = config.price.clone().unwrap_or_default();
-    let prices = Prices::parse(&price)
-        .map_err(|bad| fault(format!("price.{}", bad.field), bad.reason.to_string()))?;
+    let prices =
+        Prices::parse(&price).map_err(|bad| fault(format!("price.{}", bad.field), bad.reason.to_string()))?;
     let adapter = provider.adapter.name();
     Ok(Endpoint {
         id: EndpointId::new(config.id.as_str()),
@@ -367,3 +370,6 @@ fn limit(limit: &v1::SpendLimit) -> Result<Limit, Fault> {
     };
     Ok(Limit { amount, reset })
 }
+
+#[cfg(test)]
+mod tests;

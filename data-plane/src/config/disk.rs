@@ -145,7 +145,8 @@ impl Store {
             let Ok(plain) = self.key.open(blob, PLACE) else { break };
             let kept = Kept::decode(plain.as_slice()).map_err(|_| DiskError::Unopenable)?;
             let next = revision(kept.revision.unwrap_or_default());
-            let is_older = next.incarnation == snapshot.revision.incarnation && next.number <= snapshot.revision.number;
+            let is_older =
+                next.incarnation == snapshot.revision.incarnation && next.number <= snapshot.revision.number;
             if !kept.full && is_older {
                 continue; // Deltas from before the base, left by a crash between two renames.
             }
@@ -153,7 +154,11 @@ impl Store {
         }
         let seen = revision(mark.revision.unwrap_or_default());
         if snapshot.revision.incarnation != seen.incarnation || snapshot.revision.number < seen.number {
-            return Err(if snapshot.revision.number == 0 { DiskError::Unopenable } else { DiskError::Rollback });
+            return Err(if snapshot.revision.number == 0 {
+                DiskError::Unopenable
+            } else {
+                DiskError::Rollback
+            });
         }
         let age_ms = clock::now().timestamp_millis().saturating_sub(mark.confirmed_ms);
         Ok(Found { snapshot, age: Duration::from_millis(u64::try_from(age_ms).unwrap_or(0)) })
@@ -181,7 +186,8 @@ impl Store {
 
     /// Writes the whole snapshot as a new base.
     fn rebase(&mut self, snapshot: &Snapshot) -> io::Result<()> {
-        let kept = Kept { revision: Some(snapshot.revision.to_proto()), full: true, resources: resources(snapshot) };
+        let kept =
+            Kept { revision: Some(snapshot.revision.to_proto()), full: true, resources: resources(snapshot) };
         let mut blob = Vec::new();
         frame(&self.key.seal(&kept.encode_to_vec(), PLACE), &mut blob);
         self.replace("base", &blob)?;
@@ -236,10 +242,13 @@ fn revision(wire: v1::Revision) -> Revision {
 fn resources(snapshot: &Snapshot) -> Vec<Resource> {
     let catalogue = &snapshot.catalogue;
     let resource = |revision, body| Resource { revision, body: Some(body) };
-    let providers = catalogue.providers.values().map(|row| resource(row.revision, Body::Provider(row.config.clone())));
+    let providers =
+        catalogue.providers.values().map(|row| resource(row.revision, Body::Provider(row.config.clone())));
     let models = catalogue.models.values().map(|row| resource(row.revision, Body::Model(row.config.clone())));
-    let endpoints = catalogue.endpoints.values().map(|row| resource(row.revision, Body::Endpoint(row.config.clone())));
-    let tenants = snapshot.tenants.values().map(|row| resource(row.revision, Body::Tenant(row.config.clone())));
+    let endpoints =
+        catalogue.endpoints.values().map(|row| resource(row.revision, Body::Endpoint(row.config.clone())));
+    let tenants =
+        snapshot.tenants.values().map(|row| resource(row.revision, Body::Tenant(row.config.clone())));
     let keys = snapshot.keys.values().map(|row| resource(row.revision, Body::Key(row.config.clone())));
     providers.chain(models).chain(endpoints).chain(tenants).chain(keys).collect()
 }
@@ -260,3 +269,6 @@ fn frames(mut file: &[u8]) -> Vec<&[u8]> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

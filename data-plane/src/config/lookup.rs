@@ -116,7 +116,9 @@ impl Lookup {
             Ok(Ok(response)) => {
                 let found = response.into_inner();
                 match (found.key, found.tenant) {
-                    (Some(key), Some(tenant)) => caller(key, tenant).map_or(Answer::Unreachable, Answer::Known),
+                    (Some(key), Some(tenant)) => {
+                        caller(key, tenant).map_or(Answer::Unreachable, Answer::Known)
+                    }
                     _ => Answer::Nobody,
                 }
             }
@@ -149,6 +151,7 @@ fn caller(
 }
 
 fn unknown_here() -> RequestError {
-    let text = "This instance does not know the API key yet and cannot ask for it at the moment. Try again shortly.";
+    let text =
+        "This instance does not know the API key yet and cannot ask for it at the moment. Try again shortly.";
     RequestError::new(ErrorCode::KeyUnknownHere, text).retry_after(Duration::from_secs(1))
 }

@@ -20,7 +20,7 @@ use crate::config::disk::Disk;
 use crate::config::snapshot::Revision;
 use crate::limits::Limits;
 use crate::link::{Link, Session};
-use crate::telemetry::metrics;
+use crate::telemetry::record;
 
 /// Shortest and longest wait before the control plane is dialled again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -128,7 +128,9 @@ impl Watch {
                 Some(Down::Commit(commit)) => {
                     let push = push.take().ok_or(Ended::Protocol("a commit before a begin"))?;
                     let applied = self.commit(push, &commit);
-                    up.send(WatchRequest { kind: Some(Up::Applied(applied)) }).await.map_err(|_| Ended::Closed)?;
+                    up.send(WatchRequest { kind: Some(Up::Applied(applied)) })
+                        .await
+                        .map_err(|_| Ended::Closed)?;
                 }
                 Some(Down::Recall(Recall { accounts })) => self.limits.recall(&accounts),
                 None => tracing::warn!("the control plane sent a message that this version does not know"),
@@ -172,7 +174,7 @@ impl Watch {
         } else {
             self.limits.config_changed(&owners.iter().map(String::as_str).collect::<Vec<_>>());
         }
-        metrics::config(&revision, refused.len());
+        record::config(&revision, refused.len());
         Applied { revision: Some(revision.to_proto()), refused, broken: String::new() }
     }
 

@@ -10,7 +10,6 @@ use crate::api::openai_chat::{self, StreamEncoder};
 use crate::api::{AnswerFacts, Bill as PrintedBill};
 use crate::error::RequestError;
 use crate::limits::Hold;
-use crate::model::event::Event;
 use crate::model::response::{ChatResponse, Finish};
 use crate::model::usage::Usage;
 use crate::pipeline::meter::{self, Bill, Meter};
@@ -32,7 +31,12 @@ pub struct Delivery<'a> {
 
 impl Delivery<'_> {
     /// Delivers to the end. Answers with the tokens that were used.
-    pub async fn run(self, answer: Answer, reply: &mut Reply, trail: &mut Trail) -> Result<u64, RequestError> {
+    pub async fn run(
+        self,
+        answer: Answer,
+        reply: &mut Reply,
+        trail: &mut Trail,
+    ) -> Result<u64, RequestError> {
         reply.header("x-switchyard-provider", self.candidate.endpoint.provider.id.as_str());
         match answer {
             Answer::Whole(answer, status) if self.job.request.stream => {
@@ -63,7 +67,7 @@ impl Delivery<'_> {
         trail: &mut Trail,
     ) -> Result<u64, RequestError> {
         let until = self.job.until;
-        let mut encoder = StreamEncoder::new(self.facts(trail));
+        let mut encoder = StreamEncoder::new(&self.facts(trail));
         let mut out = BytesMut::new();
         encoder.replay(&answer, &mut out);
         let meter = Meter::of(&answer);
@@ -78,13 +82,13 @@ impl Delivery<'_> {
 
     async fn stream(self, mut live: Live, reply: &mut Reply, trail: &mut Trail) -> Result<u64, RequestError> {
         let (wait, until) = (wait(self.job, self.candidate), self.job.until);
-        let mut encoder = StreamEncoder::new(self.facts(trail));
+        let mut encoder = StreamEncoder::new(&self.facts(trail));
         let (mut meter, mut events, mut out) = (Meter::default(), Vec::new(), BytesMut::new());
         while !meter.is_done {
             let step = reply.wait(wait, live.next(&mut events)).await;
             for event in events.drain(..) {
                 meter.take(&event);
-                encode(&mut encoder, &event, &mut out);
+                encoder.event(&event, &mut out);
             }
             match step {
                 Ok(Ok(())) if meter.is_done => {}
@@ -92,13 +96,17 @@ impl Delivery<'_> {
                     if !out.is_empty() && !reply.is_gone() {
                         let sent = reply.send(out.split().freeze(), until).await;
                         if sent.is_err() && wait.leaves_with_caller {
-                            return Ok(self.called_off(&meter, &live, trail));
+                            return Ok(self.called_off(&meter, &Cut::of(&live), trail));
                         }
                     }
                     out.clear();
                 }
-                Ok(Err(failure)) => return Err(self.broken(&failure, &meter, &live, out.freeze(), reply, trail).await),
-                Err(Gone) => return Ok(self.called_off(&meter, &live, trail)),
+                Ok(Err(failure)) => {
+                    return Err(self
+                        .broken(&failure, &meter, Cut::of(&live), out.freeze(), reply, trail)
+                        .await);
+                }
+                Err(Gone) => return Ok(self.called_off(&meter, &Cut::of(&live), trail)),
             }
         }
         let status = live.status.as_u16();
@@ -112,10 +120,10 @@ impl Delivery<'_> {
     }
 
     /// The caller left and the provider stops billing when we do too: what was produced is paid.
-    fn called_off(self, meter: &Meter, live: &Live, trail: &mut Trail) -> u64 {
+    fn called_off(self, meter: &Meter, cut: &Cut, trail: &mut Trail) -> u64 {
         trail.cancelled = true;
-        let counted = meter.counted(&self.job.request.facts, live.usage());
-        self.settle(meter, &counted, "cancelled", live.status.as_u16(), trail);
+        let counted = meter.counted(&self.job.request.facts, cut.usage);
+        self.settle(meter, &counted, "cancelled", cut.status, trail);
         counted.total_tokens()
     }
 
@@ -124,7 +132,7 @@ impl Delivery<'_> {
         self,
         failure: &Failure,
         meter: &Meter,
-        live: &Live,
+        cut: Cut,
         rest: Bytes,
         reply: &mut Reply,
         trail: &mut Trail,
@@ -135,9 +143,9 @@ impl Delivery<'_> {
         if explain::blames_endpoint(failure.class) {
             self.pipeline.health.tell(&endpoint.model, &endpoint.id, Verdict::Failing);
         }
-        let counted = meter.counted(&self.job.request.facts, live.usage());
+        let counted = meter.counted(&self.job.request.facts, cut.usage);
         trail.error = Some(failure.code);
-        self.settle(meter, &counted, failure.class.as_str(), live.status.as_u16(), trail);
+        self.settle(meter, &counted, failure.class.as_str(), cut.status, trail);
         if !rest.is_empty() && !reply.is_gone() {
             let _ = reply.send(rest, until).await;
         }
@@ -145,7 +153,14 @@ impl Delivery<'_> {
     }
 
     /// Settles the attempt together with the generation's record.
-    fn settle(self, meter: &Meter, counted: &Usage, outcome: &'static str, status: u16, trail: &mut Trail) -> Bill {
+    fn settle(
+        self,
+        meter: &Meter,
+        counted: &Usage,
+        outcome: &'static str,
+        status: u16,
+        trail: &mut Trail,
+    ) -> Bill {
         let Self { pipeline, job, candidate, hold, begun } = self;
         if outcome == "ok" {
             pipeline.health.tell(&candidate.endpoint.model, &candidate.endpoint.id, Verdict::Healthy);
@@ -177,8 +192,16 @@ impl Delivery<'_> {
     }
 }
 
-fn encode(encoder: &mut StreamEncoder, event: &Event, out: &mut BytesMut) {
-    encoder.event(event, out);
+/// Where a stream stood when it was cut.
+struct Cut {
+    usage: Option<Usage>,
+    status: u16,
+}
+
+impl Cut {
+    fn of(live: &Live) -> Self {
+        Self { usage: live.usage(), status: live.status.as_u16() }
+    }
 }
 
 fn print(bill: &Bill, trail: &Trail) -> PrintedBill {

@@ -13,13 +13,18 @@ use crate::model::request::ChatRequest;
 use crate::pipeline::Pipeline;
 use crate::pipeline::reply::{Reply, ReplyBody};
 use crate::pipeline::trail::Trail;
-use crate::telemetry::metrics;
+use crate::telemetry::record as telemetry;
 
 /// How long a slow caller is waited for to take the last words.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Ends a request.
-pub async fn finish(pipeline: &Pipeline, mut reply: Reply, mut trail: Trail, result: Result<(), RequestError>) {
+pub async fn finish(
+    pipeline: &Pipeline,
+    mut reply: Reply,
+    mut trail: Trail,
+    result: Result<(), RequestError>,
+) {
     if let Err(error) = &result {
         trail.error = Some(error.code);
         log(error, &trail);
@@ -30,7 +35,7 @@ pub async fn finish(pipeline: &Pipeline, mut reply: Reply, mut trail: Trail, res
             tracing::error!(%error, generation.id = %trail.id, "a generation could not be recorded");
         }
     }
-    metrics::request(&trail);
+    telemetry::request(&trail);
     if let Err(error) = result {
         tell(&mut reply, &error, &trail).await;
     }
@@ -52,7 +57,7 @@ async fn tell(reply: &mut Reply, error: &RequestError, trail: &Trail) {
     };
     if reply.has_begun() {
         let mut out = BytesMut::new();
-        StreamEncoder::new(facts(trail)).error(&body, &mut out);
+        StreamEncoder::new(&facts(trail)).error(&body, &mut out);
         let _ = reply.send(out.freeze(), Instant::now() + LAST_WORDS).await;
         reply.end();
         return;

@@ -61,8 +61,10 @@ pub fn exhausted(trail: &Trail, skips: Vec<Skip>) -> RequestError {
 /// Where every attempt was a 429: the shortest wait that a provider named, if any did.
 #[expect(clippy::option_option, reason = "whether all were limited, and what they said, are two facts")]
 fn all_rate_limited(skips: &[Skip]) -> Option<Option<std::time::Duration>> {
-    let failures: Vec<&Failed> =
-        skips.iter().filter_map(|skip| if let Skip::Failed(failed, _) = skip { Some(&**failed) } else { None }).collect();
+    let failures: Vec<&Failed> = skips
+        .iter()
+        .filter_map(|skip| if let Skip::Failed(failed, _) = skip { Some(&**failed) } else { None })
+        .collect();
     let limited = !failures.is_empty()
         && failures.iter().all(|failed| failed.failure.class == FailureClass::RateLimited);
     limited.then(|| failures.iter().filter_map(|failed| failed.failure.retry_after).min())

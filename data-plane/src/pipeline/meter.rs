@@ -49,7 +49,8 @@ impl Meter {
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len) as u64;
         let text_bytes = answer.choices.iter().map(|choice| {
             let message = &choice.message;
-            let tools: usize = message.tool_calls.iter().map(|call| call.name.len() + call.arguments.len()).sum();
+            let tools: usize =
+                message.tool_calls.iter().map(|call| call.name.len() + call.arguments.len()).sum();
             length(&message.content) + length(&message.reasoning) + length(&message.refusal) + tools as u64
         });
         Self {
@@ -148,7 +149,11 @@ fn free(usage: Usage, cost: NanoUsd, job: &Job<'_>, outcome: &'static str, statu
     Settlement {
         cost,
         price: NanoUsd::ZERO,
-        tokens: if is_nothing { v1::TokenUsage::default() } else { price::tokens(&usage, &job.request.facts) },
+        tokens: if is_nothing {
+            v1::TokenUsage::default()
+        } else {
+            price::tokens(&usage, &job.request.facts)
+        },
         provenance: provenance(&usage),
         outcome: outcome.into(),
         upstream_status: status,

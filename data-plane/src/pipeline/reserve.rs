@@ -12,7 +12,9 @@ use crate::adapters::{Encoded, Target, Unsupported};
 use crate::config::snapshot::{Credential, Endpoint};
 use crate::error::RequestError;
 use crate::identity::Caller;
-use crate::limits::{Account, AdmitError, Admission, Due, Hold, Limits, Period, Permit, Rates, Reservation, ReserveError};
+use crate::limits::{
+    Account, Admission, AdmitError, Due, Hold, Limits, Period, Permit, Rates, Reservation, ReserveError,
+};
 use crate::model::request::ChatRequest;
 use crate::pipeline::trail::Trail;
 use crate::pipeline::{Job, Pipeline};
@@ -38,7 +40,11 @@ pub struct Ready {
 pub enum Skip {
     Unsupported(Unsupported, Arc<Endpoint>),
     /// Money does not cover the worst case; so many output tokens would be covered.
-    Budget { kind: AccountKind, affordable_tokens: u64, asked_tokens: u64 },
+    Budget {
+        kind: AccountKind,
+        affordable_tokens: u64,
+        asked_tokens: u64,
+    },
     Refused(ReserveError),
     Failed(Box<Failed>, Arc<Endpoint>),
 }
@@ -55,7 +61,8 @@ impl Skip {
 /// # Errors
 /// 429 with the limit's name and when to try again.
 pub async fn admit(limits: &Limits, caller: &Caller, request: &ChatRequest) -> Result<Permit, RequestError> {
-    let rates = |rates: &Option<switchyard_proto::v1::Rates>| rates.as_ref().map(Rates::from).unwrap_or_default();
+    let rates =
+        |rates: &Option<switchyard_proto::v1::Rates>| rates.as_ref().map(Rates::from).unwrap_or_default();
     let expected = request.max_output_tokens.unwrap_or(EXPECTED_OUTPUT).min(EXPECTED_OUTPUT);
     let admission = Admission {
         tenant: &caller.tenant.id,
@@ -83,10 +90,13 @@ pub async fn reserve(
     let mut cap = Cap::of(endpoint, job, pipeline.settings.leases.default_output_tokens);
     let mut encoded = encode(job, endpoint, cap.injected(job.request))?;
     let number = u32::try_from(trail.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
-    let make = |cap: &Cap| reservation(job, endpoint, credential.as_ref(), trail, number, &cap.worst(endpoint, job));
+    let make =
+        |cap: &Cap| reservation(job, endpoint, credential.as_ref(), trail, number, &cap.worst(endpoint, job));
     let hold = match permit.reserve(make(&cap)).await {
         Err(ReserveError::Exhausted { kind, affordable }) => {
-            let lower = cap.lowered_to(affordable, endpoint, job).ok_or_else(|| cap.short(kind, affordable, endpoint, job))?;
+            let lower = cap
+                .lowered_to(affordable, endpoint, job)
+                .ok_or_else(|| cap.short(kind, affordable, endpoint, job))?;
             encoded = encode(job, endpoint, Some(lower.tokens))?;
             cap = lower;
             permit.reserve(make(&cap)).await
@@ -94,7 +104,9 @@ pub async fn reserve(
         first => first,
     };
     match hold {
-        Ok(hold) => Ok(Ready { encoded, hold, credential, lowered_cap: cap.is_lowered.then_some(cap.tokens) }),
+        Ok(hold) => {
+            Ok(Ready { encoded, hold, credential, lowered_cap: cap.is_lowered.then_some(cap.tokens) })
+        }
         Err(ReserveError::Exhausted { kind, affordable }) => Err(cap.short(kind, affordable, endpoint, job)),
         Err(error) => Err(Skip::Refused(error)),
     }
@@ -134,7 +146,14 @@ impl Cap {
 
     fn affordable(&self, affordable: NanoUsd, endpoint: &Endpoint, job: &Job<'_>) -> Option<u64> {
         let request = job.request;
-        price::affordable_cap(endpoint, &job.caller.tenant, &request.facts, request.n, affordable, self.tokens)
+        price::affordable_cap(
+            endpoint,
+            &job.caller.tenant,
+            &request.facts,
+            request.n,
+            affordable,
+            self.tokens,
+        )
     }
 
     /// The cap that is affordable, where the caller set none itself.
@@ -171,7 +190,10 @@ fn encode(job: &Job<'_>, endpoint: &Arc<Endpoint>, cap: Option<u64>) -> Result<E
     let encoded = encoded.map_err(|unsupported| Skip::Unsupported(unsupported, endpoint.clone()))?;
     if job.request.provider.require_parameters && !encoded.dropped.is_empty() {
         let fields = encoded.dropped.join(", ");
-        return Err(Skip::Unsupported(Unsupported::new(fields, "cannot be expressed at this provider"), endpoint.clone()));
+        return Err(Skip::Unsupported(
+            Unsupported::new(fields, "cannot be expressed at this provider"),
+            endpoint.clone(),
+        ));
     }
     Ok(encoded)
 }
@@ -208,7 +230,9 @@ fn reservation(
             model: endpoint.model.clone(),
             endpoint: endpoint.id.clone(),
             provider: endpoint.provider.id.clone(),
-            credential: CredentialId::new(credential.map_or_else(|| "".into(), |credential| credential.id.clone())),
+            credential: CredentialId::new(
+                credential.map_or_else(|| "".into(), |credential| credential.id.clone()),
+            ),
             price: endpoint.price.clone(),
             price_revision: Arc::new(trail.revision.to_proto()),
             markup_ppm: tenant.config.markup_ppm,
@@ -251,9 +275,13 @@ impl From<Skip> for RequestError {
     fn from(skip: Skip) -> Self {
         match skip {
             Skip::Unsupported(unsupported, _) => unsupported.into(),
-            Skip::Failed(failed, endpoint) => Self::from_failure(&failed.failure, &endpoint.provider.display_name),
+            Skip::Failed(failed, endpoint) => {
+                Self::from_failure(&failed.failure, &endpoint.provider.display_name)
+            }
             Skip::Refused(error) => refused(error),
-            Skip::Budget { kind, affordable_tokens, asked_tokens } => short(kind, affordable_tokens, asked_tokens),
+            Skip::Budget { kind, affordable_tokens, asked_tokens } => {
+                short(kind, affordable_tokens, asked_tokens)
+            }
         }
     }
 }

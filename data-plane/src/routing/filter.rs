@@ -91,7 +91,9 @@ fn ownership(endpoint: &Endpoint, caller: &Caller) -> Option<(Rule, String)> {
         return Some((Rule::Disabled, "is disabled".to_owned()));
     }
     match &endpoint.provider.tenant {
-        Some(owner) if *owner != caller.tenant.id => Some((Rule::Owner, "belongs to another tenant".to_owned())),
+        Some(owner) if *owner != caller.tenant.id => {
+            Some((Rule::Owner, "belongs to another tenant".to_owned()))
+        }
         _ => None,
     }
 }
@@ -157,13 +159,18 @@ fn too_dear(endpoint: &Endpoint, ceilings: &MaxPrice) -> Option<(Rule, String)> 
         ("audio", &ceilings.audio, prices.audio_input),
     ];
     let per_unit = [("request", &ceilings.request, prices.request), ("image", &ceilings.image, prices.image)];
-    let over = |(name, ceiling, price): (&str, &Option<String>, UnitPrice), parse: fn(&str) -> Option<UnitPrice>| {
+    let over = |(name, ceiling, price): (&str, &Option<String>, UnitPrice),
+                parse: fn(&str) -> Option<UnitPrice>| {
         let ceiling = ceiling.as_deref()?;
         // Surfaces have checked that ceilings are numbers; finer ones than a price can have do not bind.
-        (price > parse(ceiling)?).then(|| (Rule::MaxPrice, format!("costs more than max_price.{name} = {ceiling}")))
+        (price > parse(ceiling)?)
+            .then(|| (Rule::MaxPrice, format!("costs more than max_price.{name} = {ceiling}")))
     };
-    let million = per_million.into_iter().find_map(|row| over(row, |text| UnitPrice::parse_per_million(text).ok()));
-    million.or_else(|| per_unit.into_iter().find_map(|row| over(row, |text| UnitPrice::parse_per_unit(text).ok())))
+    let million =
+        per_million.into_iter().find_map(|row| over(row, |text| UnitPrice::parse_per_million(text).ok()));
+    million.or_else(|| {
+        per_unit.into_iter().find_map(|row| over(row, |text| UnitPrice::parse_per_unit(text).ok()))
+    })
 }
 
 fn capabilities(model: &Model, endpoint: &Endpoint, request: &ChatRequest) -> Option<(Rule, String)> {
@@ -198,9 +205,21 @@ fn capabilities(model: &Model, endpoint: &Endpoint, request: &ChatRequest) -> Op
 /// Parameters that every endpoint can be given, or that the router itself takes care of.
 fn always() -> Parameters {
     use Parameter::*;
-    [MaxTokens, MaxCompletionTokens, User, Metadata, SafetyIdentifier, Plugins, Transforms, CacheControl, IncludeReasoning, Store, N]
-        .into_iter()
-        .collect()
+    [
+        MaxTokens,
+        MaxCompletionTokens,
+        User,
+        Metadata,
+        SafetyIdentifier,
+        Plugins,
+        Transforms,
+        CacheControl,
+        IncludeReasoning,
+        Store,
+        N,
+    ]
+    .into_iter()
+    .collect()
 }
 
 fn fit(endpoint: &Endpoint, request: &ChatRequest) -> Option<(Rule, String)> {
@@ -210,5 +229,6 @@ fn fit(endpoint: &Endpoint, request: &ChatRequest) -> Option<(Rule, String)> {
     }
     let prompt = price::prompt_estimate(&request.facts);
     let window = endpoint.context_length();
-    (prompt > window).then(|| (Rule::ContextLength, format!("has a window of {window} tokens, the prompt about {prompt}")))
+    (prompt > window)
+        .then(|| (Rule::ContextLength, format!("has a window of {window} tokens, the prompt about {prompt}")))
 }

@@ -21,7 +21,11 @@ pub fn order(candidates: &mut [Candidate], wishes: &Preferences, seed: u64) {
     }
     if !wishes.order.is_empty() {
         let rank = |candidate: &Candidate| {
-            wishes.order.iter().position(|slug| filter::matches(&candidate.endpoint, slug)).unwrap_or(usize::MAX)
+            wishes
+                .order
+                .iter()
+                .position(|slug| filter::matches(&candidate.endpoint, slug))
+                .unwrap_or(usize::MAX)
         };
         candidates.sort_by_key(rank);
     }

@@ -110,7 +110,9 @@ fn models(config: &Snapshot, caller: &Caller, request: &ChatRequest) -> Result<V
     match (found.is_empty(), problem) {
         (false, None) => Ok(found),
         // A wrong first model is a mistake to hear of; wrong fallbacks of a right one are not worth failing for.
-        (false, Some(_)) if request.model.as_deref().is_none_or(|name| config.model(name).is_some()) => Ok(found),
+        (false, Some(_)) if request.model.as_deref().is_none_or(|name| config.model(name).is_some()) => {
+            Ok(found)
+        }
         (_, Some(problem)) => Err(problem),
         (true, None) => Err(PlanError::NoModel),
     }
@@ -159,13 +161,14 @@ fn unknown(config: &Snapshot, name: &str) -> PlanError {
 impl From<PlanError> for RequestError {
     fn from(error: PlanError) -> Self {
         match error {
-            PlanError::NoModel => {
-                Self::new(ErrorCode::InvalidRequest, "`model` is required.").field("model")
-            }
+            PlanError::NoModel => Self::new(ErrorCode::InvalidRequest, "`model` is required.").field("model"),
             PlanError::UnknownModel { name, near } => {
                 let hint = match near.as_slice() {
                     [] => " `GET /api/v1/models` lists what there is.".to_owned(),
-                    near => format!(" Did you mean {}?", near.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ")),
+                    near => format!(
+                        " Did you mean {}?",
+                        near.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ")
+                    ),
                 };
                 Self::new(ErrorCode::InvalidRequest, format!("`{name}` is not a valid model ID.{hint}"))
                     .field("model")
@@ -200,9 +203,18 @@ fn empty(models: &[String], excluded: &[Excluded]) -> RequestError {
     };
     // A prompt that fits nowhere is the caller's to shorten; everything else is a missing endpoint.
     let only = |rule: Rule| !excluded.is_empty() && excluded.iter().all(|excluded| excluded.rule == rule);
-    let code = if only(Rule::ContextLength) { ErrorCode::ContextLengthExceeded } else if only(Rule::Modality) { ErrorCode::InvalidRequest } else { ErrorCode::NotFound };
+    let code = if only(Rule::ContextLength) {
+        ErrorCode::ContextLengthExceeded
+    } else if only(Rule::Modality) {
+        ErrorCode::InvalidRequest
+    } else {
+        ErrorCode::NotFound
+    };
     RequestError::new(code, text).with(
         "availability",
         json!({"code": if excluded.is_empty() { "no_endpoints" } else { "constraint_filtered" }, "retryable": false, "requested_models": models, "excluded_by": rules}),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Current;
 use crate::journal::Journal;
-use crate::telemetry::metrics;
+use crate::telemetry::record;
 
 /// What the ops port reads.
 #[derive(Clone)]
@@ -46,6 +46,6 @@ async fn ready(State(ops): State<Ops>) -> (StatusCode, &'static str) {
 }
 
 async fn render(State(ops): State<Ops>) -> ([(header::HeaderName, &'static str); 1], String) {
-    metrics::config_age(ops.current.age());
+    record::config_age(ops.current.age());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], ops.metrics.render())
 }

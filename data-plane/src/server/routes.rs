@@ -82,7 +82,10 @@ async fn chat(
         return refuse(ErrorCode::Draining, "This instance is stopping. Try again on another.");
     }
     if client.pipeline.tasks.len() >= client.most {
-        return refuse(ErrorCode::Overloaded, "This instance carries as many requests as it can. Try again shortly.");
+        return refuse(
+            ErrorCode::Overloaded,
+            "This instance carries as many requests as it can. Try again shortly.",
+        );
     }
     let address = peer.map(|Extension(Peer(address))| address.ip());
     client.pipeline.clone().chat(Inbound { head: headers, body, address }).await.map(Body::new)
@@ -129,7 +132,9 @@ async fn account(State(client): State<Arc<Client>>, request: Request) -> Respons
     };
     match client.account.forward(forward).await {
         Ok((status, body)) => json_response(status, body),
-        Err(error) => refuse(error.code(), "The control plane cannot be asked at the moment. Try again shortly."),
+        Err(error) => {
+            refuse(error.code(), "The control plane cannot be asked at the moment. Try again shortly.")
+        }
     }
 }
 
@@ -138,7 +143,8 @@ async fn later(request: Request) -> Response {
 }
 
 async fn unknown(request: Request) -> Response {
-    let text = format!("There is no `{} {}`. `GET /` lists what there is.", request.method(), request.uri().path());
+    let text =
+        format!("There is no `{} {}`. `GET /` lists what there is.", request.method(), request.uri().path());
     refuse(ErrorCode::NotFound, &text)
 }
 

@@ -44,8 +44,10 @@ pub fn acceptor(settings: &ClientTls) -> Result<Option<TlsAcceptor>, TlsError> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(pem("client_tls.cert", cert))?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(pem("client_tls.key", key))?;
-    let mut config =
-        ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).map_err(TlsError::Mismatch)?;
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(TlsError::Mismatch)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }

@@ -33,6 +33,22 @@ macro_rules! metrics {
 }
 
 metrics! {
+    REQUESTS = "switchyard_requests_total", Counter, Count,
+        "Chat requests that ended, by `outcome` (`ok` or the error type) and `mode` (`stream`, `whole`).";
+    REQUEST_DURATION = "switchyard_request_duration_seconds", Histogram, Seconds,
+        "From the request's head to its ending, by `mode`.";
+    FIRST_CONTENT = "switchyard_first_content_seconds", Histogram, Seconds,
+        "From the request's head to the first content, by `mode`.";
+    ATTEMPTS = "switchyard_attempts_total", Counter, Count,
+        "Tries of candidates, by `provider` and `outcome` (`ok` or the failure's class).";
+    TOKENS = "switchyard_tokens_total", Counter, Count,
+        "Tokens of answers, by `kind` (`prompt`, `completion`).";
+    CONFIG_REVISION = "switchyard_config_revision_count", Gauge, Count,
+        "Number of the config revision that is served from.";
+    CONFIG_REFUSED = "switchyard_config_refused_count", Gauge, Count,
+        "Resources that the last push was refused for.";
+    CONFIG_AGE = "switchyard_config_age_seconds", Gauge, Seconds,
+        "How long ago the config was last known to be the newest; 0 while attached.";
     JOURNAL_BYTES = "switchyard_journal_bytes", Gauge, Bytes,
         "Bytes of all journal segments on disk.";
     JOURNAL_UNACKNOWLEDGED_BYTES = "switchyard_journal_unacknowledged_bytes", Gauge, Bytes,

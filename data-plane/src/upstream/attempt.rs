@@ -72,7 +72,8 @@ struct Waits {
 impl Waits {
     fn of(endpoint: &Endpoint, defaults: &Deadlines, until: Instant) -> Self {
         let own = endpoint.provider.config.timeouts.unwrap_or_default();
-        let pick = |own: Option<u64>, default| own.filter(|ms| *ms > 0).map_or(default, Duration::from_millis);
+        let pick =
+            |own: Option<u64>, default| own.filter(|ms| *ms > 0).map_or(default, Duration::from_millis);
         let total = pick(own.total_ms, defaults.total);
         Self {
             headers: pick(own.headers_ms, defaults.headers).min(pick(own.first_content_ms, defaults.headers)),
@@ -289,7 +290,9 @@ impl Failed {
 
     fn unanswered(error: &SendError) -> Self {
         let (reached, failure) = match error {
-            SendError::Connect(_) => (false, failure(FailureClass::Server, "the provider could not be connected to")),
+            SendError::Connect(_) => {
+                (false, failure(FailureClass::Server, "the provider could not be connected to"))
+            }
             SendError::Private => (false, failure(FailureClass::Server, &error.to_string())),
             SendError::Broken(_) => (true, cut()),
         };

@@ -40,7 +40,8 @@ pub enum SendError {
 impl HttpClient {
     /// A client with its own pool. `allow_private`: loopback, private and link-local addresses may be connected to.
     pub fn new(connect_timeout: Duration, allow_private: bool) -> Self {
-        let mut connector = HttpConnector::new_with_resolver(Guarded { inner: GaiResolver::new(), allow_private });
+        let mut connector =
+            HttpConnector::new_with_resolver(Guarded { inner: GaiResolver::new(), allow_private });
         connector.set_nodelay(true);
         connector.enforce_http(false);
         connector.set_connect_timeout(Some(connect_timeout));
@@ -64,7 +65,8 @@ impl HttpClient {
     /// [`SendError`] tells whether the provider can have seen the request.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, SendError> {
         // Names are checked as they resolve; an address in the URL never reaches the resolver.
-        let literal = request.uri().host().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
+        let literal =
+            request.uri().host().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
         if !self.allow_private && literal.is_some_and(is_private) {
             return Err(SendError::Private);
         }
@@ -125,7 +127,9 @@ pub fn is_private(address: IpAddr) -> bool {
             let segments = v6.segments();
             let embedded = match segments {
                 // Mapped, compatible, NAT64 and 6to4 addresses carry an IPv4 one.
-                [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some([high, low]),
+                [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                    Some([high, low])
+                }
                 [0x2002, high, low, ..] => Some([high, low]),
                 _ => None,
             };

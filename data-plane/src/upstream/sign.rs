@@ -32,7 +32,11 @@ pub struct BadCredential;
 ///
 /// # Errors
 /// [`BadCredential`], without showing it.
-pub fn sign(scheme: Scheme, credential: Option<&Secret>, headers: &mut HeaderMap) -> Result<(), BadCredential> {
+pub fn sign(
+    scheme: Scheme,
+    credential: Option<&Secret>,
+    headers: &mut HeaderMap,
+) -> Result<(), BadCredential> {
     let Some(secret) = credential.filter(|secret| !secret.is_empty()) else { return Ok(()) };
     let (name, text) = match scheme {
         Scheme::Bearer => (AUTHORIZATION, format!("Bearer {}", secret.expose())),

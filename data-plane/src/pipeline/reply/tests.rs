@@ -1,0 +1,106 @@
+//! What a caller gets, and when its leaving is noticed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt;
+use tokio::time::Instant;
+
+use super::{Gone, Wait, pair};
+
+const BEAT: Duration = Duration::from_secs(3);
+const STREAMING: Wait = Wait { streaming: true, leaves_with_caller: true };
+
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn a_whole_answer_has_its_status_and_length() {
+    runtime().block_on(async {
+        let (mut reply, pending) = pair(HeaderMap::new(), BEAT);
+        reply.header("x-test", "1");
+        reply.whole(StatusCode::BAD_GATEWAY, Bytes::from_static(b"{}"));
+        let response = pending.await.unwrap();
+        assert_eq!(
+            (response.status(), &response.headers()["x-test"]),
+            (StatusCode::BAD_GATEWAY, &"1".parse().unwrap())
+        );
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "{}");
+    });
+}
+
+#[test]
+fn a_stream_begins_with_its_first_piece() {
+    runtime().block_on(async {
+        let (mut reply, pending) = pair(HeaderMap::new(), BEAT);
+        assert!(!reply.has_begun());
+        reply.send(Bytes::from_static(b"one"), later()).await.unwrap();
+        assert!(reply.has_begun());
+        reply.end();
+        let response = pending.await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "one");
+    });
+}
+
+#[test]
+fn silence_is_broken_by_comments_for_streams_only() {
+    runtime().block_on(async {
+        let beat = Duration::from_millis(5);
+        let (mut reply, pending) = pair(HeaderMap::new(), beat);
+        let work = tokio::time::sleep(beat * 4);
+        reply.wait(Wait { streaming: false, leaves_with_caller: false }, work).await.unwrap();
+        assert!(!reply.has_begun());
+        reply.wait(STREAMING, tokio::time::sleep(beat * 4)).await.unwrap();
+        reply.end();
+        let body = pending.await.unwrap().into_body().collect().await.unwrap().to_bytes();
+        assert!(body.starts_with(b": "), "{body:?}");
+    });
+}
+
+#[test]
+fn a_caller_who_leaves_ends_the_wait_or_not_as_asked() {
+    runtime().block_on(async {
+        let (mut reply, pending) = pair(HeaderMap::new(), BEAT);
+        drop(pending);
+        assert_eq!(reply.wait(STREAMING, std::future::pending::<()>()).await, Err(Gone));
+        assert!(reply.is_gone());
+
+        let (mut reply, pending) = pair(HeaderMap::new(), BEAT);
+        drop(pending);
+        let stays = Wait { streaming: true, leaves_with_caller: false };
+        assert_eq!(reply.wait(stays, async { tokio::task::yield_now().await }).await, Ok(()));
+    });
+}
+
+#[test]
+fn a_caller_who_leaves_within_a_stream_is_noticed() {
+    runtime().block_on(async {
+        let (mut reply, pending) = pair(HeaderMap::new(), BEAT);
+        reply.send(Bytes::from_static(b"one"), later()).await.unwrap();
+        drop(pending.await.unwrap());
+        assert_eq!(reply.wait(STREAMING, std::future::pending::<()>()).await, Err(Gone));
+        assert_eq!(reply.send(Bytes::from_static(b"two"), later()).await, Err(Gone));
+    });
+}
+
+#[test]
+fn a_caller_who_never_reads_counts_as_gone_at_the_last_moment() {
+    runtime().block_on(async {
+        let (mut reply, _pending) = pair(HeaderMap::new(), BEAT);
+        let until = Instant::now() + Duration::from_millis(20);
+        let piece = Bytes::from_static(b"x");
+        let mut sent = 0;
+        while reply.send(piece.clone(), until).await.is_ok() {
+            sent += 1;
+            assert!(sent < 1000);
+        }
+        assert!(reply.is_gone());
+    });
+}
