@@ -1,2 +1,3 @@
 //! Placeholder.
 pub mod dev;
+pub mod fault_lab;

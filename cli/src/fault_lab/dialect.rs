@@ -1,0 +1,192 @@
+//! What a provider dialect must know to be spoken by the lab, and the list of those it speaks.
+//!
+//! A new dialect is one file and one line in [`DIALECTS`]. Dialects are pure: bytes to [`Ask`], [`Reply`] to
+//! bytes. They never decide what happens (that is the script's) nor when (that is `perform`'s).
+
+mod anthropic_messages;
+mod openai_chat;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde::Deserialize;
+use serde_json::Value;
+use std::borrow::Cow;
+
+use crate::fault_lab::ask::Ask;
+use crate::fault_lab::reply::{Reply, Usage};
+use crate::fault_lab::script::{Failure, INFLATION, Oddity, Reason, Telling};
+
+/// All dialects, in the order in which paths are tried.
+pub static DIALECTS: &[&dyn Dialect] = &[&openai_chat::OpenAiChat, &anthropic_messages::AnthropicMessages];
+
+/// The dialect whose errors and lists are used where a path belongs to none.
+pub static DEFAULT: &dyn Dialect = &openai_chat::OpenAiChat;
+
+pub trait Dialect: Send + Sync {
+    fn name(&self) -> &'static str;
+
+    /// Whether a POST to `path` is a call in this dialect; any prefix before the dialect's own path is fine.
+    fn claims(&self, path: &str) -> bool;
+
+    /// Whether a request for a model list comes from a client of this dialect.
+    fn claims_list(&self, headers: &HeaderMap) -> bool;
+
+    /// Reads no more than who is meant and how the answer is wanted.
+    fn peek<'a>(&self, path: &'a str, body: &'a [u8]) -> serde_json::Result<Peek<'a>> {
+        let _ = path;
+        serde_json::from_slice(body)
+    }
+
+    /// Reads the request, refusing what the real provider refuses.
+    fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<Ask, Reason>;
+
+    /// The body of a whole answer.
+    fn whole(&self, answer: &Answer) -> Vec<u8>;
+
+    /// The events of a streamed answer, terminal event included.
+    fn events(&self, answer: &Answer) -> Vec<Event>;
+
+    /// The status under which this dialect sends `failure`.
+    fn status(&self, failure: &Failure) -> u16 {
+        failure.status
+    }
+
+    /// The body of an error answer.
+    fn error_body(&self, reason: &Reason) -> Vec<u8>;
+
+    /// An error within a stream.
+    fn error_event(&self, reason: &Reason) -> Vec<u8>;
+
+    /// A whole answer under status 200 that holds text and an error.
+    fn whole_with_error(&self, answer: &Answer, reason: &Reason) -> Vec<u8>;
+
+    /// A content event whose JSON is broken.
+    fn malformed_event(&self) -> Vec<u8>;
+
+    /// What is sent to keep a silent stream open.
+    fn keepalive(&self) -> Vec<u8>;
+
+    fn stream_type(&self) -> &'static str {
+        "text/event-stream; charset=utf-8"
+    }
+
+    /// The header that carries the provider's request id.
+    fn request_id(&self) -> &'static str;
+
+    /// Rate-limit headers: `remaining` requests of a hundred, a second until the next.
+    fn rate_limits(&self, remaining: u32) -> Vec<(&'static str, String)>;
+
+    /// The model list.
+    fn models(&self, rows: &[(&str, &str)]) -> Vec<u8>;
+}
+
+/// The fields that decide how a call is handled.
+#[derive(Debug, Deserialize)]
+pub struct Peek<'a> {
+    #[serde(borrow, default)]
+    pub model: Cow<'a, str>,
+    #[serde(default)]
+    pub stream: Option<bool>,
+    #[serde(default)]
+    pub stream_options: Option<StreamOptions>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct StreamOptions {
+    #[serde(default)]
+    pub include_usage: Option<bool>,
+}
+
+impl Peek<'_> {
+    pub fn streams(&self) -> bool {
+        self.stream.unwrap_or(false)
+    }
+
+    pub fn wants_usage(&self) -> bool {
+        self.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or(false)
+    }
+}
+
+/// Everything that a dialect writes an answer from.
+#[derive(Clone, Copy)]
+pub struct Answer<'a> {
+    /// Unique within the lab; dialects put their prefix before it.
+    pub serial: u64,
+    /// Seconds since 1970.
+    pub created: i64,
+    pub model: &'a str,
+    pub wants_usage: bool,
+    pub reply: &'a Reply,
+    pub telling: Telling,
+    pub oddity: Option<Oddity>,
+}
+
+impl Answer<'_> {
+    /// The usage to tell, `None` if none is told.
+    pub fn told(&self) -> Option<Usage> {
+        let Usage { input, output, reasoning } = self.reply.usage;
+        match self.telling {
+            Telling::Silent => None,
+            Telling::Honest | Telling::Repeated => Some(self.reply.usage),
+            Telling::Inflated => Some(Usage {
+                input: input * INFLATION,
+                output: output * INFLATION,
+                reasoning: reasoning * INFLATION,
+            }),
+        }
+    }
+
+    pub fn is(&self, oddity: Oddity) -> bool {
+        self.oddity == Some(oddity)
+    }
+}
+
+/// One event of a stream, ready for the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub part: Part,
+    pub bytes: Bytes,
+}
+
+/// What an event is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Before any content: roles, message starts.
+    Opening,
+    /// Around content: block starts and stops, pings.
+    Framing,
+    /// A piece of text, reasoning or a tool call.
+    Content,
+    /// From the first event that tells the finish on.
+    Closing,
+    /// `[DONE]`, `message_stop`.
+    Terminal,
+}
+
+impl Event {
+    /// An SSE event with a `data` line, and an `event` line if it has a name.
+    pub fn sse(part: Part, name: Option<&str>, data: &str) -> Self {
+        Self { part, bytes: sse(name, data).into() }
+    }
+}
+
+/// The bytes of an SSE event.
+pub fn sse(name: Option<&str>, data: &str) -> Vec<u8> {
+    match name {
+        Some(name) => format!("event: {name}\ndata: {data}\n\n").into_bytes(),
+        None => format!("data: {data}\n\n").into_bytes(),
+    }
+}
+
+/// The strings found in a content that may be a string, one part, or a list of parts with `text`.
+fn texts(content: &Value) -> Vec<&str> {
+    match content {
+        Value::String(text) => vec![text],
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn parts(content: &Value) -> &[Value] {
+    content.as_array().map_or(&[], Vec::as_slice)
+}

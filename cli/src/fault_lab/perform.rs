@@ -1,0 +1,302 @@
+//! From a script, a request and a dialect to the steps that play it: what is sent, when, and how it ends.
+//!
+//! Pure: nothing is sent and no clock runs here. [`crate::fault_lab::stage`] plays the steps.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use crate::fault_lab::ask::Ask;
+use crate::fault_lab::dialect::{Answer, Dialect, Event, Part};
+use crate::fault_lab::reply::{self, Reply};
+use crate::fault_lab::script::{Failure, Flaw, FlawKind, KEEPALIVES, Oddity, Opening, Pace, Script};
+
+/// One step of a body.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// One write: what follows goes into another.
+    Send(Bytes),
+    /// What was handed over goes out before the next step; needed where no `Send` came before.
+    Flush,
+    Wait(Duration),
+    /// Nothing more, ever.
+    Hang,
+    /// The connection is closed within the body.
+    Cut,
+    /// The connection is reset within the body.
+    Reset,
+}
+
+/// What becomes of a call.
+#[derive(Debug)]
+pub enum Act {
+    Reset,
+    Close,
+    Hang,
+    Respond(Performance),
+}
+
+/// A response, planned.
+#[derive(Debug)]
+pub struct Performance {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    /// The announced length; `None` for a body of unknown length.
+    pub length: Option<usize>,
+    pub steps: Vec<Step>,
+}
+
+/// What a performance needs to know beside the script.
+pub struct Call<'a> {
+    pub dialect: &'static dyn Dialect,
+    pub ask: &'a Ask,
+    pub serial: u64,
+    /// Seconds since 1970.
+    pub created: i64,
+}
+
+const HTML: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n";
+
+/// Plans the whole call. `Opening::FailEvery` counts as an answer: who counts the calls has decided before.
+pub fn perform(script: &Script, call: &Call) -> Act {
+    match &script.opening {
+        Opening::Reset => Act::Reset,
+        Opening::Close => Act::Close,
+        Opening::Hang => Act::Hang,
+        Opening::Fail(failure) => Act::Respond(fail(call.dialect, failure, call.serial)),
+        Opening::HtmlPage(status) => Act::Respond(page(*status)),
+        Opening::Redirect => Act::Respond(redirect()),
+        Opening::HangAfterHead => {
+            let answer = answer(script, call);
+            Act::Respond(Performance { length: None, steps: vec![Step::Hang], ..answer })
+        }
+        Opening::Answer | Opening::FailEvery { .. } => Act::Respond(answer(script, call)),
+    }
+}
+
+/// An error answer in the dialect's shape.
+pub fn fail(dialect: &'static dyn Dialect, failure: &Failure, serial: u64) -> Performance {
+    let mut planned = whole_of(dialect.error_body(&failure.reason), "application/json");
+    planned.status =
+        StatusCode::from_u16(dialect.status(failure)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    insert_request_id(&mut planned.headers, dialect, serial);
+    if let Some(seconds) = failure.retry_after_s {
+        planned.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        insert_rate_limits(&mut planned.headers, dialect, 0);
+    }
+    planned
+}
+
+/// A body of one write under status 200.
+pub fn whole_of(body: Vec<u8>, content_type: &'static str) -> Performance {
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let length = Some(body.len());
+    let steps = if body.is_empty() { Vec::new() } else { vec![Step::Send(body.into())] };
+    Performance { status: StatusCode::OK, headers, length, steps }
+}
+
+fn page(status: u16) -> Performance {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    Performance { status, ..whole_of(HTML.as_bytes().to_vec(), "text/html") }
+}
+
+/// To a port of loopback where nothing listens (discard): who follows is found out and gets nowhere.
+fn redirect() -> Performance {
+    let mut planned = whole_of(Vec::new(), "text/plain");
+    planned.status = StatusCode::TEMPORARY_REDIRECT;
+    planned.headers.insert(header::LOCATION, HeaderValue::from_static("http://127.0.0.1:9/elsewhere"));
+    planned
+}
+
+fn answer(script: &Script, call: &Call) -> Performance {
+    let reply = reply::compose(script.say, call.ask);
+    let answer = write_down(script, call, &reply);
+    let streams = call.ask.stream && script.oddity != Some(Oddity::IgnoresStream);
+    let mut planned = if streams { streamed(script, call, &answer) } else { whole(script, call, &answer) };
+    insert_request_id(&mut planned.headers, call.dialect, call.serial);
+    if script.oddity == Some(Oddity::RateLimitHint) {
+        insert_rate_limits(&mut planned.headers, call.dialect, 1);
+    }
+    planned
+}
+
+fn write_down<'a>(script: &Script, call: &'a Call, reply: &'a Reply) -> Answer<'a> {
+    Answer {
+        serial: call.serial,
+        created: call.created,
+        model: &call.ask.model,
+        wants_usage: call.ask.wants_usage,
+        reply,
+        telling: script.telling,
+        oddity: script.oddity,
+    }
+}
+
+// === whole answers ===
+
+fn whole(script: &Script, call: &Call, answer: &Answer) -> Performance {
+    let body = call.dialect.whole(answer);
+    let content_type = if answer.is(Oddity::WrongType) { "text/plain" } else { "application/json" };
+    let planned = match &script.flaw {
+        None => whole_of(body, content_type),
+        Some(flaw) => flawed_whole(flaw, body, call.dialect, answer, content_type),
+    };
+    let waits = lead_in(&script.pace, None).chain(some_wait(script.pace.between));
+    let steps = waits.chain(planned.steps).collect();
+    Performance { steps: if answer.is(Oddity::Drip) { dripped(steps) } else { steps }, ..planned }
+}
+
+fn flawed_whole(
+    flaw: &Flaw,
+    body: Vec<u8>,
+    dialect: &dyn Dialect,
+    answer: &Answer,
+    content_type: &'static str,
+) -> Performance {
+    let announced = Some(body.len());
+    let half = body[..body.len() / 2].to_vec();
+    let breaking = |last: Step| {
+        // A flaw before any content shows before any byte of the body.
+        let sent = if flaw.after == 0 { Step::Flush } else { Step::Send(half.clone().into()) };
+        Performance { length: announced, steps: vec![sent, last], ..whole_of(Vec::new(), content_type) }
+    };
+    match &flaw.kind {
+        FlawKind::Stall => breaking(Step::Hang),
+        FlawKind::Cut => breaking(Step::Cut),
+        FlawKind::Reset => breaking(Step::Reset),
+        FlawKind::End | FlawKind::Truncate => whole_of(half, content_type),
+        FlawKind::Error(reason) if flaw.after == 0 => whole_of(dialect.error_body(reason), content_type),
+        FlawKind::Error(reason) => whole_of(dialect.whole_with_error(answer, reason), content_type),
+        FlawKind::Malformed => whole_of([&half, &b"\x7b,]"[..], &half].concat(), content_type),
+    }
+}
+
+// === streams ===
+
+fn streamed(script: &Script, call: &Call, answer: &Answer) -> Performance {
+    let content_type =
+        if answer.is(Oddity::WrongType) { "application/json" } else { call.dialect.stream_type() };
+    let events = flawed(call.dialect.events(answer), script.flaw.as_ref(), call.dialect);
+    let mut steps = Vec::with_capacity(events.len());
+    let mut contents = 0;
+    for cue in events {
+        match cue {
+            Cue::Event(event) if event.part == Part::Terminal && answer.is(Oddity::NoTerminal) => {}
+            Cue::Event(event) => {
+                if event.part == Part::Content {
+                    steps.extend(waits(&script.pace, contents, call.dialect));
+                    contents += 1;
+                }
+                steps.extend(dressed(event.bytes, answer.oddity));
+            }
+            Cue::Last(step) => steps.push(step),
+        }
+    }
+    Performance { length: None, steps, ..whole_of(Vec::new(), content_type) }
+}
+
+/// What a stream consists of before pace and dress: events, and perhaps a bad end.
+enum Cue {
+    Event(Event),
+    Last(Step),
+}
+
+fn flawed(events: Vec<Event>, flaw: Option<&Flaw>, dialect: &dyn Dialect) -> Vec<Cue> {
+    let Some(flaw) = flaw else { return events.into_iter().map(Cue::Event).collect() };
+    let at = break_point(&events, flaw.after);
+    let mut cues: Vec<Cue> = events.iter().take(at).cloned().map(Cue::Event).collect();
+    let content = |bytes: Vec<u8>| Cue::Event(Event { part: Part::Content, bytes: bytes.into() });
+    match &flaw.kind {
+        FlawKind::Stall => cues.push(Cue::Last(Step::Hang)),
+        FlawKind::Cut => cues.push(Cue::Last(Step::Cut)),
+        FlawKind::Reset => cues.push(Cue::Last(Step::Reset)),
+        FlawKind::End => {}
+        FlawKind::Truncate => {
+            cues.extend(events.get(at).map(|event| content(event.bytes[..event.bytes.len() / 2].to_vec())));
+        }
+        FlawKind::Error(reason) => cues.push(content(dialect.error_event(reason))),
+        FlawKind::Malformed => {
+            cues.push(content(dialect.malformed_event()));
+            let replaced = usize::from(events.get(at).is_some_and(|event| event.part == Part::Content));
+            cues.extend(events.into_iter().skip(at + replaced).map(Cue::Event));
+        }
+    }
+    cues
+}
+
+/// The place of content piece number `after`, or where the finish begins if there are fewer.
+fn break_point(events: &[Event], after: u64) -> usize {
+    let mut seen = 0;
+    let reached = |event: &Event| match event.part {
+        Part::Content => {
+            seen += 1;
+            seen > after
+        }
+        Part::Closing | Part::Terminal => true,
+        Part::Opening | Part::Framing => false,
+    };
+    events.iter().position(reached).unwrap_or(events.len())
+}
+
+fn waits(pace: &Pace, contents: usize, dialect: &dyn Dialect) -> Vec<Step> {
+    if contents == 0 { lead_in(pace, Some(dialect)).collect() } else { some_wait(pace.between).collect() }
+}
+
+/// What happens between the head and the first content; keep-alives only where the body is a stream.
+fn lead_in(pace: &Pace, keepalives_of: Option<&dyn Dialect>) -> impl Iterator<Item = Step> + use<> {
+    let beat = pace.keepalive.map(|every| {
+        let sent = keepalives_of.map(|dialect| Step::Send(dialect.keepalive().into()));
+        let beat: Vec<Step> = std::iter::once(Step::Wait(every)).chain(sent).collect();
+        std::iter::repeat_n(beat, KEEPALIVES).flatten()
+    });
+    beat.into_iter().flatten().chain(some_wait(pace.before_first))
+}
+
+fn some_wait(wait: Duration) -> impl Iterator<Item = Step> {
+    (!wait.is_zero()).then_some(Step::Wait(wait)).into_iter()
+}
+
+fn dressed(bytes: Bytes, oddity: Option<Oddity>) -> Vec<Step> {
+    match oddity {
+        Some(Oddity::Crlf) => vec![Step::Send(crlf(&bytes))],
+        Some(Oddity::Comments) => vec![Step::Send(Bytes::from_static(b": a comment\n\n")), Step::Send(bytes)],
+        Some(Oddity::Drip) => dripped(vec![Step::Send(bytes)]),
+        Some(Oddity::Split) => {
+            let middle = bytes.len() / 2;
+            vec![Step::Send(bytes.slice(..middle)), Step::Send(bytes.slice(middle..))]
+        }
+        _ => vec![Step::Send(bytes)],
+    }
+}
+
+fn dripped(steps: Vec<Step>) -> Vec<Step> {
+    let single = |step| match step {
+        Step::Send(bytes) => (0..bytes.len()).map(|i| Step::Send(bytes.slice(i..=i))).collect(),
+        other => vec![other],
+    };
+    steps.into_iter().flat_map(single).collect()
+}
+
+fn crlf(bytes: &[u8]) -> Bytes {
+    // Within an event line feeds only end lines: in JSON they are escaped.
+    let ends = |byte: &u8| if *byte == b'\n' { vec![b'\r', b'\n'] } else { vec![*byte] };
+    bytes.iter().flat_map(ends).collect::<Vec<u8>>().into()
+}
+
+// === headers ===
+
+fn insert_request_id(headers: &mut HeaderMap, dialect: &dyn Dialect, serial: u64) {
+    if let Ok(id) = HeaderValue::try_from(format!("req_lab{serial:08x}")) {
+        headers.insert(HeaderName::from_static(dialect.request_id()), id);
+    }
+}
+
+fn insert_rate_limits(headers: &mut HeaderMap, dialect: &dyn Dialect, remaining: u32) {
+    for (name, value) in dialect.rate_limits(remaining) {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
