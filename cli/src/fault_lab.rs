@@ -37,6 +37,7 @@ use tokio_util::task::TaskTracker;
 
 pub use crate::fault_lab::behaviour::{Behaviour, Ending, UnknownBehaviour, behaviours};
 pub use crate::fault_lab::command::{Args, CommandError, run};
+pub(crate) use crate::fault_lab::command::{announce, until_stopped};
 pub use crate::fault_lab::prepared::FIXED_INPUT_TOKENS;
 pub use crate::fault_lab::replay::{Recording, ReplayError};
 pub use crate::fault_lab::reply::{BYTES_PER_TOKEN, FIXED_WORD, TOKENS_PER_MEDIUM, tokens};

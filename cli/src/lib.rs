@@ -1,3 +1,4 @@
 //! Placeholder.
+pub mod bench;
 pub mod dev;
 pub mod fault_lab;

@@ -128,7 +128,10 @@ mod tests {
     #[test]
     fn only_the_plain_prepared_answer_takes_the_short_way() {
         let pieces = |name| fixed_pieces(&behaviour::script(name).expect("is in the table"));
-        assert_eq!((pieces("fixed"), pieces("fixed-9"), pieces("paced-20-10")), (Some(1), Some(9), Some(20)));
+        assert_eq!(
+            (pieces("fixed"), pieces("fixed-9"), pieces("paced-100-10")),
+            (Some(1), Some(9), Some(100))
+        );
         assert_eq!((pieces("echo"), pieces("fixed+cut-1"), pieces("fixed+crlf")), (None, None, None));
     }
 
