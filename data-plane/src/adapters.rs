@@ -4,7 +4,11 @@
 //! credential; `upstream` sends and signs. Adapters do not know each other, and nobody matches on them.
 
 pub mod failure;
+pub mod openai;
 pub mod quirks;
+
+#[cfg(test)]
+mod conformance_tests;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,7 +25,7 @@ use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
 
 /// Every dialect that this build speaks.
-pub static ADAPTERS: &[&dyn Adapter] = &[];
+pub static ADAPTERS: &[&dyn Adapter] = &[&openai::OpenAi];
 
 /// The adapter that a provider row names.
 pub fn by_name(name: &str) -> Option<&'static dyn Adapter> {
@@ -117,6 +121,8 @@ pub struct Context {
     pub json_tool: Option<JsonTool>,
     /// Tool names that were changed: as sent, as the client knows them.
     pub tool_names: Vec<(String, String)>,
+    /// Whether the caller does not want to see reasoning.
+    pub hide_reasoning: bool,
 }
 
 impl Context {

@@ -19,8 +19,10 @@ pub struct Quirks {
     pub replay: ReplayField,
     /// Whether the router's own members (`provider`, `models`, …) are understood upstream.
     pub router_fields: bool,
-    /// Whether usage counts completion tokens without reasoning.
-    pub reasoning_outside_completion: bool,
+    /// Levels of `reasoning_effort` that are accepted; empty means all but `max`.
+    pub efforts: Vec<Effort>,
+    /// What becomes of cache breakpoints in messages and tools.
+    pub cache_marks: CacheMarks,
     /// Top-level members to leave out, reported as dropped.
     pub drop: Vec<String>,
 
@@ -53,9 +55,10 @@ impl Default for Quirks {
             developer_role: true,
             stream_options: true,
             reasoning: ReasoningStyle::Effort,
-            replay: ReplayField::Leave,
+            replay: ReplayField::Strip,
             router_fields: false,
-            reasoning_outside_completion: false,
+            efforts: Vec::new(),
+            cache_marks: CacheMarks::Strip,
             drop: Vec::new(),
             anthropic_version: "2023-06-01".to_owned(),
             sampling: true,
@@ -69,6 +72,145 @@ impl Default for Quirks {
             default_output_cap: 4096,
         }
     }
+}
+
+/// Declares the names under which rows set quirks, and their values.
+macro_rules! quirk_names {
+    ($quirks:ident, $value:ident, $name:ident, {$($known:literal => $($place:ident).+ : $read:expr),+ $(,)?}) => {
+        match $name {
+            $($known => $quirks.$($place).+ = $read($value).ok_or_else(|| bad_value($known, $value))?,)+
+            _ => return Err(UnknownQuirk::Name($name.to_owned())),
+        }
+    };
+}
+
+/// A row's quirk that means nothing here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownQuirk {
+    #[error("quirk `{0}` is unknown")]
+    Name(String),
+    #[error("quirk `{name}` cannot be `{value}`")]
+    Value { name: &'static str, value: String },
+}
+
+fn bad_value(name: &'static str, value: &str) -> UnknownQuirk {
+    UnknownQuirk::Value { name, value: value.to_owned() }
+}
+
+impl Quirks {
+    /// Sets one quirk as a row spells it.
+    ///
+    /// # Errors
+    /// [`UnknownQuirk`] for a name or value that no quirk has.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), UnknownQuirk> {
+        quirk_names!(self, value, name, {
+            "max_tokens_field" => cap_field: cap_field,
+            "developer_role" => developer_role: flag,
+            "stream_options" => stream_options: flag,
+            "reasoning_style" => reasoning: reasoning_style,
+            "replay_reasoning" => replay: replay,
+            "router_fields" => router_fields: flag,
+            "efforts" => efforts: efforts,
+            "cache_marks" => cache_marks: cache_marks,
+            "drop" => drop: words,
+            "anthropic_version" => anthropic_version: text,
+            "sampling" => sampling: flag,
+            "thinking" => thinking: thinking,
+            "thinking_off" => thinking_off: thinking_off,
+            "max_effort" => max_effort: max_effort,
+            "forced_tools" => forced_tools: flag,
+            "prefill" => prefill: flag,
+            "output_format" => output_format: flag,
+            "inner_system" => inner_system: flag,
+            "default_output_cap" => default_output_cap: number,
+        });
+        Ok(())
+    }
+
+    /// The accepted level nearest to this one, the lower of two equally near; None where none is accepted.
+    pub fn nearest_effort(&self, level: Effort) -> Option<Effort> {
+        const USUAL: [Effort; 6] =
+            [Effort::None, Effort::Minimal, Effort::Low, Effort::Medium, Effort::High, Effort::Xhigh];
+        let accepted = if self.efforts.is_empty() { &USUAL[..] } else { &self.efforts[..] };
+        accepted.iter().copied().min_by_key(|known| (known.rank().abs_diff(level.rank()), known.rank()))
+    }
+}
+
+fn flag(value: &str) -> Option<bool> {
+    value.parse().ok()
+}
+
+fn number(value: &str) -> Option<u64> {
+    value.parse().ok()
+}
+
+fn text(value: &str) -> Option<String> {
+    Some(value.to_owned())
+}
+
+fn words(value: &str) -> Option<Vec<String>> {
+    Some(value.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect())
+}
+
+fn efforts(value: &str) -> Option<Vec<Effort>> {
+    value.split(',').map(|word| Effort::from_name(word.trim())).collect()
+}
+
+fn max_effort(value: &str) -> Option<Option<Effort>> {
+    if value == "absent" { Some(None) } else { Effort::from_name(value).map(Some) }
+}
+
+fn cap_field(value: &str) -> Option<CapField> {
+    [CapField::MaxCompletionTokens, CapField::MaxTokens].into_iter().find(|field| field.as_str() == value)
+}
+
+fn reasoning_style(value: &str) -> Option<ReasoningStyle> {
+    Some(match value {
+        "effort" => ReasoningStyle::Effort,
+        "object" => ReasoningStyle::Object,
+        "thinking_type" => ReasoningStyle::ThinkingType,
+        "enable_thinking" => ReasoningStyle::EnableThinking,
+        "template_switch" => ReasoningStyle::TemplateSwitch,
+        "absent" => ReasoningStyle::Absent,
+        _ => return None,
+    })
+}
+
+fn replay(value: &str) -> Option<ReplayField> {
+    Some(match value {
+        "leave" => ReplayField::Leave,
+        "strip" => ReplayField::Strip,
+        "reasoning_content" => ReplayField::ReasoningContent,
+        "reasoning" => ReplayField::Reasoning,
+        _ => return None,
+    })
+}
+
+fn cache_marks(value: &str) -> Option<CacheMarks> {
+    Some(match value {
+        "strip" => CacheMarks::Strip,
+        "keep" => CacheMarks::Keep,
+        "breakpoint" => CacheMarks::Breakpoint,
+        _ => return None,
+    })
+}
+
+fn thinking(value: &str) -> Option<Thinking> {
+    Some(match value {
+        "absent" => Thinking::Absent,
+        "budget" => Thinking::Budget,
+        "adaptive" => Thinking::Adaptive,
+        _ => return None,
+    })
+}
+
+fn thinking_off(value: &str) -> Option<ThinkingOff> {
+    Some(match value {
+        "disabled" => ThinkingOff::Disabled,
+        "between_tools" => ThinkingOff::BetweenTools,
+        "never" => ThinkingOff::Never,
+        _ => return None,
+    })
 }
 
 /// Member for the output cap.
@@ -116,6 +258,17 @@ pub enum ReplayField {
     ReasoningContent,
     /// Given back as `reasoning`.
     Reasoning,
+}
+
+/// What becomes of `cache_control` in messages and tools of the chat-completions dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheMarks {
+    /// Taken out: prefixes are cached without being asked.
+    Strip,
+    /// Passed as sent.
+    Keep,
+    /// Sent as `prompt_cache_breakpoint`.
+    Breakpoint,
 }
 
 /// Ways to switch thinking on in the Anthropic dialect.

@@ -206,6 +206,11 @@ impl Effort {
         }
     }
 
+    /// The place in the rising order.
+    pub const fn rank(self) -> u8 {
+        self as u8
+    }
+
     /// The level of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|effort| effort.as_str() == name)

@@ -4,10 +4,14 @@
 //! already be known to be valid JSON; the scanner finds its way through it but does not validate values.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use bytes::{BufMut, BytesMut};
 use memchr::memchr2;
+
+/// Above this, members are compared by hash: a hostile object must not cost its size squared.
+const MANY_MEMBERS: usize = 64;
 
 /// The text is not a JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -87,13 +91,22 @@ pub fn member<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 /// Whether the member's key, unescaped, is this name.
 pub fn is_named(text: &[u8], member: &Member, name: &str) -> bool {
-    let key = &text[member.key.clone()];
-    key == name.as_bytes() || (key.contains(&b'\\') && unescape(text, member) == name)
+    is_key(text, member, name.as_bytes())
+}
+
+fn is_key(text: &[u8], member: &Member, name: &[u8]) -> bool {
+    let raw = &text[member.key.clone()];
+    raw == name || (raw.len() > name.len() && raw.contains(&b'\\') && *key(text, member) == *name)
 }
 
 /// The member's key, unescaped.
-fn unescape(text: &[u8], member: &Member) -> String {
-    serde_json::from_slice(&text[member.key.start - 1..member.key.end + 1]).unwrap_or_default()
+fn key<'a>(text: &'a [u8], member: &Member) -> Cow<'a, [u8]> {
+    let raw = &text[member.key.clone()];
+    if !raw.contains(&b'\\') {
+        return Cow::Borrowed(raw);
+    }
+    let quoted = &text[member.key.start - 1..member.key.end + 1];
+    Cow::Owned(serde_json::from_slice::<String>(quoted).unwrap_or_default().into_bytes())
 }
 
 /// Changes to the top-level members of an object.
@@ -101,12 +114,14 @@ fn unescape(text: &[u8], member: &Member) -> String {
 pub struct Patch<'a> {
     /// Set to JSON text, or removed.
     edits: Vec<(&'a str, Option<Cow<'a, [u8]>>)>,
+    /// Whether members that are null go too.
+    drop_nulls: bool,
 }
 
 impl<'a> Patch<'a> {
     /// No change yet.
     pub fn new() -> Self {
-        Self { edits: Vec::with_capacity(16) }
+        Self { edits: Vec::with_capacity(8), drop_nulls: false }
     }
 
     /// Whether nothing would change.
@@ -129,6 +144,12 @@ impl<'a> Patch<'a> {
         self.edit(name, None)
     }
 
+    /// Takes out every member that is null, which some readers take for a wrong type.
+    pub fn without_nulls(mut self) -> Self {
+        self.drop_nulls = true;
+        self
+    }
+
     fn edit(mut self, name: &'a str, value: Option<Cow<'a, [u8]>>) -> Self {
         match self.edits.iter_mut().find(|(known, _)| *known == name) {
             Some(edit) => edit.1 = value,
@@ -148,21 +169,23 @@ impl<'a> Patch<'a> {
         let members = members(text)?;
         let growth: usize = self.edits.iter().map(|(name, value)| cost(name, value.as_deref())).sum();
         out.reserve(text.len() + growth);
-        let mut done = 0_u64;
+        let mut done = vec![false; self.edits.len()];
+        let overridden = overridden(text, &members);
         let mut writer = ObjectWriter::open(out);
         for (position, member) in members.iter().enumerate() {
-            if is_overridden(text, &members, position) {
+            if overridden.contains(&position) {
                 continue;
             }
             match self.edits.iter().position(|(name, _)| is_named(text, member, name)) {
+                None if self.drop_nulls && &text[member.value.clone()] == b"null" => {}
                 None => writer.raw(&text[member.whole()]),
                 Some(edit) => {
-                    done |= 1 << (edit & 63);
+                    done[edit] = true;
                     self.write_edit(edit, &mut writer);
                 }
             }
         }
-        for edit in (0..self.edits.len()).filter(|edit| done & (1 << (edit & 63)) == 0) {
+        for edit in (0..self.edits.len()).filter(|edit| !done[*edit]) {
             self.write_edit(edit, &mut writer);
         }
         writer.close();
@@ -181,22 +204,21 @@ fn cost(name: &str, value: Option<&[u8]>) -> usize {
     value.map_or(0, |value| name.len() + value.len() + 4)
 }
 
-/// Whether a later member has the same key.
-fn is_overridden(text: &[u8], members: &[Member], position: usize) -> bool {
-    let key = &text[members[position].key.clone()];
-    let later = &members[position + 1..];
-    let same = |member: &Member| {
-        let other = &text[member.key.clone()];
-        other == key
-            || (has_escape(other) || has_escape(key)) && {
-                unescape(text, member) == unescape(text, &members[position])
-            }
+/// Positions of the members that a later one with the same key replaces.
+fn overridden(text: &[u8], members: &[Member]) -> Vec<usize> {
+    let from_the_end = members.iter().enumerate().rev();
+    if members.len() > MANY_MEMBERS {
+        let mut seen = HashSet::new();
+        return from_the_end
+            .filter(|(_, member)| !seen.insert(key(text, member)))
+            .map(|(at, _)| at)
+            .collect();
+    }
+    let repeats = |at: usize, member: &Member| {
+        let key = key(text, member);
+        members[at + 1..].iter().any(|later| is_key(text, later, &key))
     };
-    later.iter().any(same)
-}
-
-fn has_escape(key: &[u8]) -> bool {
-    key.contains(&b'\\')
+    from_the_end.filter(|(at, member)| repeats(*at, member)).map(|(at, _)| at).collect()
 }
 
 /// Writes one JSON object member by member.
@@ -334,6 +356,23 @@ mod tests {
         ] {
             assert_eq!(applied(&patch(), text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn many_members_keep_their_last_values() {
+        let members: Vec<_> = (0..1000).map(|n| format!(r#""k{}":{n}"#, n % 300)).collect();
+        let text = format!("{{{}}}", members.join(","));
+        let patched = applied(&Patch::new().remove("k7"), &text);
+        let mut expected: Value = serde_json::from_str(&text).expect("JSON");
+        expected.as_object_mut().expect("object").shift_remove("k7");
+        assert_eq!(serde_json::from_str::<Value>(&patched).expect("JSON"), expected);
+        assert_eq!(super::members(patched.as_bytes()).expect("object").len(), 299);
+    }
+
+    #[test]
+    fn nulls_can_go_without_being_named() {
+        let patch = Patch::new().without_nulls().set("b", b"null".as_slice());
+        assert_eq!(applied(&patch, r#"{"a":null,"b":1,"c":[null]}"#), r#"{"b":null,"c":[null]}"#);
     }
 
     #[test]

@@ -100,7 +100,9 @@ fn write_choice(choice: &Choice, out: &mut BytesMut) {
 /// Sets both finish reasons of a choice.
 pub fn finish_patch<'a>(finish: &Finish) -> Patch<'a> {
     let native = finish.native.as_deref().unwrap_or(finish.reason.as_str());
-    Patch::new().set_str("finish_reason", finish.reason.as_str()).set_str("native_finish_reason", native)
+    // Whoever sent legacy functions waits for the legacy word, beside the legacy call in the source.
+    let reason = if native == "function_call" { native } else { finish.reason.as_str() };
+    Patch::new().set_str("finish_reason", reason).set_str("native_finish_reason", native)
 }
 
 #[derive(Serialize)]

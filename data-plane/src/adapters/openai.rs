@@ -1,0 +1,59 @@
+//! The chat-completions dialect as providers speak it: OpenAI and the many who follow it more or less.
+//!
+//! Requests of the same dialect travel as patched source bytes; answers keep their unknown members. What
+//! providers do differently is tolerated on the way in and a quirk on the way out.
+
+mod answer;
+mod encode;
+mod error;
+mod messages;
+mod piece;
+mod stream;
+mod usage;
+mod wire;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Target, Unsupported};
+use crate::model::request::{ChatRequest, Dialect};
+use crate::model::response::ChatResponse;
+
+/// `POST {base}/chat/completions`.
+#[derive(Debug)]
+pub struct OpenAi;
+
+impl Adapter for OpenAi {
+    fn name(&self) -> &'static str {
+        "openai"
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::OpenAiChat
+    }
+
+    fn encode(&self, request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
+        encode::encode(request, target)
+    }
+
+    fn decode(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &Bytes,
+        context: &Context,
+    ) -> Result<ChatResponse, Failure> {
+        if !status.is_success() {
+            return Err(self.failure(status, headers, body));
+        }
+        answer::decode(body, context)
+    }
+
+    fn decoder(&self, context: &Context) -> Box<dyn Decoder> {
+        Box::new(stream::StreamDecoder::new(context.clone()))
+    }
+
+    fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
+        error::failure(status, headers, body)
+    }
+}

@@ -1,0 +1,396 @@
+//! Error bodies in the many shapes that providers of this dialect use.
+
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use switchyard_proto::code::ErrorCode;
+
+use crate::adapters::failure::{
+    Failure, FailureClass, class_of, says_context_length, spelled_duration, text, word,
+};
+
+/// Classifies an answer with an error status.
+pub fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
+    let said = serde_json::from_slice::<Value>(body).map(|body| Said::read(&body)).unwrap_or_default();
+    let mut failure = said.classify(Some(status)).with_head(status, headers);
+    if failure.class == FailureClass::RateLimited && failure.retry_after.is_none() {
+        failure.retry_after = reset(headers);
+    }
+    failure
+}
+
+/// Classifies an error object that came with a success status.
+pub fn inside_success(error: &str) -> Failure {
+    let error: Value = serde_json::from_str(error).unwrap_or_default();
+    Said::read(&serde_json::json!({ "error": error })).classify(None)
+}
+
+/// Classifies a whole body that is an error without an envelope.
+pub fn bare(body: &[u8]) -> Failure {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    Said::read(&body).classify(None)
+}
+
+/// What a body says, whatever its shape.
+#[derive(Debug, Default)]
+struct Said {
+    message: String,
+    kind: String,
+    code: String,
+    /// A status inside the body.
+    status: Option<StatusCode>,
+    /// OpenRouter's word for it.
+    error_type: String,
+    retry_after: Option<std::time::Duration>,
+}
+
+impl Said {
+    fn read(body: &Value) -> Self {
+        // Google wraps the object in an array.
+        let body = body.get(0).unwrap_or(body);
+        let error = match body.get("error") {
+            Some(error @ Value::Object(_)) => {
+                error.get("error").filter(|inner| inner.is_object()).unwrap_or(error)
+            }
+            _ => body,
+        };
+        let code = word(error.get("code")).unwrap_or_default();
+        Self {
+            message: message(error, body),
+            kind: word(error.get("type")).or_else(|| word(error.get("status"))).unwrap_or_default(),
+            status: [error.get("code"), error.get("status"), body.get("status"), body.get("raw_status_code")]
+                .into_iter()
+                .find_map(status),
+            error_type: word(error.pointer("/metadata/error_type")).unwrap_or_default(),
+            retry_after: retry_hint(error),
+            code,
+        }
+    }
+
+    fn classify(self, status: Option<StatusCode>) -> Failure {
+        let by_status = status.or(self.status).map_or(FailureClass::Server, class_of);
+        let class = self.by_words().unwrap_or(by_status);
+        let code = [&self.code, &self.kind].into_iter().find(|word| !word.is_empty()).cloned();
+        let mut failure = Failure::reported(class, &self.message, code);
+        failure.code = self.finer_code(status).unwrap_or(failure.code);
+        failure.status = status.or(self.status);
+        failure.retry_after = self.retry_after;
+        failure
+    }
+
+    /// Words beat the status: providers agree on the former more than on the latter.
+    fn by_words(&self) -> Option<FailureClass> {
+        let message = self.message.to_lowercase();
+        let [code, kind] = [self.code.to_lowercase(), self.kind.to_lowercase()];
+        if [&message, &code, &kind].into_iter().any(|text| says_context_length(text)) {
+            return Some(FailureClass::ContextLength);
+        }
+        by_code(&code)
+            .or_else(|| by_code(&kind))
+            .or_else(|| by_error_type(&self.error_type))
+            .or_else(|| by_message(&message))
+    }
+
+    fn finer_code(&self, status: Option<StatusCode>) -> Option<ErrorCode> {
+        let code = self.code.to_lowercase();
+        Some(match code.as_str() {
+            "string_above_max_length" => ErrorCode::StringTooLong,
+            "invalid_image_url" if self.message.contains("download") => ErrorCode::ImageDownloadFailed,
+            "failed_to_download_image" => ErrorCode::ImageDownloadFailed,
+            "image_file_not_found" => ErrorCode::ImageNotFound,
+            "image_too_large" | "image_file_too_large" => ErrorCode::ImageTooLarge,
+            "image_too_small" => ErrorCode::ImageTooSmall,
+            "unsupported_image_media_type" | "unsupported_image_format" => ErrorCode::UnsupportedImageFormat,
+            "invalid_image"
+            | "invalid_image_url"
+            | "invalid_image_format"
+            | "image_parse_error"
+            | "invalid_base64_image" => ErrorCode::InvalidImage,
+            _ if status == Some(StatusCode::PAYLOAD_TOO_LARGE) && self.by_words().is_none() => {
+                ErrorCode::PayloadTooLarge
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn by_code(code: &str) -> Option<FailureClass> {
+    Some(match code {
+        "insufficient_quota"
+        | "billing_hard_limit_reached"
+        | "billing_not_active"
+        | "insufficient_balance" => FailureClass::Payment,
+        code if code.ends_with("_spend_limit_reached") => FailureClass::Payment,
+        "rate_limit_exceeded"
+        | "rate_limited"
+        | "ratelimitreached"
+        | "rate_limit_error"
+        | "too_many_requests"
+        | "1300" => FailureClass::RateLimited,
+        "engine_overloaded_error"
+        | "overloaded_error"
+        | "capacity_exceeded"
+        | "3505"
+        | "unavailable"
+        | "resource_unavailable"
+        | "overloaded" => FailureClass::Overloaded,
+        "content_policy_violation"
+        | "content_filter"
+        | "invalid_prompt"
+        | "responsibleaipolicyviolation"
+        | "moderation_blocked"
+        | "data_inspection_failed" => FailureClass::ContentFiltered,
+        "invalid_api_key" | "authentication_error" | "unauthenticated" | "invalid_authentication" => {
+            FailureClass::Auth
+        }
+        "model_not_found" | "deploymentnotfound" | "invalid_model" | "model_not_exist" => {
+            FailureClass::NotFound
+        }
+        "unsupported_country_region_territory" | "permission_denied" => FailureClass::Permission,
+        "unknown_parameter" | "unsupported_parameter" | "unsupported_value" | "extra_forbidden" => {
+            FailureClass::Unsupported
+        }
+        // The model's own output was not what it had to be: another try may succeed.
+        "tool_use_failed" | "json_validate_failed" => FailureClass::Malformed,
+        "server_error" | "internal_server_error" => FailureClass::Server,
+        "timeout" | "request_timeout" | "deadline_exceeded" => FailureClass::Timeout,
+        _ => return None,
+    })
+}
+
+/// OpenRouter's vocabulary, of which its own faults and its caller's are ours.
+fn by_error_type(error_type: &str) -> Option<FailureClass> {
+    use ErrorCode as Code;
+    Some(match Code::from_error_type(error_type)? {
+        Code::ContextLengthExceeded | Code::MaxTokensExceeded | Code::TokenLimitExceeded => {
+            FailureClass::ContextLength
+        }
+        Code::Authentication => FailureClass::Auth,
+        Code::PermissionDenied => FailureClass::Permission,
+        Code::PaymentRequired => FailureClass::Payment,
+        Code::RateLimitExceeded => FailureClass::RateLimited,
+        Code::ProviderOverloaded => FailureClass::Overloaded,
+        Code::ProviderUnavailable | Code::Server => FailureClass::Server,
+        Code::NotFound => FailureClass::NotFound,
+        Code::ContentPolicyViolation | Code::Refusal => FailureClass::ContentFiltered,
+        Code::Timeout => FailureClass::Timeout,
+        _ => return None,
+    })
+}
+
+fn by_message(message: &str) -> Option<FailureClass> {
+    let says = |signs: &[&str]| signs.iter().any(|sign| message.contains(sign));
+    if says(&[
+        "insufficient balance",
+        "credit balance",
+        "insufficient credits",
+        "exceeded your current quota",
+    ]) {
+        Some(FailureClass::Payment)
+    } else if says(&["incorrect api key", "invalid api key", "api key not valid", "api key is invalid"]) {
+        Some(FailureClass::Auth)
+    } else if says(&["content safety", "safety check", "content management policy", "content policy"]) {
+        Some(FailureClass::ContentFiltered)
+    } else if says(&[
+        "not supported with this model",
+        "is not supported by this model",
+        "not enabled for this model",
+    ]) {
+        Some(FailureClass::Unsupported)
+    } else {
+        None
+    }
+}
+
+/// The message: a string, a validation list, or whatever else stands in its place.
+fn message(error: &Value, body: &Value) -> String {
+    let places = [
+        error.get("message"),
+        body.get("error"),
+        body.get("message"),
+        body.get("detail"),
+        body.get("title"),
+        body.get("errors"),
+    ];
+    places.into_iter().flatten().map(flat).find(|text| !text.is_empty()).unwrap_or_default()
+}
+
+fn flat(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(flat).collect::<Vec<_>>().join("; "),
+        Value::Object(members) => ["msg", "message", "detail"]
+            .iter()
+            .find_map(|name| members.get(*name))
+            .map(flat)
+            .unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+/// A number or numeric text that can be an error status.
+fn status(value: Option<&Value>) -> Option<StatusCode> {
+    let number: u16 = word(value)?.parse().ok()?;
+    StatusCode::from_u16(number).ok().filter(|status| number < 600 && !status.is_success())
+}
+
+/// Google's and OpenRouter's hints inside the body.
+fn retry_hint(error: &Value) -> Option<std::time::Duration> {
+    let details = error.get("details").and_then(Value::as_array);
+    let google = || details?.iter().find_map(|detail| spelled_duration(detail.get("retryDelay")?.as_str()?));
+    let seconds = error.pointer("/availability/retry_after").and_then(Value::as_f64);
+    seconds.and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok()).or_else(google)
+}
+
+/// The longest reset among the limits that are spent.
+fn reset(headers: &HeaderMap) -> Option<std::time::Duration> {
+    let spent = ["requests", "tokens"].into_iter().filter(|limit| {
+        text(headers, &format!("x-ratelimit-remaining-{limit}")).is_some_and(|left| left.trim() == "0")
+    });
+    spent.filter_map(|limit| spelled_duration(text(headers, &format!("x-ratelimit-reset-{limit}"))?)).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn bodies_of_every_shape_are_classified() {
+        use FailureClass::*;
+        for (status, body, class) in [
+            (
+                400,
+                r#"{"error":{"message":"bad","type":"invalid_request_error","code":null}}"#,
+                InvalidRequest,
+            ),
+            (400, r#"{"error":{"message":"x","code":"unsupported_parameter","param":"n"}}"#, Unsupported),
+            (
+                400,
+                r#"{"error":{"message":"This model's maximum context length is 8","code":"context_length_exceeded"}}"#,
+                ContextLength,
+            ),
+            (400, r#"{"error":{"message":"x","code":"content_filter","innererror":{}}}"#, ContentFiltered),
+            (400, r#"{"error":{"message":"Incorrect API key provided: xai-1","code":"x"}}"#, Auth),
+            (
+                401,
+                r#"{"error":{"message":"Incorrect API key provided: sk-1","code":"invalid_api_key"}}"#,
+                Auth,
+            ),
+            (401, r#"{"detail":"Unauthorized"}"#, Auth),
+            (402, r#"{"error":{"message":"Insufficient Balance"}}"#, Payment),
+            (
+                403,
+                r#"{"error":{"message":"Country not supported","code":"unsupported_country_region_territory"}}"#,
+                Permission,
+            ),
+            (404, r#"{"error":{"message":"no","code":"model_not_found"}}"#, NotFound),
+            (
+                400,
+                r#"{"code":"1500","message":"Invalid model: x","object":"error","type":"invalid_model"}"#,
+                NotFound,
+            ),
+            (
+                422,
+                r#"{"detail":[{"type":"extra_forbidden","loc":["body","x"],"msg":"Extra inputs"}]}"#,
+                InvalidRequest,
+            ),
+            (
+                422,
+                r#"{"object":"error","message":{"detail":[{"msg":"bad"}]},"type":"invalid_request_error"}"#,
+                InvalidRequest,
+            ),
+            (
+                429,
+                r#"{"error":{"message":"slow","type":"tokens","code":"rate_limit_exceeded"}}"#,
+                RateLimited,
+            ),
+            (
+                429,
+                r#"{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}"#,
+                Payment,
+            ),
+            (429, r#"{"error":{"message":"busy","type":"engine_overloaded_error"}}"#, Overloaded),
+            (498, r#"{"error":{"message":"flex"}}"#, Overloaded),
+            (400, r#"{"error":{"message":"x","code":"tool_use_failed","failed_generation":"{"}}"#, Malformed),
+            (500, r#"<html>oops</html>"#, Server),
+            (502, "", Server),
+            (
+                503,
+                r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#,
+                Overloaded,
+            ),
+            (504, "upstream request timeout", Timeout),
+            (529, "{}", Overloaded),
+            (413, r#"{"error":{"message":"Request too large for model"}}"#, InvalidRequest),
+            (400, r#"{"code":"Client specified an invalid argument","error":"Bad"}"#, InvalidRequest),
+            (
+                502,
+                r#"{"error":{"code":502,"message":"x","metadata":{"error_type":"rate_limit_exceeded"}}}"#,
+                RateLimited,
+            ),
+            (
+                400,
+                r#"[{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT"}}]"#,
+                Auth,
+            ),
+        ] {
+            let status = StatusCode::from_u16(status).expect("status");
+            let failure = failure(status, &HeaderMap::new(), body.as_bytes());
+            assert_eq!(failure.class, class, "{status} {body}");
+            assert_eq!(failure.status, Some(status));
+            assert!(!failure.message.is_empty() && !failure.message.contains("sk-1"), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn errors_inside_a_success_use_their_own_status() {
+        use FailureClass::*;
+        for (error, class) in [
+            (r#"{"code":429,"message":"slow"}"#, RateLimited),
+            (r#"{"code":503,"status":"UNAVAILABLE"}"#, Overloaded),
+            (r#"{"message":"x","type":"server_error","code":500}"#, Server),
+            (r#"{"message":"the request exceeds the available context size","code":400}"#, ContextLength),
+            (r#""something broke""#, Server),
+            ("null", Server),
+        ] {
+            assert_eq!(inside_success(error).class, class, "{error}");
+        }
+    }
+
+    #[test]
+    fn codes_tell_more_than_classes() {
+        for (status, body, code) in [
+            (
+                400,
+                r#"{"error":{"message":"Error while downloading https://x","code":"invalid_image_url"}}"#,
+                ErrorCode::ImageDownloadFailed,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"too long","code":"string_above_max_length"}}"#,
+                ErrorCode::StringTooLong,
+            ),
+            (413, "<html>", ErrorCode::PayloadTooLarge),
+            (401, "{}", ErrorCode::ProviderUnavailable),
+        ] {
+            let status = StatusCode::from_u16(status).expect("status");
+            assert_eq!(failure(status, &HeaderMap::new(), body.as_bytes()).code, code, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_spent_limit_says_when_it_is_back() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-ratelimit-remaining-requests", "12"),
+            ("x-ratelimit-reset-requests", "10m"),
+            ("x-ratelimit-remaining-tokens", "0"),
+            ("x-ratelimit-reset-tokens", "1m0.5s"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let failure = failure(StatusCode::TOO_MANY_REQUESTS, &headers, b"{}");
+        assert_eq!(failure.retry_after, Some(std::time::Duration::from_millis(60_500)));
+    }
+}

@@ -1,0 +1,300 @@
+//! What providers send, read as leniently as their habits demand.
+//!
+//! A member of the wrong type counts as absent, so that a new habit costs that member and not the answer.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// A streamed chunk or a whole answer: the two differ in `delta` and `message`.
+#[derive(Debug, Deserialize)]
+pub struct Body<'a> {
+    #[serde(borrow, default)]
+    pub id: Text<'a>,
+    #[serde(borrow, default)]
+    pub object: Text<'a>,
+    #[serde(borrow, default)]
+    pub model: Text<'a>,
+    #[serde(default)]
+    pub created: Number,
+    #[serde(borrow, default)]
+    pub service_tier: Text<'a>,
+    #[serde(borrow, default)]
+    pub system_fingerprint: Text<'a>,
+    #[serde(borrow, default)]
+    pub choices: Option<Vec<Choice<'a>>>,
+    #[serde(borrow, default)]
+    pub usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub x_groq: Option<XGroq<'a>>,
+    #[serde(borrow, default)]
+    pub error: Option<&'a RawValue>,
+    /// Errors without an envelope are recognised by it.
+    #[serde(borrow, default)]
+    pub message: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub detail: Option<&'a RawValue>,
+}
+
+impl<'a> Body<'a> {
+    /// The usage, wherever the provider puts it.
+    pub fn usage(&self) -> Option<&'a RawValue> {
+        let groq = || self.x_groq.as_ref().and_then(|groq| groq.usage);
+        let choice = || self.choices.iter().flatten().find_map(|choice| choice.usage);
+        self.usage.or_else(groq).or_else(choice)
+    }
+}
+
+/// Groq's side channel.
+#[derive(Debug, Deserialize)]
+pub struct XGroq<'a> {
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub error: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Choice<'a> {
+    #[serde(default)]
+    pub index: Number,
+    #[serde(borrow, default)]
+    pub delta: Option<Message<'a>>,
+    #[serde(borrow, default)]
+    pub message: Option<Message<'a>>,
+    #[serde(borrow, default)]
+    pub finish_reason: Text<'a>,
+    #[serde(borrow, default)]
+    pub native_finish_reason: Text<'a>,
+    #[serde(borrow, default)]
+    pub logprobs: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub error: Option<&'a RawValue>,
+    /// Moonshot's last chunk.
+    #[serde(borrow, default)]
+    pub usage: Option<&'a RawValue>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct Message<'a> {
+    #[serde(borrow, default)]
+    pub content: Content<'a>,
+    #[serde(borrow, default)]
+    pub refusal: Text<'a>,
+    #[serde(borrow, default)]
+    pub reasoning: Text<'a>,
+    #[serde(borrow, default)]
+    pub reasoning_content: Text<'a>,
+    #[serde(default)]
+    pub reasoning_details: Option<Vec<Value>>,
+    #[serde(borrow, default)]
+    pub tool_calls: Option<Vec<Call<'a>>>,
+    #[serde(borrow, default)]
+    pub function_call: Option<Invocation<'a>>,
+    #[serde(default)]
+    pub annotations: Option<Vec<Value>>,
+    #[serde(default)]
+    pub images: Option<Vec<Value>>,
+    #[serde(default)]
+    pub audio: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Call<'a> {
+    #[serde(default)]
+    pub index: Number,
+    #[serde(borrow, default)]
+    pub id: Text<'a>,
+    #[serde(borrow, default)]
+    pub function: Option<Invocation<'a>>,
+    #[serde(borrow, default)]
+    pub custom: Option<Invocation<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct Invocation<'a> {
+    #[serde(borrow, default)]
+    pub name: Text<'a>,
+    #[serde(borrow, default, alias = "input")]
+    pub arguments: Arguments<'a>,
+}
+
+/// A string; empty where there is none or something else.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Text<'a>(pub Cow<'a, str>);
+
+impl Text<'_> {
+    /// The string unless it is empty.
+    pub fn get(&self) -> Option<&str> {
+        if self.0.is_empty() { None } else { Some(&self.0) }
+    }
+
+    /// The same, owned.
+    pub fn owned(&self) -> Option<String> {
+        self.get().map(str::to_owned)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Lenient).map(|any| match any {
+            Any::Text(text) => Self(text),
+            Any::Number(_) | Any::Other => Self::default(),
+        })
+    }
+}
+
+/// A whole number that is not negative; None where there is none or something else.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Number(pub Option<u64>);
+
+impl Number {
+    /// The number, 0 if absent.
+    pub fn get(self) -> u64 {
+        self.0.unwrap_or(0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Lenient).map(|any| match any {
+            Any::Number(number) => Self(Some(number)),
+            Any::Text(text) => Self(text.parse().ok()),
+            Any::Other => Self(None),
+        })
+    }
+}
+
+enum Any<'a> {
+    Text(Cow<'a, str>),
+    Number(u64),
+    Other,
+}
+
+/// Takes whatever comes.
+struct Lenient;
+
+impl<'de> Visitor<'de> for Lenient {
+    type Value = Any<'de>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Any<'de>, E> {
+        Ok(Any::Text(Cow::Borrowed(text)))
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Any<'de>, E> {
+        Ok(Any::Text(Cow::Owned(text.to_owned())))
+    }
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Any<'de>, E> {
+        Ok(Any::Number(number))
+    }
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Any<'de>, E> {
+        Ok(u64::try_from(number).map_or(Any::Other, Any::Number))
+    }
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Any<'de>, E> {
+        Ok(if number >= 0.0 { Any::Number(number as u64) } else { Any::Other })
+    }
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Any<'de>, E> {
+        Ok(Any::Other)
+    }
+    fn visit_unit<E: de::Error>(self) -> Result<Any<'de>, E> {
+        Ok(Any::Other)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Any<'de>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Any::Other)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Any<'de>, A::Error> {
+        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Any::Other)
+    }
+}
+
+/// `content`: a string, or a list of parts as Mistral sends it.
+#[derive(Debug, Default)]
+pub enum Content<'a> {
+    /// Not there at all.
+    #[default]
+    Missing,
+    Null,
+    Text(Cow<'a, str>),
+    Parts(Vec<Value>),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ContentVisitor;
+        impl<'de> Visitor<'de> for ContentVisitor {
+            type Value = Content<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of parts")
+            }
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Content<'de>, E> {
+                Ok(Content::Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Content<'de>, E> {
+                Ok(Content::Text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Content<'de>, E> {
+                Ok(Content::Null)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Content<'de>, A::Error> {
+                let mut parts = Vec::new();
+                while let Some(part) = list.next_element()? {
+                    parts.push(part);
+                }
+                Ok(Content::Parts(parts))
+            }
+        }
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+/// A call's arguments: JSON text in a string, or the JSON itself.
+#[derive(Debug, Default)]
+pub enum Arguments<'a> {
+    #[default]
+    Missing,
+    Text(Cow<'a, str>),
+    Json(Value),
+}
+
+impl Arguments<'_> {
+    /// The JSON text.
+    pub fn to_text(&self) -> String {
+        match self {
+            Self::Missing => String::new(),
+            Self::Text(text) => text.clone().into_owned(),
+            Self::Json(value) => value.to_string(),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ArgumentsVisitor;
+        impl<'de> Visitor<'de> for ArgumentsVisitor {
+            type Value = Arguments<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an object")
+            }
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Arguments<'de>, E> {
+                Ok(Arguments::Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Arguments<'de>, E> {
+                Ok(Arguments::Text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Arguments<'de>, E> {
+                Ok(Arguments::Missing)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Arguments<'de>, A::Error> {
+                Value::deserialize(de::value::MapAccessDeserializer::new(members)).map(Arguments::Json)
+            }
+        }
+        deserializer.deserialize_any(ArgumentsVisitor)
+    }
+}
