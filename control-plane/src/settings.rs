@@ -35,8 +35,11 @@ pub struct Settings {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FleetTls {
+    #[serde(deserialize_with = "path")]
     pub ca: Option<PathBuf>,
+    #[serde(deserialize_with = "path")]
     pub cert: Option<PathBuf>,
+    #[serde(deserialize_with = "path")]
     pub key: Option<PathBuf>,
 }
 
@@ -45,7 +48,7 @@ pub struct FleetTls {
 #[serde(deny_unknown_fields)]
 pub struct Money {
     /// Silence after which the rest of an instance's leases is booked as presumed.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "presume_after_s", deserialize_with = "seconds")]
     pub presume_after: Duration,
 }
 
@@ -55,4 +58,10 @@ fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Secret, D::Error>
 
 fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     u64::deserialize(from).map(Duration::from_secs)
+}
+
+/// Empty text stands for no file, since TOML has no null.
+fn path<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(from)?;
+    Ok((!text.is_empty()).then(|| text.into()))
 }

@@ -27,7 +27,7 @@ pub struct Settings {
     #[serde(deserialize_with = "secret")]
     pub config_key: Secret,
     /// The oldest config that is still served from when the control plane is away.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "config_max_age_s", deserialize_with = "seconds")]
     pub config_max_age: Duration,
     /// Rate counters; empty: in this process's memory.
     #[serde(deserialize_with = "secret")]
@@ -44,8 +44,11 @@ pub struct Settings {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FleetTls {
+    #[serde(deserialize_with = "path")]
     pub ca: Option<PathBuf>,
+    #[serde(deserialize_with = "path")]
     pub cert: Option<PathBuf>,
+    #[serde(deserialize_with = "path")]
     pub key: Option<PathBuf>,
 }
 
@@ -53,7 +56,9 @@ pub struct FleetTls {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientTls {
+    #[serde(deserialize_with = "path")]
     pub cert: Option<PathBuf>,
+    #[serde(deserialize_with = "path")]
     pub key: Option<PathBuf>,
 }
 
@@ -66,13 +71,13 @@ pub struct Requests {
     /// Requests under way at once in the process; beyond it callers get 503.
     pub max_concurrent: usize,
     /// Time to send a whole request.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "read_timeout_s", deserialize_with = "seconds")]
     pub read_timeout: Duration,
     /// Silence after which a streaming caller gets headers and keep-alive comments.
-    #[serde(deserialize_with = "milliseconds")]
+    #[serde(rename = "keep_alive_after_ms", deserialize_with = "milliseconds")]
     pub keep_alive_after: Duration,
     /// How long open requests may finish at shutdown.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "drain_s", deserialize_with = "seconds")]
     pub drain: Duration,
     /// Private and loopback addresses that operators' providers may have.
     pub allow_private_upstreams: bool,
@@ -82,16 +87,16 @@ pub struct Requests {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deadlines {
-    #[serde(deserialize_with = "milliseconds")]
+    #[serde(rename = "connect_ms", deserialize_with = "milliseconds")]
     pub connect: Duration,
-    #[serde(deserialize_with = "milliseconds")]
+    #[serde(rename = "headers_ms", deserialize_with = "milliseconds")]
     pub headers: Duration,
-    #[serde(deserialize_with = "milliseconds")]
+    #[serde(rename = "first_content_ms", deserialize_with = "milliseconds")]
     pub first_content: Duration,
     /// Longest silence between two pieces of an answer.
-    #[serde(deserialize_with = "milliseconds")]
+    #[serde(rename = "idle_ms", deserialize_with = "milliseconds")]
     pub idle: Duration,
-    #[serde(deserialize_with = "milliseconds")]
+    #[serde(rename = "total_ms", deserialize_with = "milliseconds")]
     pub total: Duration,
 }
 
@@ -104,13 +109,13 @@ pub struct Journal {
     /// Bytes after which a new segment is begun.
     pub segment_bytes: u64,
     /// How often written records are flushed to the disk itself; 0: left to the operating system.
-    #[serde(deserialize_with = "milliseconds")]
+    #[serde(rename = "fsync_every_ms", deserialize_with = "milliseconds")]
     pub fsync_every: Duration,
     /// How long acknowledged segments are kept for a restored store.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "keep_acknowledged_s", deserialize_with = "seconds")]
     pub keep_acknowledged: Duration,
     /// How long closings may wait to be sent together.
-    #[serde(deserialize_with = "milliseconds")]
+    #[serde(rename = "ship_every_ms", deserialize_with = "milliseconds")]
     pub ship_every: Duration,
 }
 
@@ -119,15 +124,15 @@ pub struct Journal {
 #[serde(deny_unknown_fields)]
 pub struct Leases {
     /// How long a lease should last at recent demand.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "autonomy_s", deserialize_with = "seconds")]
     pub autonomy: Duration,
     /// Longest wait of a request for a grant.
-    #[serde(deserialize_with = "milliseconds")]
+    #[serde(rename = "wait_ms", deserialize_with = "milliseconds")]
     pub wait: Duration,
     /// Output tokens reserved where the caller sets no cap and the endpoint has none.
     pub default_output_tokens: u64,
     /// A lease without use for this long is given back.
-    #[serde(deserialize_with = "seconds")]
+    #[serde(rename = "idle_s", deserialize_with = "seconds")]
     pub idle: Duration,
 }
 
@@ -141,4 +146,10 @@ fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Err
 
 fn milliseconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     u64::deserialize(from).map(Duration::from_millis)
+}
+
+/// Empty text stands for no file, since TOML has no null.
+fn path<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(from)?;
+    Ok((!text.is_empty()).then(|| text.into()))
 }

@@ -1,0 +1,102 @@
+//! `switchyard fleet`: which data plane runs which config; and certificates for the port between the planes.
+
+mod certs;
+
+use clap::{Args, Subcommand};
+use switchyard_proto::v1;
+
+use crate::{
+    arguments::Limit,
+    client::{Admin, Answer, Remote, pages},
+    output::{Column, Output},
+};
+
+const INSTANCES: &[Column] = &[
+    ("ID", "id"),
+    ("VERSION", "version"),
+    ("REGION", "region"),
+    ("ATTACHED", "attached"),
+    ("SENT", "sent.number"),
+    ("APPLIED", "applied.number"),
+    ("LAG", "lag"),
+    ("LAST SEEN", "last_seen"),
+];
+
+/// Arguments of the noun.
+#[derive(Debug, Args)]
+pub struct Fleet {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List data planes: what each was sent, runs and refused
+    #[command(alias = "list")]
+    Instances(Limit),
+    /// Show the newest config revision, and how many data planes run it
+    Revision,
+    /// Make a private authority, and certificates of both planes, for the fleet port
+    Certs(certs::Certs),
+}
+
+impl Fleet {
+    /// Does what was asked and prints the result.
+    ///
+    /// # Errors
+    /// What the control plane refused, or files that cannot be written.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let output = self.remote.output;
+        match self.verb {
+            Verb::Instances(Limit { limit }) => {
+                let instances = instances(&self.remote.connect().await?, limit).await?;
+                output.list("Instance", &instances, INSTANCES)?;
+                if output == Output::Table {
+                    print!("{}", refusals(&instances));
+                }
+                Ok(())
+            }
+            Verb::Revision => {
+                let admin = self.remote.connect().await?;
+                output.one("FleetRevision", &revision(&admin).await?)
+            }
+            Verb::Certs(certs) => certs.run(),
+        }
+    }
+}
+
+/// All data planes that the control plane remembers, up to a number.
+///
+/// # Errors
+/// What the control plane refused.
+pub async fn instances(admin: &Admin, most: usize) -> anyhow::Result<Vec<v1::Instance>> {
+    pages(most, |page_size, page_token| async move {
+        let request = v1::ListInstancesRequest { page_size, page_token };
+        let page = admin.fleet().list_instances(request).await.answer()?;
+        Ok((page.instances, page.next_page_token))
+    })
+    .await
+}
+
+/// The newest revision, and how far the fleet is.
+///
+/// # Errors
+/// What the control plane refused.
+pub async fn revision(admin: &Admin) -> anyhow::Result<v1::FleetRevision> {
+    admin.fleet().get_revision(v1::GetRevisionRequest {}).await.answer()
+}
+
+/// What was refused, a line each, below the table.
+fn refusals(instances: &[v1::Instance]) -> String {
+    let mut text = String::new();
+    for instance in instances {
+        for refusal in &instance.refused {
+            let kind = refusal.kind().as_str_name().trim_start_matches("RESOURCE_").to_lowercase();
+            let v1::Refusal { id, field, reason, .. } = refusal;
+            text.push_str(&format!("{} refused {kind} {id}: {field}: {reason}\n", instance.id));
+        }
+    }
+    text
+}

@@ -1,0 +1,236 @@
+//! `switchyard provider`: configured upstreams.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use switchyard_proto::v1;
+
+use crate::{
+    arguments::{Given, Limit, Mask},
+    client::{Admin, Answer, Remote, pages},
+    output::Column,
+};
+
+const COLUMNS: &[Column] = &[
+    ("ID", "id"),
+    ("ADAPTER", "adapter"),
+    ("BASE URL", "base_url"),
+    ("CREDENTIAL", "has_credential"),
+    ("DISABLED", "disabled"),
+    ("MANAGED BY", "managed_by"),
+    ("REVISION", "revision"),
+    ("CREATED", "created_at"),
+];
+
+/// Arguments of the noun.
+#[derive(Debug, Args)]
+pub struct Provider {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List providers, oldest first
+    List(Limit),
+    /// Show one provider; its credential never comes back
+    Get { id: String },
+    /// Make a provider
+    Create {
+        /// Lower-case letters, digits and hyphens
+        id: String,
+        #[command(flatten)]
+        fields: Box<Fields>,
+    },
+    /// Change fields of a provider
+    Update {
+        id: String,
+        #[command(flatten)]
+        fields: Box<Fields>,
+        /// The revision that the change is based on [default: the present one]
+        #[arg(long, value_name = "N")]
+        revision: Option<u64>,
+    },
+    /// Delete a provider
+    Delete {
+        id: String,
+        /// Only if this is still the revision
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        revision: u64,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Fields {
+    /// The dialect that it speaks, e.g. `openai` or `anthropic`
+    #[arg(long)]
+    adapter: Option<String>,
+    /// Origin and path prefix, e.g. https://api.openai.com/v1
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// Its API key; other users of this machine can see it here
+    #[arg(long, value_name = "SECRET", conflicts_with = "credential_file")]
+    credential: Option<String>,
+    /// A file with its API key; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    credential_file: Option<PathBuf>,
+    /// Shown to callers [default: the id]
+    #[arg(long, value_name = "NAME")]
+    display_name: Option<String>,
+    #[arg(long)]
+    region: Option<String>,
+    /// Send it no requests
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    disabled: Option<bool>,
+    /// It keeps prompts
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    retains_prompts: Option<bool>,
+    /// It trains on prompts
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    trains: Option<bool>,
+    /// An adapter quirk; repeatable, an empty value removes it
+    #[arg(long = "quirk", value_name = "NAME=VALUE")]
+    quirks: Vec<String>,
+    /// Milliseconds; 0: the data plane's setting
+    #[arg(long, value_name = "MS")]
+    connect_timeout_ms: Option<u64>,
+    /// Milliseconds; 0: the data plane's setting
+    #[arg(long, value_name = "MS")]
+    first_content_timeout_ms: Option<u64>,
+    /// Milliseconds; 0: the data plane's setting
+    #[arg(long, value_name = "MS")]
+    idle_timeout_ms: Option<u64>,
+    /// Milliseconds; 0: the data plane's setting
+    #[arg(long, value_name = "MS")]
+    total_timeout_ms: Option<u64>,
+}
+
+impl Provider {
+    /// Does what was asked and prints the result.
+    ///
+    /// # Errors
+    /// What the control plane refused.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let admin = self.remote.connect().await?;
+        let output = self.remote.output;
+        match self.verb {
+            Verb::List(Limit { limit }) => output.list("Provider", &list(&admin, limit).await?, COLUMNS),
+            Verb::Get { id } => output.one("Provider", &get(&admin, id).await?),
+            Verb::Create { id, fields } => {
+                let mut provider = v1::Provider { id, ..Default::default() };
+                fields.put(&mut provider, &mut Mask::default())?;
+                let request = v1::CreateProviderRequest { provider: Some(provider) };
+                let made = admin.providers().create_provider(request).await.answer()?;
+                output.one("Provider", &made.provider.unwrap_or_default())
+            }
+            Verb::Update { id, fields, revision } => {
+                let mut provider = get(&admin, id.clone()).await?;
+                let mut mask = Mask::default();
+                fields.put(&mut provider, &mut mask)?;
+                let revision = revision.unwrap_or(provider.revision);
+                let update_mask = mask.finish()?;
+                let request =
+                    v1::UpdateProviderRequest { id, provider: Some(provider), update_mask, revision };
+                output.one("Provider", &admin.providers().update_provider(request).await.answer()?)
+            }
+            Verb::Delete { id, revision } => {
+                admin
+                    .providers()
+                    .delete_provider(v1::DeleteProviderRequest { id, revision })
+                    .await
+                    .answer()?;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// All providers, up to a number.
+///
+/// # Errors
+/// What the control plane refused.
+pub async fn list(admin: &Admin, most: usize) -> anyhow::Result<Vec<v1::Provider>> {
+    pages(most, |page_size, page_token| async move {
+        let request = v1::ListProvidersRequest { page_size, page_token };
+        let page = admin.providers().list_providers(request).await.answer()?;
+        Ok((page.providers, page.next_page_token))
+    })
+    .await
+}
+
+async fn get(admin: &Admin, id: String) -> anyhow::Result<v1::Provider> {
+    admin.providers().get_provider(v1::GetProviderRequest { id }).await.answer()
+}
+
+impl Fields {
+    fn put(self, provider: &mut v1::Provider, mask: &mut Mask) -> anyhow::Result<()> {
+        let credential = Given::of(self.credential, self.credential_file).map(Given::read).transpose()?;
+        mask.put("adapter", &mut provider.adapter, self.adapter);
+        mask.put("base_url", &mut provider.base_url, self.base_url);
+        mask.put("credential", &mut provider.credential, credential);
+        mask.put("display_name", &mut provider.display_name, self.display_name);
+        mask.put("region", &mut provider.region, self.region);
+        mask.put("disabled", &mut provider.disabled, self.disabled);
+        let policy = data_policy(provider.data_policy, self.retains_prompts, self.trains);
+        mask.put("data_policy", &mut provider.data_policy, policy.map(Some));
+        let quirks = quirks(provider.quirks.clone(), &self.quirks)?;
+        mask.put("quirks", &mut provider.quirks, (!self.quirks.is_empty()).then_some(quirks));
+        mask.put("connect_timeout_ms", &mut provider.connect_timeout_ms, self.connect_timeout_ms);
+        let first_content = self.first_content_timeout_ms;
+        mask.put("first_content_timeout_ms", &mut provider.first_content_timeout_ms, first_content);
+        mask.put("idle_timeout_ms", &mut provider.idle_timeout_ms, self.idle_timeout_ms);
+        mask.put("total_timeout_ms", &mut provider.total_timeout_ms, self.total_timeout_ms);
+        Ok(())
+    }
+}
+
+fn data_policy(
+    before: Option<v1::DataPolicy>,
+    retains_prompts: Option<bool>,
+    trains: Option<bool>,
+) -> Option<v1::DataPolicy> {
+    let before = before.unwrap_or_default();
+    (retains_prompts.is_some() || trains.is_some()).then(|| v1::DataPolicy {
+        retains_prompts: retains_prompts.or(before.retains_prompts),
+        trains: trains.or(before.trains),
+    })
+}
+
+/// Quirks as they were, changed by `NAME=VALUE`; an empty value removes one.
+///
+/// # Errors
+/// For a text without `=`.
+pub fn quirks<M>(mut before: M, given: &[String]) -> anyhow::Result<M>
+where
+    M: Extend<(String, String)> + IntoIterator<Item = (String, String)> + Default,
+{
+    for text in given {
+        let Some((name, value)) = text.split_once('=') else { bail!("--quirk `{text}` is not NAME=VALUE") };
+        let mut after: M = M::default();
+        after.extend(before.into_iter().filter(|(other, _)| other != name));
+        if !value.is_empty() {
+            after.extend([(name.to_owned(), value.to_owned())]);
+        }
+        before = after;
+    }
+    Ok(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn quirks_are_added_replaced_and_removed() {
+        let before = HashMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())]);
+        let given = ["a=3", "b=", "c=4=5"].map(str::to_owned);
+        let after = HashMap::from([("a".to_owned(), "3".to_owned()), ("c".to_owned(), "4=5".to_owned())]);
+        assert_eq!(quirks(before, &given).unwrap(), after);
+        assert!(quirks(HashMap::new(), &["a".to_owned()]).is_err());
+    }
+}
