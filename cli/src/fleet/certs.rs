@@ -57,7 +57,7 @@ impl Certs {
         let made = make(&self.hosts, clock::now(), self.days)?;
         for (name, pair) in ["ca", "control-plane", "data-plane"].into_iter().zip(made) {
             write(&self.out.join(format!("{name}.pem")), &pair.cert, 0o644)?;
-            write(&self.out.join(format!("{name}-key.pem")), &pair.key, 0o600)?;
+            write(&self.out.join(format!("{name}.key")), &pair.key, 0o600)?;
         }
         println!("{}", instructions(&folder.to_string()));
         Ok(())
@@ -68,10 +68,10 @@ fn instructions(folder: &str) -> String {
     format!(
         "Wrote an authority and two certificates to {folder}.\n\
          Control plane: SWITCHYARD_FLEET_CA={folder}/ca.pem SWITCHYARD_FLEET_CERT={folder}/control-plane.pem \
-         SWITCHYARD_FLEET_KEY={folder}/control-plane-key.pem\n\
+         SWITCHYARD_FLEET_KEY={folder}/control-plane.key\n\
          Data planes:   SWITCHYARD_FLEET_CA={folder}/ca.pem SWITCHYARD_FLEET_CERT={folder}/data-plane.pem \
-         SWITCHYARD_FLEET_KEY={folder}/data-plane-key.pem\n\
-         Keep {folder}/ca-key.pem offline: whoever has it can join the fleet."
+         SWITCHYARD_FLEET_KEY={folder}/data-plane.key\n\
+         Keep {folder}/ca.key offline: whoever has it can join the fleet."
     )
 }
 
@@ -152,7 +152,7 @@ mod tests {
         assert_ne!(read("ca.pem"), first);
         for plane in ["control-plane", "data-plane"] {
             assert!(read(&format!("{plane}.pem")).starts_with("-----BEGIN CERTIFICATE-----"));
-            let key = folder.path().join(format!("{plane}-key.pem"));
+            let key = folder.path().join(format!("{plane}.key"));
             assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
         }
     }
