@@ -1,3 +1,4 @@
 //! Holds what must be remembered.
 
+pub mod rest;
 pub mod settings;
