@@ -1,0 +1,307 @@
+//! The file of `switchyard apply`, as people write it.
+//!
+//! Unknown fields are refused; texts may be written as plain YAML scalars (`input: 0.25`). Meaning is the control
+//! plane's business: only the form is checked here. `manifest` turns a file into what goes over the wire.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_yaml_ng::Value;
+use switchyard_proto::secret::Secret;
+
+use crate::apply::{
+    place::{Fault, Place},
+    variables,
+};
+
+/// Everything that a file can say.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<Provider>,
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Model>,
+    #[serde(default, deserialize_with = "or_default", skip_serializing)]
+    pub policies: Vec<Value>,
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<Tenant>,
+}
+
+/// A configured upstream.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub display_name: String,
+    #[serde(default, skip_serializing)]
+    pub profile: Option<Value>,
+    pub adapter: String,
+    /// May hold `${NAME}`.
+    pub base_url: String,
+    /// May hold `${NAME}`.
+    #[serde(
+        default,
+        deserialize_with = "secret",
+        serialize_with = "expose",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub credential: Option<Secret>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_policy: Option<DataPolicy>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub region: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub disabled: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub quirks: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub connect_timeout_ms: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub first_content_timeout_ms: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub idle_timeout_ms: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub total_timeout_ms: u64,
+}
+
+/// What a provider does with prompts; absent means unknown.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataPolicy {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retains_prompts: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trains: Option<bool>,
+}
+
+/// What callers ask for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub name: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub description: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub input_modalities: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub output_modalities: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tokenizer: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub aliases: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub disabled: bool,
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// A model at one provider.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// By default the provider's.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub id: String,
+    pub provider: String,
+    pub upstream_id: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub context_length: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_output_tokens: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub price: Price,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub supported_parameters: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub quantization: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cancel_stops_billing: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub disabled: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub quirks: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub input_modalities: Vec<String>,
+}
+
+/// USD per million tokens, but for `request` and `image`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Price {
+    #[serde(skip_serializing_if = "is_default")]
+    pub input: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub cached_input: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub cache_write: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub cache_write_1h: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub output: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub reasoning: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub request: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub image: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub audio_input: String,
+}
+
+/// A customer organisation.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub name: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub disabled: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rates: Rates,
+    /// By default true where `credits` are given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepaid: Option<bool>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub markup_ppm: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub allowed_models: Vec<String>,
+    /// USD granted when the tenant is first made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credits: Option<String>,
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Key>,
+}
+
+/// What callers present; found by its name in the tenant.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    pub name: String,
+    /// May hold `${NAME}`; absent: one is made and shown once.
+    #[serde(
+        default,
+        deserialize_with = "secret",
+        serialize_with = "expose",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub secret: Option<Secret>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub disabled: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rates: Rates,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub allowed_models: Vec<String>,
+}
+
+/// A spending limit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    pub usd: String,
+    #[serde(default)]
+    pub reset: Reset,
+}
+
+/// When a limit starts afresh.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reset {
+    #[default]
+    Never,
+    Daily,
+    Weekly,
+    Monthly,
+}
+
+/// Ceilings; absent means none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rates {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u64>,
+}
+
+impl File {
+    /// Reads the YAML form.
+    ///
+    /// # Errors
+    /// Names line and field of the first thing that cannot be taken; values are never shown.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        if text.lines().all(|line| matches!(line.trim().chars().next(), None | Some('#'))) {
+            return Err(Fault { place: Place::default(), reason: "the file is empty".to_owned() });
+        }
+        let file: Self =
+            serde_yaml_ng::from_str(&variables::veil(text)).map_err(|error| Fault::of_yaml(&error))?;
+        match file.not_yet() {
+            Some(field) => Err(Fault::at(text, field, "not supported yet")),
+            None => Ok(file.unveiled()),
+        }
+    }
+
+    /// The file with all its texts as they were written.
+    fn unveiled(self) -> Self {
+        let plain = serde_yaml_ng::to_value(&self).map(unveil).and_then(serde_yaml_ng::from_value);
+        plain.expect("what was just read can be written and read again")
+    }
+
+    /// The first part of the file's language that this version does not serve.
+    fn not_yet(&self) -> Option<String> {
+        let profile = self.providers.iter().position(|provider| provider.profile.is_some());
+        let policy = (!self.policies.is_empty()).then(|| "policies[0]".to_owned());
+        profile.map(|index| format!("providers[{index}].profile")).or(policy)
+    }
+
+    /// The YAML form.
+    pub fn to_yaml(&self) -> String {
+        serde_yaml_ng::to_string(self).expect("plain data has a YAML form")
+    }
+}
+
+/// Every text and name in a value, unveiled.
+fn unveil(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(variables::unveil(&text)),
+        Value::Sequence(items) => Value::Sequence(items.into_iter().map(unveil).collect()),
+        Value::Mapping(fields) => {
+            Value::Mapping(fields.into_iter().map(|(name, value)| (unveil(name), unveil(value))).collect())
+        }
+        plain => plain,
+    }
+}
+
+/// A list that is named but has nothing in it is `null` in YAML.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
+fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.map(Secret::new))
+}
+
+/// What is written is what was read: the names of variables, unless somebody keeps secrets in the file.
+fn expose<S: Serializer>(secret: &Option<Secret>, to: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(Secret::expose).serialize(to)
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[cfg(test)]
+mod tests;

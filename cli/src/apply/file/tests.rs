@@ -1,0 +1,181 @@
+//! Reading files, good and bad, and the way there and back.
+
+use switchyard_proto::v1;
+
+use super::*;
+use crate::apply::{
+    export,
+    manifest::{self, BadField},
+    variables::Variables,
+};
+
+/// The example of the documentation, less what later versions serve.
+const EXAMPLE: &str = r#"
+providers:
+  - id: openai
+    adapter: openai                    # a dialect
+    base_url: https://${HOST}/v1
+    credential: ${OPENAI_API_KEY}
+    data_policy: {retains_prompts: true, trains: false}
+models:
+  - id: openai/gpt-5-mini
+    endpoints:
+      - provider: openai
+        upstream_id: gpt-5-mini
+        context_length: 400000
+        max_output_tokens: 128000
+        price: {input: "0.25", cached_input: 0.025, output: "2.00"}   # USD per million tokens
+tenants:
+  - id: acme
+    credits: "100.00"                  # USD granted when the tenant is first made
+    keys:                              # without `secret` one is made and printed once
+      - {name: ci, secret: ${ACME_KEY}, limit: {usd: "5.00", reset: daily}, rates: {requests_per_minute: 600}}
+      - name: web
+        expires_at: 2027-01-01T00:00:00Z
+"#;
+
+fn variables(pairs: &[(&str, &str)]) -> Variables {
+    pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+fn manifest_of(text: &str, pairs: &[(&str, &str)]) -> Result<v1::Manifest, BadField> {
+    manifest::of_file(&File::parse(text).unwrap(), &variables(pairs))
+}
+
+#[test]
+fn the_example_says_what_it_means() {
+    let pairs = [("HOST", "api.openai.com"), ("OPENAI_API_KEY", "sk-1"), ("ACME_KEY", "sk-acme")];
+    let manifest = manifest_of(EXAMPLE, &pairs).unwrap();
+    let provider = &manifest.providers[0];
+    assert_eq!(
+        (provider.base_url.as_str(), provider.credential.as_str()),
+        ("https://api.openai.com/v1", "sk-1")
+    );
+    assert_eq!(
+        provider.data_policy.unwrap(),
+        v1::DataPolicy { retains_prompts: Some(true), trains: Some(false) }
+    );
+    let endpoint = &manifest.models[0].endpoints[0];
+    assert_eq!((endpoint.model.as_str(), endpoint.id.as_str()), ("openai/gpt-5-mini", "openai"));
+    let price = endpoint.price.as_ref().unwrap();
+    assert_eq!(
+        (price.input.as_str(), price.cached_input.as_str(), price.output.as_str()),
+        ("0.25", "0.025", "2.00")
+    );
+    let acme = &manifest.tenants[0];
+    assert_eq!((acme.credits_usd.as_str(), acme.tenant.as_ref().unwrap().prepaid), ("100.00", true));
+    let [ci, web] = acme.keys.as_slice() else { panic!("two keys") };
+    assert_eq!((ci.secret.as_str(), ci.secret_ref.as_str()), ("sk-acme", "ACME_KEY"));
+    let key = ci.key.as_ref().unwrap();
+    assert_eq!(key.limit, Some(v1::SpendLimit { usd: "5.00".into(), reset: v1::Reset::Daily.into() }));
+    assert_eq!(key.rates.unwrap().requests_per_minute, Some(600));
+    assert_eq!((web.secret.as_str(), web.secret_ref.as_str()), ("", ""));
+    assert_eq!(web.key.as_ref().unwrap().expires_at.unwrap().seconds, 1_798_761_600);
+}
+
+#[test]
+fn a_secret_whose_variable_is_missing_is_sent_as_its_name() {
+    let manifest = manifest_of(EXAMPLE, &[("HOST", "h")]).unwrap();
+    let provider = &manifest.providers[0];
+    assert_eq!((provider.credential.as_str(), provider.credential_ref.as_str()), ("", "OPENAI_API_KEY"));
+    assert_eq!(manifest.tenants[0].keys[0].secret_ref, "ACME_KEY");
+}
+
+#[test]
+fn a_missing_variable_in_a_url_or_inside_a_secret_is_named_with_its_place() {
+    let bad = manifest_of(EXAMPLE, &[]).unwrap_err();
+    let expected = "environment variable `HOST` is not set";
+    assert_eq!(bad, BadField { field: "providers[0].base_url".into(), reason: expected.into() });
+    let text = "tenants: [{id: a, keys: [{name: k, secret: 'x-${PART}'}]}]";
+    assert_eq!(manifest_of(text, &[]).unwrap_err().field, "tenants[0].keys[0].secret");
+    let text = "tenants: [{id: a, credits: 5, prepaid: false}]";
+    assert_eq!(manifest_of(text, &[]).unwrap_err().field, "tenants[0].prepaid");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_with_line_and_field() {
+    for (text, line, field, part) in [
+        ("", None, "", "the file is empty"),
+        ("# nothing\n\n", None, "", "the file is empty"),
+        ("providers:\n  - id: x\n    adaptor: y\n", Some(3), "providers[0]", "unknown field `adaptor`"),
+        ("provider: []\n", Some(1), "", "unknown field `provider`"),
+        ("providers:\n  - id: x\n    adapter: openai\n", Some(2), "providers[0]", "missing field `base_url`"),
+        (
+            "models:\n  - id: a/b\n    endpoints:\n      - provider: p\n        price:\n          inptu: \"1\"\n",
+            Some(6),
+            "models[0].endpoints[0].price",
+            "unknown field `inptu`",
+        ),
+        ("tenants:\n  - id: a\n    markup_ppm: lots\n", Some(3), "tenants[0].markup_ppm", "expected u64"),
+        ("tenants:\n  - id: a\n    keys: sk-canary\n", Some(3), "tenants[0].keys", "expected a sequence"),
+        (
+            "tenants:\n- id: a\n  keys:\n  - name: k\n    limit: {usd: 5, reset: hourly}\n",
+            Some(5),
+            "tenants[0].keys[0].limit.reset",
+            "unknown variant `hourly`, expected one of `never`",
+        ),
+        (
+            "tenants:\n- id: a\n  keys:\n  - name: k\n    expires_at: soon\n",
+            Some(5),
+            "tenants[0].keys[0].expires_at",
+            "",
+        ),
+        ("tenants:\n- id: a\n  id: b\n", Some(2), "tenants[0]", "duplicate field `id`"),
+        ("tenants: [\n", Some(2), "", "did not find expected node content"),
+        ("tenants:\n- id: a\n name: b\n", Some(3), "", "did not find expected"),
+        (
+            "providers:\n- {id: p, adapter: openai, base_url: u, profile: groq}\n",
+            Some(2),
+            "providers[0].profile",
+            "not supported yet",
+        ),
+        ("policies:\n  # first\n  - id: cheap\n", Some(3), "policies[0]", "not supported yet"),
+    ] {
+        let fault = File::parse(text).unwrap_err();
+        assert_eq!((fault.place.line, fault.place.field.as_str()), (line, field), "{text}{fault}");
+        assert!(fault.reason.contains(part) && !fault.reason.contains("canary"), "{text}{fault}");
+    }
+}
+
+#[test]
+fn lists_without_entries_are_fine() {
+    let file = File::parse("providers:\nmodels: []\npolicies:\ntenants:\n- id: a\n  keys:\n").unwrap();
+    assert_eq!((file.providers.len(), file.tenants.len(), file.tenants[0].keys.len()), (0, 1, 0));
+}
+
+#[test]
+fn a_file_survives_the_way_to_the_control_plane_and_back() {
+    let pairs = [("HOST", "h"), ("OPENAI_API_KEY", "sk-canary"), ("ACME_KEY", "sk-canary")];
+    let mut manifest = manifest_of(EXAMPLE, &pairs).unwrap();
+    manifest.providers[0].has_credential = true;
+    let yaml = export::to_yaml(manifest.clone());
+    assert!(!yaml.contains("canary"), "{yaml}");
+    assert!(yaml.contains("credential: ${SWITCHYARD_PROVIDER_OPENAI}"), "{yaml}");
+    assert!(yaml.contains("secret: ${SWITCHYARD_KEY_ACME_CI}"), "{yaml}");
+    let again = File::parse(&yaml).unwrap();
+    assert_eq!(again.to_yaml(), File::parse(&again.to_yaml()).unwrap().to_yaml());
+    let pairs = [("SWITCHYARD_PROVIDER_OPENAI", "sk-canary"), ("SWITCHYARD_KEY_ACME_CI", "sk-canary")];
+    let back = manifest::of_file(&again, &variables(&pairs)).unwrap();
+    assert_eq!(without_names(back), without_names(manifest));
+}
+
+/// What an export does not repeat: names of variables, and credits that were granted.
+fn without_names(mut manifest: v1::Manifest) -> v1::Manifest {
+    for provider in &mut manifest.providers {
+        provider.credential_ref.clear();
+        provider.has_credential = false;
+    }
+    for tenant in &mut manifest.tenants {
+        tenant.credits_usd.clear();
+        for key in &mut tenant.keys {
+            (key.secret_ref, key.secret) = Default::default();
+        }
+    }
+    manifest
+}
+
+#[test]
+fn secrets_in_a_file_do_not_print() {
+    let text = "providers: [{id: p, adapter: a, base_url: u, credential: sk-canary}]\ntenants: [{id: t, keys: [{name: k, secret: canary}]}]";
+    assert!(!format!("{:?}", File::parse(text).unwrap()).contains("canary"));
+}
