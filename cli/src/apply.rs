@@ -16,30 +16,76 @@ use std::{
 };
 
 use anyhow::Context;
+use clap::Args;
 use switchyard_proto::v1;
 
-use crate::apply::{file::File, place::Fault, variables::Variables};
+use crate::{
+    apply::{file::File, place::Fault, variables::Variables},
+    client::{Admin, Answer, Remote, told},
+    output::{Output, print_json, to_json},
+};
 
-/// `switchyard apply`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct ApplyArgs {
-    /// The YAML file; `-` reads standard input.
+/// Arguments of `switchyard apply`.
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// The YAML file; `-` is stdin
     #[arg(short, long, value_name = "FILE")]
-    pub file: PathBuf,
-    /// Prints the difference and changes nothing.
+    file: PathBuf,
+    /// Print the difference and change nothing
     #[arg(long)]
-    pub dry_run: bool,
-    /// Also removes what an earlier file made and this one lacks; what has ledger lines is disabled instead.
+    dry_run: bool,
+    /// Also remove what an earlier file made and this one lacks; what has ledger lines is disabled instead
     #[arg(long)]
-    pub prune: bool,
+    prune: bool,
+    #[command(flatten)]
+    remote: Remote,
 }
 
-/// `switchyard export`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct ExportArgs {
-    /// Where to write; by default standard output.
+/// Arguments of `switchyard export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Where to write [default: stdout]
     #[arg(short, long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Apply {
+    /// Applies the file and prints the difference.
+    ///
+    /// # Errors
+    /// Names line and field of what is wrong with the file.
+    pub async fn run(self, variables: &Variables) -> anyhow::Result<()> {
+        let prepared = Prepared::read(&self.file, variables)?;
+        let admin = self.remote.connect().await?;
+        let answer = prepared.apply(&admin, self.dry_run, self.prune).await?;
+        match self.remote.output {
+            Output::Table => print!("{}", diff::to_text(&answer, self.dry_run)),
+            Output::Json => print_json(&to_json("ApplyResponse", &answer)?),
+        }
+        Ok(())
+    }
+}
+
+impl Export {
+    /// Writes everything that a file can say.
+    ///
+    /// # Errors
+    /// When the control plane does not answer, or the file cannot be written.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let admin = self.remote.connect().await?;
+        let manifest = admin.apply().export(v1::ExportRequest {}).await.answer()?;
+        let text = match self.remote.output {
+            Output::Table => export::to_yaml(manifest),
+            Output::Json => format!("{:#}\n", to_json("Manifest", &manifest)?),
+        };
+        let Some(path) = self.file else {
+            print!("{text}");
+            return Ok(());
+        };
+        std::fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))
+    }
 }
 
 /// A file that was read, ready to be sent.
@@ -74,17 +120,25 @@ impl Prepared {
         }
     }
 
-    /// The request for it.
-    pub fn request(&self, dry_run: bool, prune: bool) -> v1::ApplyRequest {
-        v1::ApplyRequest { manifest: Some(self.manifest.clone()), dry_run, prune }
+    /// Makes the control plane match the file, in one call.
+    ///
+    /// # Errors
+    /// Names line and field of what the control plane does not take; then nothing was changed.
+    pub async fn apply(
+        &self,
+        admin: &Admin,
+        dry_run: bool,
+        prune: bool,
+    ) -> anyhow::Result<v1::ApplyResponse> {
+        let request = v1::ApplyRequest { manifest: Some(self.manifest.clone()), dry_run, prune };
+        let answer = admin.apply().apply(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| self.explain(&status))
     }
 
     /// The control plane's refusal in terms of the file: line and field.
-    ///
-    /// Anything but a refusal of a field comes back as it was.
-    pub fn explain(&self, status: tonic::Status) -> anyhow::Error {
+    fn explain(&self, status: &tonic::Status) -> anyhow::Error {
         let field = status.metadata().get("switchyard-field").and_then(|field| field.to_str().ok());
-        let Some(field) = field else { return status.into() };
+        let Some(field) = field else { return anyhow::anyhow!(told(status)) };
         let path = manifest::file_path(field);
         let reason = status.message().trim_start_matches('`');
         let reason = reason
