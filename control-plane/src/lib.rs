@@ -1,4 +1,5 @@
 //! Holds what must be remembered.
 
+pub mod catalogue;
 pub mod rest;
 pub mod settings;

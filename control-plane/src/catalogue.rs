@@ -1,0 +1,286 @@
+//! The built-in catalogue: providers and models that can be configured by naming them.
+//!
+//! Rows are embedded JSON under `catalogue/`; prices are USD per million tokens. `dev` turns the rows of the providers
+//! whose credentials it finds into a manifest and applies it; nothing here is read while serving.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use serde::Deserialize;
+use switchyard_proto::{secret::Secret, v1};
+
+/// A provider that is known by name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    pub id: String,
+    pub display_name: String,
+    /// A dialect; the data planes may not have it yet.
+    pub adapter: String,
+    pub base_url: String,
+    /// Environment variables that usually hold its credential, the first one by preference.
+    pub credential_env: Vec<String>,
+    #[serde(default)]
+    pub data_policy: Option<DataPolicy>,
+    #[serde(default)]
+    pub quirks: BTreeMap<String, String>,
+    /// Closing the connection stops billing.
+    #[serde(default)]
+    pub cancel_stops_billing: bool,
+}
+
+/// What a provider does with prompts, by its own terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataPolicy {
+    pub retains_prompts: bool,
+    pub trains: bool,
+}
+
+/// A model and where it is served.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    pub id: String,
+    pub name: String,
+    pub input_modalities: Vec<String>,
+    pub output_modalities: Vec<String>,
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// A model at one provider.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    pub provider: String,
+    pub upstream_id: String,
+    pub context_length: u64,
+    pub max_output_tokens: u64,
+    /// Prompts of more tokens than this cost more than `price` says.
+    #[serde(default)]
+    pub dearer_above: Option<u64>,
+    pub price: BTreeMap<String, String>,
+    pub supported_parameters: Vec<String>,
+    /// Where they differ from the model's.
+    #[serde(default)]
+    pub input_modalities: Vec<String>,
+}
+
+static PROVIDERS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../catalogue/providers.json")).expect("a test reads the embedded file")
+});
+
+static MODELS: LazyLock<Vec<Model>> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../catalogue/models.json")).expect("a test reads the embedded file")
+});
+
+/// Every provider.
+pub fn providers() -> &'static [Provider] {
+    &PROVIDERS
+}
+
+/// Every model.
+pub fn models() -> &'static [Model] {
+    &MODELS
+}
+
+/// A provider whose credential was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub provider: &'static Provider,
+    /// The variable that held it.
+    pub variable: &'static str,
+    pub credential: Secret,
+}
+
+/// What an environment has to offer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// Can be configured now.
+    pub usable: Vec<Found>,
+    /// Have a credential, but no data plane speaks their dialect.
+    pub without_adapter: Vec<Found>,
+}
+
+/// Looks for providers' credentials; `adapters` are the dialects that exist.
+pub fn discover(variable: impl Fn(&str) -> Option<String>, adapters: &[&str]) -> Offer {
+    let found = providers().iter().filter_map(|provider| {
+        let mut names = provider.credential_env.iter();
+        let (name, value) =
+            names.find_map(|name| Some((name, variable(name).filter(|value| !value.is_empty())?)))?;
+        Some(Found { provider, variable: name, credential: Secret::new(value.trim()) })
+    });
+    let (usable, without_adapter) =
+        found.partition(|found| adapters.contains(&found.provider.adapter.as_str()));
+    Offer { usable, without_adapter }
+}
+
+/// A manifest of these providers and of every model that one of them serves. Unknown ids are passed over.
+pub fn manifest_for(credentials: &[(&str, Secret)]) -> v1::Manifest {
+    let chosen = |id: &str| credentials.iter().find(|(chosen, _)| *chosen == id);
+    let providers = providers().iter().filter_map(|row| Some(row.to_proto(&chosen(&row.id)?.1)));
+    let models = models().iter().filter_map(|model| model.to_proto(|provider| chosen(provider).is_some()));
+    v1::Manifest { providers: providers.collect(), models: models.collect(), tenants: Vec::new() }
+}
+
+impl Offer {
+    /// The manifest of what can be configured now.
+    pub fn manifest(&self) -> v1::Manifest {
+        let chosen: Vec<(&str, Secret)> =
+            self.usable.iter().map(|found| (found.provider.id.as_str(), found.credential.clone())).collect();
+        manifest_for(&chosen)
+    }
+}
+
+impl Provider {
+    fn to_proto(&self, credential: &Secret) -> v1::Provider {
+        let data_policy = self.data_policy.map(|policy| v1::DataPolicy {
+            retains_prompts: Some(policy.retains_prompts),
+            trains: Some(policy.trains),
+        });
+        v1::Provider {
+            id: self.id.clone(),
+            display_name: self.display_name.clone(),
+            adapter: self.adapter.clone(),
+            base_url: self.base_url.clone(),
+            credential: credential.expose().to_owned(),
+            data_policy,
+            quirks: self.quirks.clone().into_iter().collect(),
+            ..v1::Provider::default()
+        }
+    }
+}
+
+impl Model {
+    /// The model with the endpoints that are wanted; `None` if that is none.
+    fn to_proto(&self, wanted: impl Fn(&str) -> bool) -> Option<v1::ModelEntry> {
+        let endpoints = self.endpoints.iter().filter(|endpoint| wanted(&endpoint.provider));
+        let endpoints: Vec<v1::Endpoint> = endpoints.map(|endpoint| endpoint.to_proto(&self.id)).collect();
+        let model = v1::Model {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            input_modalities: self.input_modalities.clone(),
+            output_modalities: self.output_modalities.clone(),
+            ..v1::Model::default()
+        };
+        (!endpoints.is_empty()).then_some(v1::ModelEntry { model: Some(model), endpoints })
+    }
+}
+
+impl Endpoint {
+    fn to_proto(&self, model: &str) -> v1::Endpoint {
+        let row = providers().iter().find(|provider| provider.id == self.provider);
+        // An endpoint has one price: prompts that would cost more are kept out by a smaller window.
+        let window = self.dearer_above.unwrap_or(u64::MAX).min(self.context_length);
+        v1::Endpoint {
+            model: model.to_owned(),
+            id: self.provider.clone(),
+            provider: self.provider.clone(),
+            upstream_id: self.upstream_id.clone(),
+            context_length: window,
+            max_output_tokens: self.max_output_tokens.min(window),
+            price: Some(self.price()),
+            supported_parameters: self.supported_parameters.clone(),
+            cancel_stops_billing: row.is_some_and(|row| row.cancel_stops_billing),
+            input_modalities: self.input_modalities.clone(),
+            ..v1::Endpoint::default()
+        }
+    }
+
+    fn price(&self) -> v1::Price {
+        let price = |name: &str| self.price.get(name).cloned().unwrap_or_default();
+        v1::Price {
+            input: price("input"),
+            cached_input: price("cached_input"),
+            cache_write: price("cache_write"),
+            cache_write_1h: price("cache_write_1h"),
+            output: price("output"),
+            reasoning: price("reasoning"),
+            request: price("request"),
+            image: price("image"),
+            audio_input: price("audio_input"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use switchyard_proto::{id, price::Prices};
+
+    use super::*;
+
+    #[test]
+    fn every_row_can_be_configured() {
+        let ids: HashSet<&str> = providers().iter().map(|provider| provider.id.as_str()).collect();
+        assert_eq!(ids.len(), providers().len());
+        assert!(
+            providers()
+                .iter()
+                .all(|provider| id::is_slug(&provider.id) && !provider.credential_env.is_empty())
+        );
+        let mut models_seen = HashSet::new();
+        for model in models() {
+            assert!(id::is_model(&model.id) && models_seen.insert(&model.id), "{}", model.id);
+            let mut at = HashSet::new();
+            for endpoint in &model.endpoints {
+                let name = format!("{} at {}", model.id, endpoint.provider);
+                assert!(ids.contains(endpoint.provider.as_str()) && at.insert(&endpoint.provider), "{name}");
+                let prices = Prices::parse(&endpoint.price()).unwrap();
+                assert!(prices.input.0 > 0 && prices.output.0 > 0, "{name}");
+                let known = [
+                    "input",
+                    "cached_input",
+                    "cache_write",
+                    "cache_write_1h",
+                    "output",
+                    "reasoning",
+                    "audio_input",
+                ];
+                assert!(endpoint.price.keys().all(|price| known.contains(&price.as_str())), "{name}");
+                assert!(endpoint.max_output_tokens > 0 && endpoint.context_length > 0, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_manifest_has_the_chosen_providers_and_their_models_alone() {
+        let manifest = manifest_for(&[("groq", Secret::new("gsk-1")), ("nobody", Secret::new("x"))]);
+        let [groq] = manifest.providers.as_slice() else { panic!("one provider") };
+        assert_eq!((groq.id.as_str(), groq.credential.as_str()), ("groq", "gsk-1"));
+        assert!(!manifest.models.is_empty());
+        for entry in &manifest.models {
+            let providers: Vec<&str> =
+                entry.endpoints.iter().map(|endpoint| endpoint.provider.as_str()).collect();
+            assert_eq!(providers, ["groq"], "{:?}", entry.model);
+        }
+    }
+
+    #[test]
+    fn the_window_ends_where_the_price_rises() {
+        let manifest = manifest_for(&[("anthropic", Secret::new("x"))]);
+        let all = manifest.models.iter().flat_map(|entry| &entry.endpoints);
+        let haiku = all.clone().find(|endpoint| endpoint.upstream_id == "claude-haiku-5-5").unwrap();
+        assert_eq!((haiku.context_length, haiku.max_output_tokens), (100_000, 100_000));
+        let sonnet = all.clone().find(|endpoint| endpoint.upstream_id == "claude-sonnet-5-5").unwrap();
+        assert_eq!((sonnet.context_length, sonnet.max_output_tokens), (1_000_000, 128_000));
+    }
+
+    #[test]
+    fn credentials_are_found_by_their_usual_names() {
+        let variables = |name: &str| match name {
+            "OPENAI_API_KEY" => Some(" sk-1\n".to_owned()),
+            "GOOGLE_API_KEY" => Some("g".to_owned()),
+            "GROQ_API_KEY" => Some(String::new()),
+            _ => None,
+        };
+        let offer = discover(variables, &["openai", "anthropic"]);
+        let names = |found: &[Found]| {
+            found.iter().map(|found| (found.provider.id.as_str(), found.variable)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&offer.usable), [("openai", "OPENAI_API_KEY")]);
+        assert_eq!(names(&offer.without_adapter), [("google-ai-studio", "GOOGLE_API_KEY")]);
+        assert_eq!(offer.manifest().providers[0].credential, "sk-1");
+        assert!(!format!("{offer:?}").contains("sk-1"));
+    }
+}
