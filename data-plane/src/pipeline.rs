@@ -33,7 +33,7 @@ use crate::config::snapshot::Snapshot;
 use crate::error::RequestError;
 use crate::identity::{self, Caller, IdentifyError};
 use crate::journal::Journal;
-use crate::limits::Limits;
+use crate::limits::{Hold, Limits, Permit};
 use crate::model::request::ChatRequest;
 use crate::pipeline::client::Client;
 use crate::pipeline::reply::{Gone, Reply, ReplyBody, Wait};
@@ -109,10 +109,12 @@ impl Pipeline {
         trail.streamed = request.stream;
         let plan = self.plan(&config, &caller, &request, trail)?; // where, and why
         trail.excluded.clone_from(&plan.excluded);
-        let permit = reserve::admit(&self.limits, &caller, &request).await?; // may they, right now
+        let permit = reserve::admit(self, &caller, &request).await?; // may they, right now
         let job = Job { caller: &caller, request: &request, plan: &plan, until: self.until() };
-        let spent = self.attempts(&job, &permit, reply, trail).await?; // do it
-        permit.settle(spent);
+        let spent = self.attempts(&job, permit.as_ref(), reply, trail).await?; // do it
+        if let Some(permit) = permit {
+            permit.settle(spent);
+        }
         Ok(())
     }
 
@@ -181,7 +183,7 @@ impl Pipeline {
     async fn attempts(
         &self,
         job: &Job<'_>,
-        permit: &crate::limits::Permit,
+        permit: Option<&Permit>,
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> Result<u64, RequestError> {
@@ -238,7 +240,7 @@ impl Pipeline {
         &self,
         job: &Job<'_>,
         candidate: &Candidate,
-        hold: crate::limits::Hold,
+        hold: Option<Hold>,
         begun: Moment,
         failed: &Failed,
         trail: &mut Trail,

@@ -23,6 +23,8 @@ pub struct Settings {
     pub region: String,
     /// Request threads, each with its own runtime; 0: one per core.
     pub threads: usize,
+    /// False carries requests without limits, journal, ledger and metrics: for `make bench` alone, to show what they cost.
+    pub governance: bool,
     /// Base64 of 32 bytes that seal the config on disk; empty: nothing is written.
     #[serde(deserialize_with = "secret")]
     pub config_key: Secret,

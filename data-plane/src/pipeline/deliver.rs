@@ -25,7 +25,7 @@ pub struct Delivery<'a> {
     pub pipeline: &'a Pipeline,
     pub job: &'a Job<'a>,
     pub candidate: &'a Candidate,
-    pub hold: Hold,
+    pub hold: Option<Hold>,
     pub begun: Moment,
 }
 

@@ -29,13 +29,16 @@ pub async fn finish(
         trail.error = Some(error.code);
         log(error, &trail);
     }
-    if !trail.is_recorded && !trail.attempts.is_empty() {
+    let governed = pipeline.settings.governance;
+    if governed && !trail.is_recorded && !trail.attempts.is_empty() {
         let record = record(&trail, None);
         if let Err(error) = pipeline.journal.generation(&record, &trail.traceparent()) {
             tracing::error!(%error, generation.id = %trail.id, "a generation could not be recorded");
         }
     }
-    telemetry::request(&trail);
+    if governed {
+        telemetry::request(&trail);
+    }
     if let Err(error) = result {
         tell(&mut reply, &error, &trail).await;
     }

@@ -15,7 +15,10 @@ use crate::upstream::attempt::Failed;
 /// Whether a failure says something about the endpoint, and not about the request.
 pub fn blames_endpoint(class: FailureClass) -> bool {
     match class {
-        FailureClass::InvalidRequest | FailureClass::ContextLength | FailureClass::ContentFiltered => false,
+        FailureClass::InvalidRequest
+        | FailureClass::Unsupported
+        | FailureClass::ContextLength
+        | FailureClass::ContentFiltered => false,
         FailureClass::Auth
         | FailureClass::Permission
         | FailureClass::Payment

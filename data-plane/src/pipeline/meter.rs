@@ -89,9 +89,9 @@ pub struct Bill {
     pub settled: Settled,
 }
 
-/// Settles an attempt that produced something. `charged`: the tenant pays for it.
+/// Settles an attempt that produced something; without a hold (no governance) it is only priced.
 pub fn settle(
-    hold: Hold,
+    hold: Option<Hold>,
     job: &Job<'_>,
     candidate: &Candidate,
     counted: &Usage,
@@ -102,6 +102,9 @@ pub fn settle(
     let tokens = price::tokens(counted, &job.request.facts);
     let (cost, owed) = price::bill(&candidate.endpoint, &job.caller.tenant, &tokens);
     let generation = generation(&tokens, cost);
+    let Some(hold) = hold else {
+        return Bill { tokens, cost, settled: Settled { charged: owed, house: NanoUsd::ZERO } };
+    };
     let settled = hold.settle(Settlement {
         cost,
         price: owed,
@@ -116,7 +119,8 @@ pub fn settle(
 }
 
 /// Settles an attempt that failed before the caller saw anything of it: the tenant pays nothing for it.
-pub fn settle_failed(hold: Hold, job: &Job<'_>, candidate: &Candidate, failed: &Failed) {
+pub fn settle_failed(hold: Option<Hold>, job: &Job<'_>, candidate: &Candidate, failed: &Failed) {
+    let Some(hold) = hold else { return };
     let failure = &failed.failure;
     let status = failure.status.map_or(0, |status| status.as_u16());
     if !failed.reached {
@@ -133,7 +137,8 @@ pub fn settle_failed(hold: Hold, job: &Job<'_>, candidate: &Candidate, failed: &
 }
 
 /// Settles an attempt that was called off before the caller saw anything of it.
-pub fn settle_unseen(hold: Hold, job: &Job<'_>, candidate: &Candidate, outcome: &'static str) {
+pub fn settle_unseen(hold: Option<Hold>, job: &Job<'_>, candidate: &Candidate, outcome: &'static str) {
+    let Some(hold) = hold else { return };
     let (usage, cost) = unseen(&candidate.endpoint, &job.request.facts, None);
     hold.settle(free(usage, cost, job, outcome, 0));
 }

@@ -13,7 +13,7 @@ use crate::config::snapshot::{Credential, Endpoint};
 use crate::error::RequestError;
 use crate::identity::Caller;
 use crate::limits::{
-    Account, Admission, AdmitError, Due, Hold, Limits, Period, Permit, Rates, Reservation, ReserveError,
+    Account, Admission, AdmitError, Due, Hold, Period, Permit, Rates, Reservation, ReserveError,
 };
 use crate::model::request::ChatRequest;
 use crate::pipeline::trail::Trail;
@@ -29,7 +29,8 @@ const EXPECTED_OUTPUT: u64 = 256;
 /// An attempt that may be sent.
 pub struct Ready {
     pub encoded: Encoded,
-    pub hold: Hold,
+    /// None without governance.
+    pub hold: Option<Hold>,
     pub credential: Option<Credential>,
     /// The output cap, where money made it lower than the endpoint's own.
     pub lowered_cap: Option<u64>,
@@ -56,11 +57,18 @@ impl Skip {
     }
 }
 
-/// Takes the request's rate slots.
+/// Takes the request's rate slots; none without governance.
 ///
 /// # Errors
 /// 429 with the limit's name and when to try again.
-pub async fn admit(limits: &Limits, caller: &Caller, request: &ChatRequest) -> Result<Permit, RequestError> {
+pub async fn admit(
+    pipeline: &Pipeline,
+    caller: &Caller,
+    request: &ChatRequest,
+) -> Result<Option<Permit>, RequestError> {
+    if !pipeline.settings.governance {
+        return Ok(None);
+    }
     let rates =
         |rates: &Option<switchyard_proto::v1::Rates>| rates.as_ref().map(Rates::from).unwrap_or_default();
     let expected = request.max_output_tokens.unwrap_or(EXPECTED_OUTPUT).min(EXPECTED_OUTPUT);
@@ -71,7 +79,7 @@ pub async fn admit(limits: &Limits, caller: &Caller, request: &ChatRequest) -> R
         key_rates: rates(&caller.key.config.rates),
         tokens: price::prompt_estimate(&request.facts) + expected,
     };
-    Ok(limits.admit(&admission).await?)
+    Ok(Some(pipeline.limits.admit(&admission).await?))
 }
 
 /// Encodes a request for one candidate and reserves its worst case.
@@ -82,13 +90,16 @@ pub async fn reserve(
     pipeline: &Pipeline,
     job: &Job<'_>,
     candidate: &Candidate,
-    permit: &Permit,
+    permit: Option<&Permit>,
     trail: &Trail,
 ) -> Result<Ready, Skip> {
     let endpoint = &candidate.endpoint;
     let credential = pick(&endpoint.provider.credentials, job.plan.seed).cloned();
     let mut cap = Cap::of(endpoint, job, pipeline.settings.leases.default_output_tokens);
     let mut encoded = encode(job, endpoint, cap.injected(job.request))?;
+    let Some(permit) = permit else {
+        return Ok(Ready { encoded, hold: None, credential, lowered_cap: None });
+    };
     let number = u32::try_from(trail.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
     let make =
         |cap: &Cap| reservation(job, endpoint, credential.as_ref(), trail, number, &cap.worst(endpoint, job));
@@ -105,7 +116,7 @@ pub async fn reserve(
     };
     match hold {
         Ok(hold) => {
-            Ok(Ready { encoded, hold, credential, lowered_cap: cap.is_lowered.then_some(cap.tokens) })
+            Ok(Ready { encoded, hold: Some(hold), credential, lowered_cap: cap.is_lowered.then_some(cap.tokens) })
         }
         Err(ReserveError::Exhausted { kind, affordable }) => Err(cap.short(kind, affordable, endpoint, job)),
         Err(error) => Err(Skip::Refused(error)),
