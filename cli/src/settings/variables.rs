@@ -17,6 +17,7 @@ pub(super) const VARIABLES: &[(&str, &[&str])] = &[
     ("SWITCHYARD_DATA_DIR", &["data_plane.data_dir"]),
     ("SWITCHYARD_REGION", &["data_plane.region"]),
     ("SWITCHYARD_THREADS", &["data_plane.threads"]),
+    ("SWITCHYARD_GOVERNANCE", &["data_plane.governance"]),
     ("SWITCHYARD_CONFIG_KEY", &["data_plane.config_key"]),
     ("SWITCHYARD_CONFIG_MAX_AGE_S", &["data_plane.config_max_age_s"]),
     ("SWITCHYARD_REDIS_URL", &["data_plane.redis_url"]),
