@@ -16,6 +16,7 @@ mod plan;
 mod process;
 mod report;
 mod samples;
+mod system;
 mod target;
 
 use std::io::{self, Write};
@@ -30,6 +31,7 @@ pub use crate::bench::connection::LoadError;
 pub use crate::bench::driver::{BenchError, run as measure};
 pub use crate::bench::plan::Plan;
 pub use crate::bench::report::Report;
+use crate::bench::system::{System, SystemError};
 pub use crate::bench::target::{Shot, TargetSpec};
 
 /// Measure data planes beside a bare pass-through.
@@ -47,8 +49,9 @@ enum Command {
 
 /// Measure the fault lab, a pass-through and the data planes given, and print the figures.
 ///
-/// The data planes must already run and reach the lab as provider `echo`: start `switchyard fault-lab` first and
-/// name it with --upstream. Without data planes only the lab and the pass-through are measured.
+/// Starts a whole system to measure: PostgreSQL, a control plane and two data planes with one request thread each,
+/// one with governance off. Data planes that are named must already run and reach the lab as provider `echo`: start
+/// `switchyard fault-lab` first and name it with --upstream.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
     /// The data plane with everything on, such as http://127.0.0.1:8080.
@@ -102,6 +105,8 @@ pub enum CommandError {
     Plan,
     #[error("cannot start a process of the bench")]
     Child(#[from] ChildError),
+    #[error("cannot start a system to measure")]
+    System(#[from] SystemError),
     #[error("the bench failed")]
     Bench(#[from] BenchError),
     #[error("cannot write {path}")]
@@ -136,7 +141,14 @@ fn run_all(args: &RunArgs) -> Result<(), CommandError> {
         at_lab("upstream alone", upstream, upstream_pid),
         at_lab("pass-through", pass_through.addr, Some(pass_through.pid())),
     ];
-    targets.extend(data_planes(args)?);
+    let given = data_planes(args)?;
+    // Nobody named a data plane: a whole system is started here.
+    let system = match given.is_empty() {
+        true => Some(System::start(&program, upstream, &plan.shots())?),
+        false => None,
+    };
+    targets.extend(given);
+    targets.extend(system.iter().map(own_data_planes).collect::<Result<Vec<_>, _>>()?.into_iter().flatten());
     let report = measure(&targets, &plan, &mut io::stderr())?;
     report.write_table(&mut io::stdout().lock())?;
     match &args.json {
@@ -182,6 +194,15 @@ fn data_planes(args: &RunArgs) -> Result<Vec<TargetSpec>, CommandError> {
         )?);
     }
     Ok(targets)
+}
+
+fn own_data_planes(system: &System) -> Result<[TargetSpec; 2], CommandError> {
+    let spec = |name, plane: &system::Plane| {
+        let url = Uri::builder().scheme("http").authority(plane.addr.to_string()).path_and_query("/").build();
+        let url = url.map_err(|_| CommandError::Url { flag: "dataplane-url" })?;
+        data_plane(name, "dataplane-url", &url, Some(plane.pid()), Some(&system.key), "echo/")
+    };
+    Ok([spec("governance off", &system.ungoverned)?, spec("data plane", &system.governed)?])
 }
 
 fn data_plane(

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::bench::target::Shot;
+
 /// The figures that a run is made with; printed with its results.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Plan {
@@ -42,6 +44,11 @@ impl Plan {
 
     /// Some five seconds a target: shows that all works, figures are rough.
     pub const QUICK: Self = Self { rounds: 1, stretch_ms: 500, latency_ms: 800, ..Self::STANDARD };
+
+    /// The kinds of request that need a model of their own.
+    pub fn shots(&self) -> [Shot; 2] {
+        [Shot::Small, Shot::Chunks { count: self.chunks, every_ms: self.chunk_every_ms }]
+    }
 
     pub fn stretch(&self) -> Duration {
         Duration::from_millis(self.stretch_ms)

@@ -42,7 +42,8 @@ impl Shot {
         matches!(self, Self::Stream | Self::Chunks { .. })
     }
 
-    fn model(self) -> String {
+    /// The fault lab's model that answers it.
+    pub fn model(self) -> String {
         match self {
             Self::Small | Self::Stream | Self::Prompt { .. } => "fixed".to_owned(),
             Self::Chunks { count, every_ms } => format!("paced-{count}-{every_ms}"),
