@@ -142,6 +142,11 @@ impl Link {
         self.attached.load(Ordering::Relaxed)
     }
 
+    /// Whether a call is likely to be answered now.
+    pub fn is_reachable(&self) -> bool {
+        self.is_attached() && self.gate.is_open(Instant::now())
+    }
+
     /// The last session that was accepted; `None` only before the first.
     pub fn session(&self) -> watch::Receiver<Option<Session>> {
         self.session.subscribe()

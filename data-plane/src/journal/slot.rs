@@ -51,34 +51,42 @@ impl Slot {
         Self { journal, intent: Some(intent), promise }
     }
 
-    /// The line as it would be booked now.
-    pub fn record(&self) -> &v1::AttemptRecord {
-        &self.intent.as_ref().expect("only closing takes the intent, and it takes the slot").record
-    }
-
-    /// Writes the ending: the line as it is booked, and the request's generation if this was its last attempt.
+    /// Writes the ending that `book` makes of the open line: the line as it is booked, and the request's generation
+    /// if this was its last attempt.
     ///
-    /// Charges must be those of the intent, in order, each charged at most what it reserved.
-    pub fn close(mut self, record: v1::AttemptRecord, generation: Option<v1::GenerationRecord>) {
-        if let Some(intent) = self.intent.take() {
-            self.write(intent, record, generation);
+    /// Charges must stay those of the intent, in order, each charged at most what it reserved.
+    pub fn close(
+        mut self,
+        book: impl FnOnce(v1::AttemptRecord) -> (v1::AttemptRecord, Option<v1::GenerationRecord>),
+    ) {
+        if let Some(Intent { record, draws, traceparent }) = self.intent.take() {
+            let epoch = record.epoch;
+            let (record, generation) = book(record);
+            self.write(&draws, epoch, &traceparent, record, generation);
         }
     }
 
-    fn write(&self, intent: Intent, mut record: v1::AttemptRecord, generation: Option<v1::GenerationRecord>) {
+    fn write(
+        &self,
+        draws: &[(Account, u64)],
+        epoch: u64,
+        traceparent: &str,
+        mut record: v1::AttemptRecord,
+        generation: Option<v1::GenerationRecord>,
+    ) {
         record.outcome.truncate(LONGEST_OUTCOME);
         let attempt = (record.generation.clone(), record.attempt);
-        let unspent = unspent(&intent.draws, &record);
+        let unspent = unspent(draws, &record);
         let mut bytes = Vec::with_capacity(1024);
-        put(&mut bytes, Kind::Closing, &intent.traceparent, usage_record::Kind::Attempt(record));
+        put(&mut bytes, Kind::Closing, traceparent, usage_record::Kind::Attempt(record));
         if let Some(generation) = generation {
-            self.put_generation(&mut bytes, &intent.traceparent, generation);
+            self.put_generation(&mut bytes, traceparent, generation);
         }
         let mut writer = self.journal.writer();
         writer.close(bytes, self.promise);
         if writer.state.closed(&attempt) {
             for (account, amount) in unspent {
-                writer.state.granted(account, intent.record.epoch, amount);
+                writer.state.granted(account, epoch, amount);
             }
         }
     }
@@ -104,10 +112,9 @@ impl Slot {
 /// A panic, or an ending that was forgotten: the line stays as the intent has it.
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(intent) = self.intent.take() {
-            let mut record = intent.record.clone();
+        if let Some(Intent { mut record, draws, traceparent }) = self.intent.take() {
             record.ended_at = Some(clock::to_timestamp(clock::now()));
-            self.write(intent, record, None);
+            self.write(&draws, record.epoch, &traceparent, record, None);
         }
     }
 }

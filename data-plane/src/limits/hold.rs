@@ -1,0 +1,151 @@
+//! Money held for one attempt, from before it is sent until it is settled, exactly once.
+
+use std::{borrow::Cow, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use switchyard_proto::{id::GenerationId, money::NanoUsd, v1};
+
+use super::{
+    Facts, Limits, ReserveError, Settlement,
+    leases::{Leases, Taken},
+};
+use crate::{
+    journal::{Account, Intent, Slot},
+    telemetry::metrics as names,
+    usage::record,
+};
+
+/// The worst case of one attempt.
+#[derive(Clone, Debug)]
+pub struct Reservation {
+    pub generation: GenerationId,
+    /// From 1, in the order tried.
+    pub attempt: u32,
+    /// Who pays; the first is the payer of record.
+    pub charges: Vec<Due>,
+    /// The worst case at the provider's own price.
+    pub cost_bound: NanoUsd,
+    pub facts: Facts,
+    /// W3C trace context; empty where the request is not sampled.
+    pub traceparent: String,
+}
+
+/// What one account has to cover.
+#[derive(Clone, Debug)]
+pub struct Due {
+    pub account: Account,
+    pub amount: NanoUsd,
+    /// False where the account has no limit: it is charged, but nothing is borrowed.
+    pub leased: bool,
+}
+
+/// What a settled attempt cost its payers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// What the payer of record was charged.
+    pub charged: NanoUsd,
+    /// What the reservation did not cover.
+    pub house: NanoUsd,
+}
+
+/// A reservation whose intent is in the journal.
+///
+/// Dropped without an ending, by a panic or a cancelled task, it closes as interrupted: all of it stays charged.
+pub struct Hold {
+    leases: Arc<Leases>,
+    taken: Taken,
+    reserved: NanoUsd,
+    slot: Option<Slot>,
+}
+
+impl Limits {
+    pub(super) async fn reserve(&self, reservation: Reservation) -> Result<Hold, ReserveError> {
+        let Reservation { generation, attempt, charges, cost_bound, facts, traceparent } = reservation;
+        let reserved = charges.first().map_or(NanoUsd::ZERO, |due| due.amount);
+        let taken = self.leases.take(charges).await?;
+        let charges = taken.dues.iter().map(charge).collect();
+        let record = record::interrupted(generation, attempt, taken.epoch, charges, cost_bound, &facts);
+        let intent = Intent { record, draws: draws(&taken.dues), traceparent };
+        match self.journal.intend(intent) {
+            Ok(slot) => Ok(Hold { leases: Arc::clone(&self.leases), taken, reserved, slot: Some(slot) }),
+            Err(error) => {
+                metrics::counter!(names::JOURNAL_REFUSED).increment(1);
+                self.leases.untake(&taken);
+                Err(ReserveError::Journal(error))
+            }
+        }
+    }
+}
+
+impl Hold {
+    /// The most that the payer of record can be charged.
+    pub fn reserved(&self) -> NanoUsd {
+        self.reserved
+    }
+
+    /// Books the attempt as it ended. Does not wait for anything but one write(2).
+    pub fn settle(mut self, settlement: Settlement) -> Settled {
+        let price = settlement.price;
+        let charged = price.min(self.reserved);
+        let settled = Settled { charged, house: price.saturating_sub(charged) };
+        if let Some(slot) = self.slot.take() {
+            slot.close(|open| {
+                count_house(&open, settled.house);
+                record::ended(open, settlement)
+            });
+            self.leases.settle(&self.taken, price);
+        }
+        settled
+    }
+
+    /// Books an attempt that provably never reached the provider: one line, nothing charged.
+    pub fn release(
+        self,
+        outcome: impl Into<Cow<'static, str>>,
+        ended_at: DateTime<Utc>,
+        generation: Option<v1::GenerationRecord>,
+    ) {
+        self.settle(Settlement {
+            cost: NanoUsd::ZERO,
+            price: NanoUsd::ZERO,
+            tokens: v1::TokenUsage::default(),
+            provenance: v1::Provenance::Estimated,
+            outcome: outcome.into(),
+            upstream_status: 0,
+            ended_at,
+            generation,
+        });
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // The slot writes the interrupted line when it is dropped.
+        if self.slot.take().is_some() {
+            self.leases.settle(&self.taken, NanoUsd(u64::MAX));
+        }
+    }
+}
+
+/// A provider that bills more than its endpoint's row bounds needs an operator.
+fn count_house(open: &v1::AttemptRecord, house: NanoUsd) {
+    if house > NanoUsd::ZERO {
+        let (provider, model) = (open.provider.clone(), open.model.clone());
+        tracing::warn!(provider, model, usd = %house, "an attempt cost more than was reserved; the house bears the rest");
+        metrics::counter!(names::HOUSE_CHARGES, "provider" => provider, "model" => model).increment(1);
+    }
+}
+
+/// The charge of an attempt that was interrupted: all of it.
+fn charge(due: &Due) -> v1::Charge {
+    v1::Charge {
+        account: Some(due.account.to_proto()),
+        charged_nano: due.amount.0,
+        reserved_nano: due.amount.0,
+        leased: due.leased,
+    }
+}
+
+fn draws(dues: &[Due]) -> Vec<(Account, u64)> {
+    dues.iter().filter(|due| due.leased).map(|due| (due.account.clone(), due.amount.0)).collect()
+}

@@ -1,0 +1,314 @@
+//! Leases: money that this instance may spend on its own, by account.
+//!
+//! The table is sharded and a busy account's reservation is a few locks of nanoseconds each; who lacks money lines up
+//! for `desk`, which asks for it. Writing intents is `limits`' business.
+
+mod desk;
+mod entry;
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use switchyard_proto::money::NanoUsd;
+use tokio::sync::{Notify, watch};
+
+use self::entry::{Entry, Refusal};
+use super::{Due, ReserveError, lender::Lender};
+use crate::{
+    journal::{Account, Journal, Replay},
+    link::Session,
+    settings,
+    telemetry::metrics as names,
+};
+
+/// What a caller is told to wait when money is lent elsewhere.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+const SHARDS: usize = 64;
+
+type Shard = HashMap<Account, Entry>;
+
+/// All leases of this instance.
+pub(super) struct Leases {
+    shards: Vec<Mutex<Shard>>,
+    hasher: RandomState,
+    settings: settings::Leases,
+    journal: Arc<Journal>,
+    lender: Arc<dyn Lender>,
+    session: watch::Receiver<Option<Session>>,
+    /// The epoch of the last run: lines without a lease carry it before the first session.
+    last_epoch: u64,
+    /// Grows when the control plane's store becomes another incarnation: what the old one lent is void.
+    lineage: AtomicU64,
+    incarnation: Mutex<Option<String>>,
+    queue: Mutex<Vec<Account>>,
+    queued: Notify,
+}
+
+/// Money that one attempt may spend.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// Which leases paid: those that are still marked as leased.
+    pub dues: Vec<Due>,
+    pub epoch: u64,
+    pub lineage: u64,
+}
+
+impl Leases {
+    pub fn new(
+        settings: settings::Leases,
+        journal: Arc<Journal>,
+        replay: Replay,
+        lender: Arc<dyn Lender>,
+        session: watch::Receiver<Option<Session>>,
+    ) -> Self {
+        let leases = Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            settings,
+            journal,
+            lender,
+            session,
+            last_epoch: replay.session.as_ref().map_or(0, |session| session.epoch),
+            lineage: AtomicU64::new(0),
+            incarnation: Mutex::new(replay.session.map(|session| session.incarnation)),
+            queue: Mutex::default(),
+            queued: Notify::new(),
+        };
+        for (account, epoch, amount) in &replay.balances {
+            leases.with(account, |entry| entry.add(*epoch, *amount));
+        }
+        leases
+    }
+
+    /// Takes every leased amount, all from leases of one epoch; waits for a grant where they do not suffice.
+    ///
+    /// # Errors
+    /// When the accounts cannot cover it, or nobody can be asked in time.
+    pub async fn take(&self, dues: Vec<Due>) -> Result<Taken, ReserveError> {
+        let mut dues = dues;
+        let taken = self.take_now(&mut dues);
+        if let Some((epoch, lineage)) = taken {
+            return Ok(Taken { dues, epoch, lineage });
+        }
+        let start = Instant::now();
+        let taken = self.wait_and_take(&mut dues, start).await;
+        metrics::histogram!(names::LEASE_WAIT).record(start.elapsed());
+        let (epoch, lineage) = taken?;
+        Ok(Taken { dues, epoch, lineage })
+    }
+
+    async fn wait_and_take(&self, dues: &mut [Due], start: Instant) -> Result<(u64, u64), ReserveError> {
+        let (waiter, deadline) = (Arc::new(Notify::new()), start + self.settings.wait);
+        loop {
+            let now = Instant::now();
+            let busy_until = self.line_up(dues, &waiter, now)?;
+            if now >= deadline {
+                return Err(match busy_until {
+                    Some(_) => ReserveError::Busy { retry_after: BUSY_RETRY },
+                    None => ReserveError::Unavailable,
+                });
+            }
+            let until = busy_until.map_or(deadline, |until| until.min(deadline));
+            // A wake-up and a time-out lead to the same: look again.
+            tokio::time::timeout_at(until.into(), waiter.notified()).await.ok();
+            if let Some(taken) = self.take_now(dues) {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Epoch and lineage of the leases that paid, if they sufficed.
+    fn take_now(&self, dues: &mut [Due]) -> Option<(u64, u64)> {
+        let lineage = self.lineage();
+        let now = Instant::now();
+        let mut epochs = Vec::new();
+        for due in dues.iter_mut().filter(|due| due.leased) {
+            self.with(&due.account, |entry| {
+                due.leased = !entry.is_unlimited();
+                epochs.extend(entry.balances().iter().map(|(epoch, _)| *epoch));
+            });
+        }
+        if dues.iter().all(|due| !due.leased) {
+            return Some((self.epoch().unwrap_or(self.last_epoch), lineage));
+        }
+        epochs.sort_unstable();
+        epochs.dedup();
+        epochs.into_iter().find(|epoch| self.take_from(*epoch, dues, now)).map(|epoch| (epoch, lineage))
+    }
+
+    /// All or nothing.
+    fn take_from(&self, epoch: u64, dues: &[Due], now: Instant) -> bool {
+        for (index, due) in dues.iter().enumerate().filter(|(_, due)| due.leased) {
+            let taken = self.with(&due.account, |entry| entry.take(epoch, due.amount.0, now));
+            if !taken {
+                for due in dues[..index].iter().filter(|due| due.leased) {
+                    self.with(&due.account, |entry| entry.untake(epoch, due.amount.0));
+                }
+                return false;
+            }
+        }
+        for due in dues.iter().filter(|due| due.leased) {
+            self.renew(due, now);
+        }
+        true
+    }
+
+    /// Asks ahead, so that a busy account does not wait.
+    fn renew(&self, due: &Due, now: Instant) {
+        let Some(epoch) = self.epoch() else { return };
+        if self.with(&due.account, |entry| entry.renew(epoch, due.amount.0, self.settings.autonomy, now)) {
+            self.enqueue(due.account.clone());
+        }
+    }
+
+    /// Lines up at every account that lacks money; until when one of them is known to be busy.
+    fn line_up(
+        &self,
+        dues: &[Due],
+        waiter: &Arc<Notify>,
+        now: Instant,
+    ) -> Result<Option<Instant>, ReserveError> {
+        let epoch = self.epoch().ok_or(ReserveError::Unavailable)?;
+        let (mut busy_until, mut short) = (None, false);
+        for due in dues.iter().filter(|due| due.leased) {
+            let line = self.with(&due.account, |entry| line(entry, due, epoch, waiter, now))?;
+            match line {
+                Line::Enough => continue,
+                Line::Waits => {}
+                Line::Asks => self.enqueue(due.account.clone()),
+                Line::Busy(until) => {
+                    busy_until = Some(busy_until.map_or(until, |other: Instant| other.max(until)))
+                }
+            }
+            short = true;
+        }
+        if !short {
+            // Somebody gave money back in the meantime.
+            waiter.notify_one();
+        }
+        Ok(busy_until)
+    }
+
+    fn enqueue(&self, account: Account) {
+        lock(&self.queue).push(account);
+        self.queued.notify_one();
+    }
+
+    /// Undoes a [`Leases::take`] whose attempt was not sent.
+    pub fn untake(&self, taken: &Taken) {
+        for due in taken.dues.iter().filter(|due| due.leased) {
+            self.with(&due.account, |entry| entry.untake(taken.epoch, due.amount.0));
+        }
+    }
+
+    /// Ends a reservation that was charged so much.
+    pub fn settle(&self, taken: &Taken, price: NanoUsd) {
+        let is_void = taken.lineage != self.lineage();
+        for due in taken.dues.iter().filter(|due| due.leased) {
+            let charged = price.min(due.amount).0;
+            self.with(&due.account, |entry| entry.settle(taken.epoch, due.amount.0, charged, is_void));
+            let unspent = due.amount.0 - charged;
+            if is_void && unspent > 0 && self.journal.returned(&due.account, taken.epoch, unspent).is_err() {
+                tracing::warn!(account = %due.account, "void money stays in the journal");
+            }
+        }
+    }
+
+    /// See [`Entry::affordable`].
+    pub fn affordable(&self, account: &Account) -> Option<NanoUsd> {
+        let epoch = self.epoch().unwrap_or(self.last_epoch);
+        self.shard(account).get(account)?.affordable(epoch).map(NanoUsd)
+    }
+
+    /// These owners changed: their denials are dropped.
+    pub fn config_changed(&self, owners: &[&str]) {
+        for owner in owners {
+            for (account, entry) in self.shard_of(owner).iter_mut() {
+                if account.owner.as_ref() == *owner {
+                    entry.forget_answers();
+                }
+            }
+        }
+    }
+
+    /// Anything may have changed.
+    pub fn config_replaced(&self) {
+        for shard in &self.shards {
+            lock(shard).values_mut().for_each(Entry::forget_answers);
+        }
+    }
+
+    fn epoch(&self) -> Option<u64> {
+        self.session.borrow().as_ref().map(|session| session.epoch)
+    }
+
+    fn lineage(&self) -> u64 {
+        self.lineage.load(Ordering::Acquire)
+    }
+
+    fn with<T>(&self, account: &Account, work: impl FnOnce(&mut Entry) -> T) -> T {
+        let mut shard = self.shard(account);
+        match shard.get_mut(account) {
+            Some(entry) => work(entry),
+            None => work(shard.entry(account.clone()).or_insert_with(|| Entry::new(Instant::now()))),
+        }
+    }
+
+    fn shard(&self, account: &Account) -> MutexGuard<'_, Shard> {
+        self.shard_of(&account.owner)
+    }
+
+    fn shard_of(&self, owner: &str) -> MutexGuard<'_, Shard> {
+        let hash = self.hasher.hash_one(owner) as usize;
+        lock(&self.shards[hash % SHARDS])
+    }
+}
+
+/// What waiting at one account means.
+enum Line {
+    Enough,
+    /// An answer is under way.
+    Waits,
+    /// Nobody has asked yet.
+    Asks,
+    Busy(Instant),
+}
+
+fn line(
+    entry: &mut Entry,
+    due: &Due,
+    epoch: u64,
+    waiter: &Arc<Notify>,
+    now: Instant,
+) -> Result<Line, ReserveError> {
+    let shortage = due.amount.0.saturating_sub(entry.free(epoch));
+    if shortage == 0 {
+        return Ok(Line::Enough);
+    }
+    match entry.refusal(shortage, now) {
+        None if entry.wait(shortage, waiter) => Ok(Line::Asks),
+        None => Ok(Line::Waits),
+        Some((Refusal::Busy, until)) => {
+            entry.listen(waiter);
+            Ok(Line::Busy(until))
+        }
+        Some((Refusal::Exhausted { .. }, _)) => Err(ReserveError::Exhausted {
+            kind: due.account.kind,
+            affordable: NanoUsd(entry.affordable(epoch).unwrap_or(0)),
+        }),
+        Some((Refusal::Away, _)) => Err(ReserveError::Unavailable),
+        Some((Refusal::Unknown, _)) => Err(ReserveError::UnknownAccount { kind: due.account.kind }),
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing under these locks panics half-way.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

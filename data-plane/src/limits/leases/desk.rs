@@ -1,0 +1,290 @@
+//! The background side of leases: asks for what is lacking, gives back what is not needed, follows the session.
+//!
+//! One call per account is under way at a time; calls for different accounts do not wait for each other.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use switchyard_proto::v1::{self, GrantOutcome};
+use tokio::{sync::watch, time::MissedTickBehavior};
+
+use super::{
+    Leases,
+    entry::{Answer, Refusal},
+    lock,
+};
+use crate::{
+    background::Background,
+    journal::{Account, SessionMark},
+    link::{CallError, Session},
+    telemetry::metrics as names,
+};
+
+const TICK: Duration = Duration::from_secs(1);
+/// Asks in one call.
+const MOST_ASKS: usize = 256;
+/// Returns in one call.
+const MOST_RETURNS: usize = 1024;
+
+/// Money on its way back.
+#[derive(Clone, Debug)]
+struct Surplus {
+    account: Account,
+    epoch: u64,
+    amount: u64,
+}
+
+impl Leases {
+    /// Starts the loop.
+    pub fn start(self: &Arc<Self>, background: &Background) {
+        let (leases, tasks) = (Arc::clone(self), background.clone());
+        background.spawn(async move { leases.run(tasks).await });
+    }
+
+    async fn run(self: Arc<Self>, background: Background) {
+        let mut session = self.session.clone();
+        session.mark_changed();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = background.stopping().cancelled() => return,
+                () = self.queued.notified() => self.ask_for_all(&background),
+                _ = tick.tick() => self.look_around(&background),
+                Ok(()) = session.changed() => self.follow(&mut session),
+            }
+        }
+    }
+
+    /// Sends every queued ask.
+    fn ask_for_all(self: &Arc<Self>, background: &Background) {
+        let queue = std::mem::take(&mut *lock(&self.queue));
+        for accounts in queue.chunks(MOST_ASKS) {
+            let (leases, accounts) = (Arc::clone(self), accounts.to_vec());
+            background.spawn(async move { leases.ask(accounts).await });
+        }
+    }
+
+    async fn ask(&self, accounts: Vec<Account>) {
+        let (session, lineage) = (self.session.borrow().clone(), self.lineage());
+        let Some(session) = session else {
+            self.refuse_all(&accounts, Refusal::Away);
+            return;
+        };
+        match self.lender.acquire(self.request(&accounts, &session)).await {
+            Ok(response) if lineage == self.lineage() => {
+                let mut grants = response.grants.into_iter();
+                for account in &accounts {
+                    self.book(account, session.epoch, grants.next());
+                }
+            }
+            Ok(_) => self.refuse_all(&accounts, Refusal::Away),
+            Err(error) => {
+                tracing::warn!(%error, accounts = accounts.len(), "money could not be borrowed");
+                self.refuse_all(&accounts, Refusal::Away);
+            }
+        }
+    }
+
+    fn request(&self, accounts: &[Account], session: &Session) -> v1::AcquireRequest {
+        let asks = accounts.iter().map(|account| {
+            let ask = self.with(account, |entry| entry.ask(session.epoch, self.settings.autonomy));
+            v1::Ask { account: Some(account.to_proto()), wanted_nano: ask.wanted, least_nano: ask.least }
+        });
+        v1::AcquireRequest {
+            instance: session.instance.as_str().to_owned(),
+            epoch: session.epoch,
+            asks: asks.collect(),
+        }
+    }
+
+    fn refuse_all(&self, accounts: &[Account], refusal: Refusal) {
+        let now = Instant::now();
+        for account in accounts {
+            self.with(account, |entry| entry.answered(Answer::Refused(refusal), now));
+        }
+        metrics::counter!(names::LEASE_GRANTS, "outcome" => "unanswered").increment(accounts.len() as u64);
+    }
+
+    /// Books the answer to one ask: in the journal first, so that a restart finds the money.
+    fn book(&self, account: &Account, epoch: u64, grant: Option<v1::Grant>) {
+        let outcome = grant.as_ref().map_or(GrantOutcome::Unspecified, v1::Grant::outcome);
+        let (amount, headroom) = grant.map_or((0, 0), |grant| (grant.granted_nano, grant.headroom_nano));
+        let (answer, label) = match outcome {
+            GrantOutcome::Granted => (Answer::Granted { epoch, amount, headroom }, "granted"),
+            GrantOutcome::Exhausted => (Answer::Refused(Refusal::Exhausted { headroom }), "exhausted"),
+            GrantOutcome::Busy => (Answer::Refused(Refusal::Busy), "busy"),
+            GrantOutcome::Unlimited => (Answer::Unlimited, "unlimited"),
+            GrantOutcome::UnknownAccount => (Answer::Refused(Refusal::Unknown), "unknown_account"),
+            GrantOutcome::Unspecified => (Answer::Refused(Refusal::Away), "unanswered"),
+        };
+        metrics::counter!(names::LEASE_GRANTS, "outcome" => label).increment(1);
+        if outcome == GrantOutcome::Granted
+            && amount > 0
+            && let Err(error) = self.journal.granted(account, epoch, amount)
+        {
+            tracing::warn!(%error, %account, "a grant is not in the journal: a restart would forget it");
+        }
+        self.with(account, |entry| entry.answered(answer, Instant::now()));
+    }
+
+    /// Once a second: demand, idle leases, gauges.
+    fn look_around(self: &Arc<Self>, background: &Background) {
+        let (now, is_reachable) = (Instant::now(), self.lender.is_reachable());
+        let epoch = self.epoch().unwrap_or(self.last_epoch);
+        let (mut surplus, mut free, mut accounts) = (Vec::new(), 0u64, 0);
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            shard.retain(|_, entry| !entry.is_spent(self.settings.idle, now));
+            for (account, entry) in shard.iter_mut() {
+                entry.tick();
+                if is_reachable {
+                    for (epoch, amount) in
+                        entry.surplus(epoch, self.settings.autonomy, self.settings.idle, now)
+                    {
+                        let amount = entry.remove(epoch, amount);
+                        surplus.push(Surplus { account: account.clone(), epoch, amount });
+                    }
+                }
+                free = free.saturating_add(entry.total());
+            }
+            accounts += shard.len();
+        }
+        metrics::gauge!(names::LEASE_BALANCE).set(free as f64 / 1e9);
+        metrics::gauge!(names::LEASE_ACCOUNTS).set(accounts as f64);
+        self.send_back(surplus, "idle", background);
+    }
+
+    /// Other instances need this money.
+    pub fn recall(self: &Arc<Self>, accounts: &[v1::AccountPeriod], background: &Background) {
+        if !self.lender.is_reachable() {
+            return;
+        }
+        let now = Instant::now();
+        let mut surplus = Vec::new();
+        for account in accounts.iter().filter_map(Account::from_proto) {
+            if let Some(entry) = self.shard(&account).get_mut(&account) {
+                for (epoch, amount) in entry.spare(now) {
+                    let amount = entry.remove(epoch, amount);
+                    surplus.push(Surplus { account: account.clone(), epoch, amount });
+                }
+            }
+        }
+        self.send_back(surplus, "recall", background);
+    }
+
+    /// At shutdown: gives everything back, if there is somebody to take it; else the journal keeps it.
+    pub async fn close(&self, within: Duration) {
+        if !self.lender.is_reachable() {
+            return;
+        }
+        let surplus = self.empty();
+        if tokio::time::timeout(within, self.give_back(surplus, "shutdown")).await.is_err() {
+            tracing::warn!(
+                "some leases were not given back in time; they stay lent until this instance returns"
+            );
+        }
+    }
+
+    /// Takes every free amount out of the table.
+    fn empty(&self) -> Vec<Surplus> {
+        let mut surplus = Vec::new();
+        for shard in &self.shards {
+            for (account, entry) in lock(shard).iter_mut() {
+                for (epoch, amount) in entry.balances().to_vec() {
+                    entry.remove(epoch, amount);
+                    surplus.push(Surplus { account: account.clone(), epoch, amount });
+                }
+            }
+        }
+        surplus
+    }
+
+    fn send_back(self: &Arc<Self>, surplus: Vec<Surplus>, reason: &'static str, background: &Background) {
+        if surplus.is_empty() {
+            return;
+        }
+        let leases = Arc::clone(self);
+        background.spawn(async move { leases.give_back(surplus, reason).await });
+    }
+
+    /// Gives back what was taken out of the table. The journal hears of it first: a restart must not find it again.
+    async fn give_back(&self, surplus: Vec<Surplus>, reason: &'static str) {
+        let Some(session) = self.session.borrow().clone() else {
+            self.put_back(surplus, false);
+            return;
+        };
+        let mut by_epoch: BTreeMap<u64, Vec<Surplus>> = BTreeMap::new();
+        for part in surplus {
+            match self.journal.returned(&part.account, part.epoch, part.amount) {
+                Ok(()) => by_epoch.entry(part.epoch).or_default().push(part),
+                Err(_) => self.put_back(vec![part], false),
+            }
+        }
+        for (epoch, parts) in by_epoch {
+            for parts in parts.chunks(MOST_RETURNS) {
+                self.give_back_epoch(&session, epoch, parts, reason).await;
+            }
+        }
+    }
+
+    async fn give_back_epoch(&self, session: &Session, epoch: u64, parts: &[Surplus], reason: &'static str) {
+        let surplus = parts
+            .iter()
+            .map(|part| v1::Surplus { account: Some(part.account.to_proto()), amount_nano: part.amount });
+        let request = v1::ReturnRequest {
+            instance: session.instance.as_str().to_owned(),
+            epoch,
+            surplus: surplus.collect(),
+        };
+        match self.lender.give_back(request).await {
+            Ok(()) => {
+                metrics::counter!(names::LEASE_RETURNS, "reason" => reason).increment(parts.len() as u64);
+            }
+            Err(error @ CallError::Lost(_)) => {
+                // Whether it arrived is not known; spending it, or giving it back again, could overspend.
+                tracing::warn!(%error, leases = parts.len(), "leases given back without an answer are given up");
+            }
+            Err(error @ (CallError::Away | CallError::Refused(_))) => {
+                tracing::warn!(%error, leases = parts.len(), "leases could not be given back and are kept");
+                self.put_back(parts.to_vec(), true);
+            }
+        }
+    }
+
+    fn put_back(&self, parts: Vec<Surplus>, is_in_journal: bool) {
+        for Surplus { account, epoch, amount } in parts {
+            if is_in_journal && self.journal.granted(&account, epoch, amount).is_err() {
+                tracing::warn!(%account, "a kept lease is not in the journal: a restart would forget it");
+            }
+            self.with(&account, |entry| {
+                entry.touch(Instant::now());
+                entry.add(epoch, amount);
+            });
+        }
+    }
+
+    /// A new session: remembers it, and voids what a store of another incarnation lent.
+    fn follow(&self, session: &mut watch::Receiver<Option<Session>>) {
+        let Some(session) = session.borrow_and_update().clone() else { return };
+        let known = lock(&self.incarnation).replace(session.incarnation.clone());
+        if known.is_some_and(|known| known != session.incarnation) {
+            self.lineage.fetch_add(1, Ordering::AcqRel);
+            let void = self.empty();
+            tracing::warn!(
+                leases = void.len(),
+                "the control plane's store was replaced: what it lent is void"
+            );
+            for part in void {
+                self.journal.returned(&part.account, part.epoch, part.amount).ok();
+            }
+        }
+        let mark = SessionMark { epoch: session.epoch, incarnation: session.incarnation };
+        if let Err(error) = self.journal.session(mark) {
+            tracing::warn!(%error, "the session is not in the journal");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What this instance borrowed of each bucket, and which buckets are known to be empty.
+//!
+//! A slice is about what the bucket was asked for in the last 200 ms; a limit too small to slice is asked each time.
+//! What is left of a slice after a second is let go: a little is refused that could have passed, never the reverse.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::super::Want;
+
+const WINDOW: Duration = Duration::from_millis(200);
+/// Windows in a minute.
+const WINDOWS: u64 = 300;
+/// A limit of fewer than so many units in a window is not sliced.
+const LEAST_SLICED: u64 = 4;
+const SLICE_EXPIRY: Duration = Duration::from_secs(1);
+const SHARDS: usize = 32;
+const SWEEP_AT: usize = 4096;
+
+pub(super) struct Slices {
+    shards: Vec<Mutex<HashMap<String, Slice>>>,
+}
+
+#[derive(Debug)]
+struct Slice {
+    left: u64,
+    borrowed_at: Instant,
+    denied_until: Option<Instant>,
+    window_start: Instant,
+    in_window: u64,
+    last_window: u64,
+}
+
+impl Default for Slices {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+}
+
+impl Slices {
+    /// Takes from the slice, if it suffices.
+    pub fn take(&self, name: &str, amount: u64, now: Instant) -> bool {
+        self.with(name, now, |slice| {
+            slice.count(amount, now);
+            if now.duration_since(slice.borrowed_at) > SLICE_EXPIRY {
+                slice.left = 0;
+            }
+            if amount > 0 && slice.left < amount {
+                return false;
+            }
+            slice.left -= amount;
+            true
+        })
+    }
+
+    /// What to borrow now: the request's own amount, and a slice where the limit is large enough.
+    pub fn wanted(&self, name: &str, want: &Want, now: Instant) -> u64 {
+        let most = want.ceiling / WINDOWS;
+        if most < LEAST_SLICED {
+            return want.amount;
+        }
+        self.with(name, now, |slice| want.amount.max(slice.last_window.max(slice.in_window).min(most)))
+    }
+
+    pub fn borrowed(&self, name: &str, amount: u64, now: Instant) {
+        if amount > 0 {
+            self.with(name, now, |slice| {
+                slice.left = slice.left.saturating_add(amount);
+                slice.borrowed_at = now;
+            });
+        }
+    }
+
+    pub fn put_back(&self, name: &str, amount: u64) {
+        if let Some(slice) = self.shard(name).get_mut(name) {
+            slice.left = slice.left.saturating_add(amount);
+        }
+    }
+
+    pub fn denied(&self, name: &str, until: Instant) {
+        self.with(name, until, |slice| slice.denied_until = Some(until));
+    }
+
+    /// Until when the bucket is known to be empty.
+    pub fn denied_until(&self, name: &str, now: Instant) -> Option<Instant> {
+        let shard = self.shard(name);
+        shard.get(name)?.denied_until.filter(|until| *until > now)
+    }
+
+    fn with<T>(&self, name: &str, now: Instant, work: impl FnOnce(&mut Slice) -> T) -> T {
+        let mut shard = self.shard(name);
+        if let Some(slice) = shard.get_mut(name) {
+            return work(slice);
+        }
+        if shard.len() >= SWEEP_AT {
+            shard.retain(|_, slice| now.saturating_duration_since(slice.window_start) < SLICE_EXPIRY * 60);
+        }
+        work(shard.entry(name.to_owned()).or_insert_with(|| Slice::new(now)))
+    }
+
+    fn shard(&self, name: &str) -> MutexGuard<'_, HashMap<String, Slice>> {
+        let at = crc32fast::hash(name.as_bytes()) as usize % SHARDS;
+        self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slice {
+    fn new(now: Instant) -> Self {
+        Self {
+            left: 0,
+            borrowed_at: now,
+            denied_until: None,
+            window_start: now,
+            in_window: 0,
+            last_window: 0,
+        }
+    }
+
+    /// Counts demand.
+    fn count(&mut self, amount: u64, now: Instant) {
+        let age = now.saturating_duration_since(self.window_start);
+        if age >= WINDOW {
+            self.last_window = if age < WINDOW * 2 { self.in_window } else { 0 };
+            self.in_window = 0;
+            self.window_start = now;
+        }
+        self.in_window = self.in_window.saturating_add(amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Limit, Measure, Scope};
+    use super::*;
+
+    fn want(ceiling: u64) -> Want {
+        Want { limit: Limit { scope: Scope::Key, measure: Measure::Requests }, ceiling, amount: 1 }
+    }
+
+    #[test]
+    fn slices_follow_demand_and_small_limits_are_not_sliced() {
+        let (slices, now) = (Slices::default(), Instant::now());
+        for _ in 0..50 {
+            slices.take("a", 1, now);
+        }
+        assert_eq!(slices.wanted("a", &want(600_000), now), 50);
+        assert_eq!(slices.wanted("a", &want(3_000), now), 10);
+        assert_eq!(slices.wanted("a", &want(600), now), 1);
+    }
+
+    #[test]
+    fn a_slice_is_spent_once_and_let_go_after_a_second() {
+        let (slices, now) = (Slices::default(), Instant::now());
+        slices.borrowed("a", 2, now);
+        assert!(slices.take("a", 1, now) && slices.take("a", 1, now) && !slices.take("a", 1, now));
+        slices.borrowed("a", 2, now);
+        assert!(!slices.take("a", 1, now + SLICE_EXPIRY * 2));
+    }
+
+    #[test]
+    fn a_denial_is_kept_until_it_can_change() {
+        let (slices, now) = (Slices::default(), Instant::now());
+        let until = now + Duration::from_millis(300);
+        slices.denied("a", until);
+        assert_eq!(slices.denied_until("a", now), Some(until));
+        assert_eq!(slices.denied_until("a", until), None);
+    }
+}

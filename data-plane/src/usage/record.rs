@@ -1,0 +1,184 @@
+//! Builds the ledger's lines: the line as it stands while an attempt is under way, and the line as it ended.
+//!
+//! Pure. Amounts are decided in `limits`; writing is `journal`'s business.
+
+use std::{borrow::Cow, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use switchyard_proto::{
+    clock,
+    id::{CredentialId, EndpointId, GenerationId, KeyId, ModelId, ProviderId, TenantId},
+    money::NanoUsd,
+    v1,
+};
+
+/// The `outcome` of an attempt that was cut off with its process or its task.
+pub const INTERRUPTED: &str = "interrupted";
+
+/// What a line says of an attempt besides money.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub tenant: TenantId,
+    pub key: KeyId,
+    pub model: ModelId,
+    pub endpoint: EndpointId,
+    pub provider: ProviderId,
+    pub credential: CredentialId,
+    /// The endpoint's price in the snapshot that made the plan.
+    pub price: Arc<v1::Price>,
+    /// That snapshot's revision.
+    pub price_revision: Arc<v1::Revision>,
+    pub markup_ppm: u64,
+    pub started_at: DateTime<Utc>,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// What the provider bills us.
+    pub cost: NanoUsd,
+    /// What it would cost the tenant, whatever was reserved.
+    pub price: NanoUsd,
+    pub tokens: v1::TokenUsage,
+    pub provenance: v1::Provenance,
+    /// `ok`, or the error type.
+    pub outcome: Cow<'static, str>,
+    /// 0 if the provider did not answer.
+    pub upstream_status: u16,
+    pub ended_at: DateTime<Utc>,
+    /// With the request's last attempt. Its `charge_nano` is what earlier attempts were charged: this one adds its own.
+    pub generation: Option<v1::GenerationRecord>,
+}
+
+/// The line as it is booked if nothing more is heard: everything reserved is charged.
+///
+/// The first charge is the payer's; the instance is filled in by the journal.
+pub fn interrupted(
+    generation: GenerationId,
+    attempt: u32,
+    epoch: u64,
+    charges: Vec<v1::Charge>,
+    cost_bound: NanoUsd,
+    facts: &Facts,
+) -> v1::AttemptRecord {
+    let reserved_nano = charges.first().map_or(0, |charge| charge.reserved_nano);
+    v1::AttemptRecord {
+        generation: generation.to_bytes(),
+        attempt,
+        instance: String::new(),
+        epoch,
+        tenant: facts.tenant.as_str().to_owned(),
+        key: facts.key.as_str().to_owned(),
+        model: facts.model.as_str().to_owned(),
+        endpoint: facts.endpoint.as_str().to_owned(),
+        provider: facts.provider.as_str().to_owned(),
+        credential: facts.credential.as_str().to_owned(),
+        charges,
+        cost_nano: cost_bound.0,
+        charge_nano: reserved_nano,
+        house_nano: 0,
+        reserved_nano,
+        tokens: None,
+        provenance: v1::Provenance::Interrupted.into(),
+        price_revision: Some(v1::Revision::clone(&facts.price_revision)),
+        price: Some(v1::Price::clone(&facts.price)),
+        outcome: INTERRUPTED.to_owned(),
+        upstream_status: 0,
+        started_at: Some(clock::to_timestamp(facts.started_at)),
+        ended_at: None,
+        markup_ppm: facts.markup_ppm,
+    }
+}
+
+/// The line as it ended: no account pays more than it reserved, the house bears the rest.
+pub fn ended(
+    open: v1::AttemptRecord,
+    settlement: Settlement,
+) -> (v1::AttemptRecord, Option<v1::GenerationRecord>) {
+    let price = settlement.price.0;
+    let mut charges = open.charges;
+    for charge in &mut charges {
+        charge.charged_nano = price.min(charge.reserved_nano);
+    }
+    let charge_nano = price.min(open.reserved_nano);
+    let line = v1::AttemptRecord {
+        charges,
+        cost_nano: settlement.cost.0,
+        charge_nano,
+        house_nano: price - charge_nano,
+        tokens: Some(settlement.tokens),
+        provenance: settlement.provenance.into(),
+        outcome: settlement.outcome.into_owned(),
+        upstream_status: settlement.upstream_status.into(),
+        ended_at: Some(clock::to_timestamp(settlement.ended_at)),
+        ..open
+    };
+    let generation = settlement.generation.map(|generation| v1::GenerationRecord {
+        instance: line.instance.clone(),
+        charge_nano: generation.charge_nano.saturating_add(charge_nano),
+        ..generation
+    });
+    (line, generation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(reserved: &[u64]) -> v1::AttemptRecord {
+        let facts = Facts {
+            tenant: TenantId::new("acme"),
+            key: KeyId::new("key_1"),
+            model: ModelId::new("a/b"),
+            endpoint: EndpointId::new("p"),
+            provider: ProviderId::new("p"),
+            credential: CredentialId::new("c"),
+            price: Arc::default(),
+            price_revision: Arc::default(),
+            markup_ppm: 0,
+            started_at: DateTime::UNIX_EPOCH,
+        };
+        let charges = reserved.iter().map(|reserved| v1::Charge {
+            reserved_nano: *reserved,
+            charged_nano: *reserved,
+            ..Default::default()
+        });
+        interrupted(GenerationId::generate(), 1, 1, charges.collect(), NanoUsd(7), &facts)
+    }
+
+    fn ending(price: u64) -> Settlement {
+        Settlement {
+            cost: NanoUsd(price),
+            price: NanoUsd(price),
+            tokens: v1::TokenUsage::default(),
+            provenance: v1::Provenance::ProviderFinal,
+            outcome: "ok".into(),
+            upstream_status: 200,
+            ended_at: DateTime::UNIX_EPOCH,
+            generation: Some(v1::GenerationRecord { charge_nano: 5, ..Default::default() }),
+        }
+    }
+
+    #[test]
+    fn an_open_line_charges_its_reservation() {
+        let line = open(&[50]);
+        assert_eq!((line.charge_nano, line.reserved_nano, line.cost_nano), (50, 50, 7));
+        assert_eq!(line.provenance(), v1::Provenance::Interrupted);
+    }
+
+    #[test]
+    fn charges_never_exceed_reservations_and_the_house_bears_the_rest() {
+        for (price, charges, charge, house) in
+            [(0, [0, 0], 0, 0), (40, [40, 30], 40, 0), (50, [50, 30], 50, 0), (80, [50, 30], 50, 30)]
+        {
+            let (line, generation) = ended(open(&[50, 30]), ending(price));
+            assert_eq!(generation.unwrap().charge_nano, 5 + charge);
+            let charged: Vec<u64> = line.charges.iter().map(|charge| charge.charged_nano).collect();
+            assert_eq!(
+                (charged, line.charge_nano, line.house_nano),
+                (charges.to_vec(), charge, house),
+                "{price}"
+            );
+        }
+    }
+}
