@@ -46,7 +46,6 @@ use crate::upstream::attempt::{self, Failed, Outcome, Try};
 use crate::upstream::http::HttpClient;
 
 /// What one request thread carries requests with. All but the client is shared between threads.
-#[derive(Debug)]
 pub struct Pipeline {
     pub config: Arc<Current>,
     pub health: Arc<Health>,

@@ -286,7 +286,7 @@ fn provider(config: v1::ProviderConfig, revision: u64) -> Result<Provider, Fault
         }
         _ => return Err(fault("base_url", "must be http or https with a host")),
     };
-    quirks(&config.adapter, "", &[&config.quirks])?;
+    quirks(&[&config.quirks])?;
     let path_prefix = uri.path().trim_end_matches('/').to_owned();
     let credentials = config.credentials.iter().map(credential).collect();
     Ok(Provider {
@@ -319,7 +319,6 @@ fn endpoint(config: v1::EndpointConfig, provider: &Arc<Provider>, revision: u64)
     let price = config.price.clone().unwrap_or_default();
     let prices =
         Prices::parse(&price).map_err(|bad| fault(format!("price.{}", bad.field), bad.reason.to_string()))?;
-    let adapter = provider.adapter.name();
     Ok(Endpoint {
         id: EndpointId::new(config.id.as_str()),
         model: ModelId::new(config.model.as_str()),
@@ -327,19 +326,19 @@ fn endpoint(config: v1::EndpointConfig, provider: &Arc<Provider>, revision: u64)
         prices,
         price: Arc::new(price),
         supported: Parameters::from_names(config.supported_parameters.iter().map(String::as_str)),
-        quirks: quirks(adapter, &config.upstream_id, &[&provider.config.quirks, &config.quirks])?,
+        quirks: quirks(&[&provider.config.quirks, &config.quirks])?,
         config,
         revision,
     })
 }
 
-/// What is known of the adapter's model, then the rows' own quirks, later ones on top.
-fn quirks(adapter: &str, upstream_id: &str, rows: &[&Vec<v1::Quirk>]) -> Result<Quirks, Fault> {
-    let mut quirks = Quirks::known(adapter, upstream_id);
+/// The rows' quirks on the dialect's own habits, later rows on top.
+fn quirks(rows: &[&Vec<v1::Quirk>]) -> Result<Quirks, Fault> {
+    let mut quirks = Quirks::default();
     for quirk in rows.iter().flat_map(|row| row.iter()) {
         quirks
             .set(&quirk.name, &quirk.value)
-            .map_err(|reason| fault(format!("quirks.{}", quirk.name), reason))?;
+            .map_err(|reason| fault(format!("quirks.{}", quirk.name), reason.to_string()))?;
     }
     Ok(quirks)
 }

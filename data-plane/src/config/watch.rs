@@ -26,7 +26,6 @@ use crate::telemetry::record;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Keeps this process's config the control plane's.
-#[derive(Debug)]
 pub struct Watch {
     pub link: Arc<Link>,
     pub current: Arc<Current>,

@@ -24,7 +24,6 @@ use crate::server::listen::Peer;
 const MAX_ACCOUNT_BYTES: usize = 1 << 20;
 
 /// What the routes of one request thread share.
-#[derive(Debug)]
 pub struct Client {
     pub pipeline: Arc<Pipeline>,
     pub account: Arc<AccountApi>,
