@@ -81,7 +81,7 @@ pub fn hash(head: &HeaderMap) -> Result<KeyHash, IdentifyError> {
 fn presented(head: &HeaderMap) -> Result<&str, IdentifyError> {
     if let Some(value) = head.get(AUTHORIZATION) {
         let value = value.to_str().map_err(|_| IdentifyError::Malformed)?;
-        let (scheme, token) = value.split_once(' ').ok_or(IdentifyError::Malformed)?;
+        let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
         return match scheme.eq_ignore_ascii_case("bearer") {
             true if token.trim().is_empty() => Err(IdentifyError::Missing),
             true => Ok(token.trim()),
@@ -160,7 +160,9 @@ mod tests {
         let config = snapshot(|_, _| {});
         let check = |head: &HeaderMap| identify(&config, head, at(0)).unwrap_err();
         assert_eq!(check(&HeaderMap::new()), IdentifyError::Missing);
-        assert_eq!(check(&head("authorization", "Bearer ")), IdentifyError::Malformed);
+        assert_eq!(check(&head("authorization", "Bearer ")), IdentifyError::Missing);
+        assert_eq!(check(&head("authorization", "Bearer")), IdentifyError::Missing);
+        assert_eq!(check(&head("authorization", SECRET)), IdentifyError::Malformed);
         assert_eq!(check(&head("authorization", "Bearer sk-sy-v1-nonsense")), IdentifyError::Malformed);
         assert_eq!(check(&head("authorization", "Basic abc")), IdentifyError::Malformed);
         let other = "another-secret-brought-from-elsewhere";
