@@ -14,6 +14,7 @@ mod slot;
 mod state;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod writer;
 
 use std::{
@@ -194,8 +195,8 @@ impl Journal {
     /// # Errors
     /// When the disk fails.
     pub fn flush(&self) -> io::Result<()> {
-        let file = self.writer().file();
-        file.sync_data()
+        let files = self.writer().unflushed();
+        files.iter().try_for_each(|file| file.sync_data())
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {

@@ -206,8 +206,13 @@ impl Link {
                 Ok(answer.into_inner())
             }
             Err(error) => {
-                match error {
-                    CallError::Away | CallError::Lost(_) => self.gate.failed(Instant::now()),
+                match &error {
+                    CallError::Away => self.gate.failed(Instant::now()),
+                    // A slow answer is no reason to stop asking; a lost connection is.
+                    CallError::Lost(status) if status.code() == Code::Unavailable => {
+                        self.gate.failed(Instant::now());
+                    }
+                    CallError::Lost(_) => {}
                     CallError::Refused(_) => self.gate.passed(),
                 }
                 Err(error)

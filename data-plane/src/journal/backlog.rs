@@ -3,7 +3,7 @@
 //! Always from disk: what was just written is in the page cache, and memory stays flat however long the backlog is.
 //! Called by `usage::ship`, on threads that may block.
 
-use std::io;
+use std::{fs, io};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     Journal,
     frame::{self, Found, Kind},
-    home::Acknowledged,
+    home::{self, Acknowledged},
     payload,
     segment::{self, Position},
 };
@@ -120,12 +120,15 @@ impl Journal {
         self.writer().acknowledged().upto
     }
 
-    /// Remembers that all before `upto` is booked in a store of this incarnation.
+    /// Remembers that all before `upto` is booked in a store of this incarnation. Blocks on the disk.
     ///
     /// # Errors
     /// When the marker cannot be written; then known records are sent again after a restart, which does no harm.
     pub fn acknowledge(&self, upto: Position, incarnation: &str) -> io::Result<()> {
-        self.writer().acknowledge(Acknowledged { upto, incarnation: incarnation.to_owned() })
+        let to = Acknowledged { upto, incarnation: incarnation.to_owned() };
+        let marked = home::set_acknowledged(&self.dir, &to);
+        self.writer().acknowledge(to);
+        marked
     }
 
     /// Offers everything that is still here again if the store is another incarnation; whether it did.
@@ -133,14 +136,15 @@ impl Journal {
     /// # Errors
     /// When the marker cannot be written.
     pub fn offer_to(&self, incarnation: &str) -> io::Result<bool> {
-        let mut writer = self.writer();
-        let known = writer.acknowledged().clone();
+        let (known, oldest) = {
+            let writer = self.writer();
+            (writer.acknowledged().clone(), writer.oldest())
+        };
         if known.incarnation == incarnation {
             return Ok(false);
         }
         let is_first = known.incarnation.is_empty();
-        let upto = if is_first { known.upto } else { writer.oldest() };
-        writer.acknowledge(Acknowledged { upto, incarnation: incarnation.to_owned() })?;
+        self.acknowledge(if is_first { known.upto } else { oldest }, incarnation)?;
         Ok(!is_first)
     }
 
@@ -170,8 +174,11 @@ impl Journal {
             if now - DateTime::<Utc>::from(modified) < keep {
                 return;
             }
-            if let Err(error) = self.writer().forget(number) {
-                tracing::warn!(%error, segment = number, "an old journal segment cannot be deleted");
+            match fs::remove_file(segment::path(&self.dir, number)) {
+                Ok(()) => self.writer().forget(number),
+                Err(error) => {
+                    tracing::warn!(%error, segment = number, "an old journal segment cannot be deleted")
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Held under the journal's lock; every call is a few microseconds of memory and one write(2). No flushing here.
 
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+use std::{collections::BTreeMap, fs, io, path::PathBuf, sync::Arc};
 
 use super::{
     JournalError,
@@ -29,6 +29,8 @@ pub(super) struct Writer {
     pending: u64,
     /// Closings that the disk refused in spite of their promise, to be written before anything else.
     owed: Vec<Vec<u8>>,
+    /// Sealed since the last flush; nothing collects here while the setting leaves flushing to the system.
+    unflushed: Vec<Arc<fs::File>>,
 }
 
 impl Writer {
@@ -49,6 +51,7 @@ impl Writer {
             acknowledged,
             pending: 0,
             owed: Vec::new(),
+            unflushed: Vec::new(),
         };
         writer.pending = writer.distance(writer.acknowledged.upto);
         Ok(writer)
@@ -112,9 +115,11 @@ impl Writer {
         Position { segment: self.segment.number, offset: self.segment.end }
     }
 
-    /// The current file, for flushing.
-    pub fn file(&self) -> std::sync::Arc<fs::File> {
-        self.segment.file()
+    /// The files that were written since the last call, for flushing without the lock.
+    pub fn unflushed(&mut self) -> Vec<Arc<fs::File>> {
+        let mut files = std::mem::take(&mut self.unflushed);
+        files.push(self.segment.file());
+        files
     }
 
     /// Until where records are acknowledged, by which incarnation.
@@ -123,11 +128,9 @@ impl Writer {
     }
 
     /// Moves the acknowledged position; backwards when another incarnation must hear everything again.
-    pub fn acknowledge(&mut self, to: Acknowledged) -> io::Result<()> {
-        let marked = home::set_acknowledged(&self.dir, &to);
+    pub fn acknowledge(&mut self, to: Acknowledged) {
         self.pending = self.distance(to.upto);
         self.acknowledged = to;
-        marked
     }
 
     /// The oldest record that is still there.
@@ -152,11 +155,9 @@ impl Writer {
         numbers.copied().filter(|number| *number < self.acknowledged.upto.segment).collect()
     }
 
-    /// Deletes a segment that [`Writer::done`] named.
-    pub fn forget(&mut self, number: u64) -> io::Result<()> {
-        fs::remove_file(segment::path(&self.dir, number))?;
+    /// A segment that [`Writer::done`] named was deleted.
+    pub fn forget(&mut self, number: u64) {
         self.sealed.remove(&number);
-        Ok(())
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -171,7 +172,8 @@ impl Writer {
         while let Err(error) = self.segment.prepare(room) {
             let oldest = self.done().first().copied().ok_or(JournalError::Disk(error))?;
             tracing::warn!(segment = oldest, "the disk is full: an acknowledged journal segment goes early");
-            self.forget(oldest).map_err(JournalError::Disk)?;
+            fs::remove_file(segment::path(&self.dir, oldest)).map_err(JournalError::Disk)?;
+            self.forget(oldest);
         }
         Ok(())
     }
@@ -192,6 +194,9 @@ impl Writer {
         match Segment::create(&self.dir, self.segment.number + 1, &first, self.promised) {
             Ok(next) => {
                 self.segment.seal();
+                if !self.settings.fsync_every.is_zero() {
+                    self.unflushed.push(self.segment.file());
+                }
                 self.sealed.insert(self.segment.number, self.segment.end);
                 self.pending += next.end;
                 self.segment = next;

@@ -245,6 +245,11 @@ impl Leases {
         }
     }
 
+    #[cfg(test)]
+    pub fn known_incarnation(&self) -> Option<String> {
+        lock(&self.incarnation).clone()
+    }
+
     fn epoch(&self) -> Option<u64> {
         self.session.borrow().as_ref().map(|session| session.epoch)
     }
