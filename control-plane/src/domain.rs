@@ -1,0 +1,22 @@
+//! Types and rules of the control plane, without I/O.
+//!
+//! One file per noun holds what people choose (`Draft`), what is stored, and the checks in between.
+//! SQL is `store`'s business, order of work and rights `service`'s, generated proto types `grpc`'s.
+
+pub mod access;
+pub mod account;
+pub mod audit;
+pub mod diff;
+pub mod endpoint;
+pub mod fleet;
+pub mod invalid;
+pub mod key;
+pub mod meta;
+pub mod model;
+pub mod page;
+pub mod permission;
+pub mod provider;
+pub mod rates;
+pub mod tenant;
+pub mod token;
+pub mod usage;

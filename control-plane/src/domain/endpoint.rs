@@ -1,0 +1,182 @@
+//! Endpoints: one model served by one provider.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use switchyard_proto::{
+    id::{EndpointId, ModelId, ProviderId},
+    price::UnitPrice,
+};
+
+use crate::domain::{
+    invalid::{self, Invalid},
+    meta::Meta,
+    model, provider,
+};
+
+const MOST_TOKENS: u64 = 1_000_000_000;
+
+/// What the operator chooses of an endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Draft {
+    pub provider: String,
+    /// The model's name at the provider.
+    pub upstream_id: String,
+    /// Tokens that prompt and answer may have together.
+    pub context_length: u64,
+    /// 0: as much as the context length leaves.
+    pub max_output_tokens: u64,
+    pub price: Price,
+    /// Empty: unknown, everything is tried.
+    pub supported_parameters: Vec<String>,
+    pub quantization: String,
+    /// Closing the connection stops the provider's billing.
+    pub cancel_stops_billing: bool,
+    pub disabled: bool,
+    pub quirks: BTreeMap<String, String>,
+    /// Empty: as the model.
+    pub input_modalities: Vec<String>,
+}
+
+/// Prices by name, as decimal texts in USD; an absent one has the default that `common.proto` documents.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Price(pub BTreeMap<String, String>);
+
+/// An endpoint as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub model: ModelId,
+    pub id: EndpointId,
+    pub draft: Draft,
+    pub meta: Meta,
+}
+
+impl Endpoint {
+    /// `model#endpoint`: unique among all endpoints.
+    pub fn full_id(&self) -> String {
+        full_id(&self.model, &self.id)
+    }
+
+    /// The provider that serves it.
+    pub fn provider(&self) -> ProviderId {
+        ProviderId::new(self.draft.provider.as_str())
+    }
+}
+
+/// `model#endpoint`.
+pub fn full_id(model: &ModelId, id: &EndpointId) -> String {
+    format!("{model}#{id}")
+}
+
+impl Draft {
+    /// Checks everything that needs no other row.
+    ///
+    /// # Errors
+    /// Names the field as it is called in `Endpoint`.
+    pub fn check(&self) -> Result<(), Invalid> {
+        invalid::required("provider", &self.provider, 63)?;
+        invalid::required("upstream_id", &self.upstream_id, 500)?;
+        if self.context_length == 0 {
+            return Err(Invalid::new("context_length", "is required"));
+        }
+        invalid::at_most("context_length", self.context_length, MOST_TOKENS)?;
+        invalid::at_most("max_output_tokens", self.max_output_tokens, self.context_length)?;
+        self.price.check()?;
+        for (index, name) in self.supported_parameters.iter().enumerate() {
+            invalid::required(&format!("supported_parameters[{index}]"), name, 100)?;
+        }
+        invalid::text("quantization", &self.quantization, 50)?;
+        provider::check_quirks(&self.quirks)?;
+        model::check_modalities("input_modalities", &self.input_modalities)
+    }
+}
+
+/// Names of prices per million units, then of prices per unit.
+const PER_MILLION: &[&str] =
+    &["input", "cached_input", "cache_write", "cache_write_1h", "output", "reasoning", "audio_input"];
+const PER_UNIT: &[&str] = &["request", "image"];
+
+impl Price {
+    /// Checks that every price is an exact decimal.
+    ///
+    /// # Errors
+    /// Names the first that is none, e.g. `price.output`.
+    pub fn check(&self) -> Result<(), Invalid> {
+        for (name, text) in &self.0 {
+            let read = match name.as_str() {
+                name if PER_MILLION.contains(&name) => UnitPrice::parse_per_million(text),
+                name if PER_UNIT.contains(&name) => UnitPrice::parse_per_unit(text),
+                _ => return Err(Invalid::new(format!("price.{name}"), "is not the name of a price")),
+            };
+            read.map_err(|reason| Invalid::new(format!("price.{name}"), reason))?;
+        }
+        Ok(())
+    }
+
+    /// One price as text; empty where absent.
+    pub fn get(&self, name: &str) -> String {
+        self.0.get(name).cloned().unwrap_or_default()
+    }
+}
+
+/// Checks an endpoint's id.
+///
+/// # Errors
+/// Names the field `id`.
+pub fn check_id(id: &str) -> Result<(), Invalid> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    if id.is_empty() || id.len() > 100 || !id.bytes().all(plain) {
+        return Err(Invalid::new("id", "is not an endpoint id: letters, digits and `._:-`, at most 100"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fine() -> Draft {
+        Draft {
+            provider: "openai".into(),
+            upstream_id: "gpt-5".into(),
+            context_length: 1000,
+            max_output_tokens: 100,
+            ..Draft::default()
+        }
+    }
+
+    #[test]
+    fn a_draft_is_checked_by_field() {
+        assert_eq!(fine().check(), Ok(()));
+        let price = |name: &str, text: &str| Price([(name.into(), text.into())].into());
+        for (draft, field) in [
+            (Draft { provider: String::new(), ..fine() }, "provider"),
+            (Draft { upstream_id: String::new(), ..fine() }, "upstream_id"),
+            (Draft { context_length: 0, ..fine() }, "context_length"),
+            (Draft { max_output_tokens: 1001, ..fine() }, "max_output_tokens"),
+            (Draft { price: price("output", "cheap"), ..fine() }, "price.output"),
+            (Draft { price: price("input", "-1"), ..fine() }, "price.input"),
+            (Draft { price: price("tea", "1"), ..fine() }, "price.tea"),
+            (Draft { input_modalities: vec!["smell".into()], ..fine() }, "input_modalities[0]"),
+            (Draft { quirks: [(String::new(), "x".into())].into(), ..fine() }, "quirks"),
+        ] {
+            assert_eq!(draft.check().unwrap_err().field, field);
+        }
+    }
+
+    #[test]
+    fn every_price_of_the_wire_is_known() {
+        let all = PER_MILLION.iter().chain(PER_UNIT).map(|name| ((*name).to_owned(), "0.5".to_owned()));
+        assert_eq!(Price(all.collect()).check(), Ok(()));
+    }
+
+    #[test]
+    fn ids_fit_into_a_path() {
+        for (id, fine) in
+            [("openai", true), ("openai-eu.1:fp8", true), ("", false), ("a/b", false), ("a#b", false)]
+        {
+            assert_eq!(check_id(id).is_ok(), fine, "{id}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The fleet as operators see it: which data plane runs which config.
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::meta::Revision;
+
+/// One data plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    pub id: String,
+    pub version: String,
+    pub region: String,
+    /// Holds a config stream right now.
+    pub attached: bool,
+    pub epoch: u64,
+    pub sent: Option<Revision>,
+    pub applied: Option<Revision>,
+    /// What it refused of the applied revision.
+    pub refused: Vec<Refusal>,
+    pub last_seen: Option<DateTime<Utc>>,
+    pub attached_at: Option<DateTime<Utc>>,
+    /// Milliseconds from sending to its answer, of the last push.
+    pub apply_ms: u64,
+}
+
+/// One resource that a data plane could not use; its old form stays in force there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// `ResourceKind` of the wire.
+    pub kind: i32,
+    pub id: String,
+    pub field: String,
+    pub reason: String,
+}
+
+impl Instance {
+    /// Revisions behind the newest; everything, where the incarnations differ.
+    pub fn lag(&self, newest: &Revision) -> u64 {
+        match &self.applied {
+            Some(applied) if applied.incarnation == newest.incarnation => {
+                newest.number.saturating_sub(applied.number)
+            }
+            _ => newest.number,
+        }
+    }
+
+    /// Attached and on the newest revision.
+    pub fn is_current(&self, newest: &Revision) -> bool {
+        self.attached && self.applied.as_ref() == Some(newest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_counts_within_one_incarnation() {
+        let at = |incarnation: &str, number| Revision { incarnation: incarnation.into(), number };
+        for (applied, lag, current) in [
+            (Some(at("a", 7)), 3, false),
+            (Some(at("a", 10)), 0, true),
+            (Some(at("b", 10)), 10, false),
+            (None, 10, false),
+        ] {
+            let instance = Instance {
+                id: "dp-1".into(),
+                version: String::new(),
+                region: String::new(),
+                attached: true,
+                epoch: 1,
+                sent: None,
+                applied,
+                refused: Vec::new(),
+                last_seen: None,
+                attached_at: None,
+                apply_ms: 0,
+            };
+            assert_eq!((instance.lag(&at("a", 10)), instance.is_current(&at("a", 10))), (lag, current));
+        }
+    }
+}
