@@ -1,0 +1,214 @@
+//! One change of the config: its transaction, its audit entries, and the revision that it becomes.
+//!
+//! Everything is written first. Then, last, the advisory lock is taken and the revision drawn, so that revision order is
+//! commit order and nothing slow ever runs under the lock. Rows that were written are marked with the revision.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+
+use crate::{
+    domain::{
+        audit::NewEntry,
+        meta::{Meta, Revision},
+    },
+    store::{StoreError, audit, unsigned},
+};
+
+/// The channel that every control plane listens on; the payload is the new revision.
+pub const CHANNEL: &str = "switchyard_config";
+
+/// Held from the drawing of a revision to its commit.
+const REVISION_LOCK: i64 = 0x0053_5759_5245_5631;
+
+/// The tables whose rows carry a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::store) enum Table {
+    Tenants,
+    Keys,
+    Providers,
+    Models,
+    Endpoints,
+    AdminTokens,
+}
+
+/// A transaction that changes config. Dropped without [`Change::commit`] nothing has happened.
+pub struct Change {
+    tx: Transaction<'static, Postgres>,
+    actor: String,
+    from_file: bool,
+    touched: BTreeMap<Table, Vec<(String, String)>>,
+    entries: Vec<NewEntry>,
+}
+
+impl Change {
+    /// Begins a change by `actor`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn begin(pool: &PgPool, actor: &str) -> Result<Self, StoreError> {
+        Ok(Self {
+            tx: pool.begin().await?,
+            actor: actor.to_owned(),
+            from_file: false,
+            touched: BTreeMap::new(),
+            entries: Vec::new(),
+        })
+    }
+
+    /// The same on behalf of `apply`: what it writes becomes the file's.
+    pub fn from_file(self) -> Self {
+        Self { from_file: true, ..self }
+    }
+
+    /// `file` for changes by `apply`, else empty.
+    pub fn managed_by(&self) -> &'static str {
+        if self.from_file { "file" } else { "" }
+    }
+
+    /// Whether this is `apply` taking over a row that it did not own, or that somebody else edited since.
+    pub fn adopts(&self, row: &Meta) -> bool {
+        self.from_file && (row.managed_by.is_empty() || row.has_drifted())
+    }
+
+    /// The transaction's connection, for reads that must see what was written.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// Adds an audit entry.
+    pub fn record(&mut self, entry: NewEntry) {
+        self.entries.push(entry);
+    }
+
+    /// Whether anything was written.
+    pub fn is_empty(&self) -> bool {
+        self.touched.is_empty() && self.entries.is_empty()
+    }
+
+    /// Remembers a row that the new revision will be written on; `part` tells an endpoint from its model's others.
+    pub(in crate::store) fn touch(&mut self, table: Table, id: &str, part: &str) {
+        self.touched.entry(table).or_default().push((id.to_owned(), part.to_owned()));
+    }
+
+    /// Draws the revision, marks what was written with it, and commits. A change without config rows keeps the revision.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], among others; then nothing has happened, unless the connection broke during the
+    /// commit itself.
+    pub async fn commit(mut self) -> Result<Revision, StoreError> {
+        let revision =
+            if self.touched.is_empty() { current(&mut self.tx).await? } else { self.draw().await? };
+        audit::insert(&mut self.tx, &self.actor, revision.number, &self.entries).await?;
+        self.tx.commit().await?;
+        Ok(revision)
+    }
+
+    async fn draw(&mut self) -> Result<Revision, StoreError> {
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(REVISION_LOCK).execute(&mut *self.tx).await?;
+        let (incarnation, number): (String, i64) = sqlx::query_as(
+            "UPDATE config_state SET revision = revision + 1 RETURNING incarnation::text, revision",
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        for (table, rows) in &self.touched {
+            mark(&mut self.tx, *table, rows, number, self.from_file).await?;
+        }
+        sqlx::query("SELECT pg_notify($1, $2)")
+            .bind(CHANNEL)
+            .bind(number.to_string())
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(Revision { incarnation, number: unsigned(number) })
+    }
+}
+
+/// Writes the statement that marks rows of one table.
+macro_rules! mark {
+    ($table:literal, $first:literal, $second:literal) => {
+        concat!(
+            "UPDATE ",
+            $table,
+            " AS row SET revision = $1, ",
+            "managed_revision = CASE WHEN $2 THEN $1 ELSE managed_revision END ",
+            "FROM unnest($3::text[], $4::text[]) AS touched(first, second) ",
+            "WHERE row.",
+            $first,
+            " = touched.first AND ",
+            $second,
+        )
+    };
+}
+
+async fn mark(
+    db: &mut PgConnection,
+    table: Table,
+    rows: &[(String, String)],
+    revision: i64,
+    from_file: bool,
+) -> Result<(), StoreError> {
+    let statement = match table {
+        Table::Tenants => mark!("tenants", "id", "true"),
+        Table::Keys => mark!("keys", "id", "true"),
+        Table::Providers => mark!("providers", "id", "true"),
+        Table::Models => mark!("models", "id", "true"),
+        Table::Endpoints => mark!("endpoints", "model", "row.id = touched.second"),
+        Table::AdminTokens => mark!("admin_tokens", "id", "true"),
+    };
+    let (first, second): (Vec<&str>, Vec<&str>) =
+        rows.iter().map(|(first, second)| (first.as_str(), second.as_str())).unzip();
+    sqlx::query(statement).bind(revision).bind(from_file).bind(first).bind(second).execute(db).await?;
+    Ok(())
+}
+
+/// The newest revision.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], among others.
+pub async fn current(db: &mut PgConnection) -> Result<Revision, StoreError> {
+    let (incarnation, number): (String, i64) =
+        sqlx::query_as("SELECT incarnation::text, revision FROM config_state").fetch_one(db).await?;
+    Ok(Revision { incarnation, number: unsigned(number) })
+}
+
+/// How long tombstones are kept.
+pub const TOMBSTONES_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Removes tombstones older than `before`; who holds less than the newest removed one needs a full state from then on.
+///
+/// Returns how many were removed. Rows that something else still refers to stay until that is gone.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], among others.
+pub async fn purge(pool: &PgPool, before: DateTime<Utc>) -> Result<u64, StoreError> {
+    let mut tx = pool.begin().await?;
+    let mut newest = 0;
+    let mut removed = 0;
+    for statement in PURGES {
+        let revisions: Vec<i64> = sqlx::query_scalar(*statement).bind(before).fetch_all(&mut *tx).await?;
+        newest = revisions.iter().copied().fold(newest, i64::max);
+        removed += revisions.len();
+    }
+    sqlx::query("UPDATE config_state SET tombstones_from = greatest(tombstones_from, $1)")
+        .bind(newest)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(removed as u64)
+}
+
+/// Children first.
+const PURGES: &[&str] = &[
+    "DELETE FROM keys WHERE deleted_at < $1 RETURNING revision",
+    "DELETE FROM endpoints WHERE deleted_at < $1 RETURNING revision",
+    "DELETE FROM models m WHERE deleted_at < $1
+         AND NOT EXISTS (SELECT FROM endpoints e WHERE e.model = m.id) RETURNING revision",
+    "DELETE FROM providers p WHERE deleted_at < $1
+         AND NOT EXISTS (SELECT FROM endpoints e WHERE e.provider = p.id) RETURNING revision",
+    "DELETE FROM admin_tokens WHERE deleted_at < $1 RETURNING revision",
+    "DELETE FROM tenants t WHERE deleted_at < $1
+         AND NOT EXISTS (SELECT FROM keys k WHERE k.tenant = t.id)
+         AND NOT EXISTS (SELECT FROM providers p WHERE p.tenant = t.id)
+         AND NOT EXISTS (SELECT FROM admin_tokens a WHERE a.tenant = t.id) RETURNING revision",
+];

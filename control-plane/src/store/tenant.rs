@@ -1,0 +1,243 @@
+//! SQL of tenants.
+
+use sqlx::PgConnection;
+use switchyard_proto::id::TenantId;
+
+use crate::{
+    domain::{
+        page::{self, ByAge, Listed, Page},
+        permission::{Allowed, MoveCredits, ReadTenants, WriteTenants},
+        tenant::{Draft, Tenant},
+    },
+    store::{
+        MetaRow, RatesRow, StoreError,
+        revision::{Change, Table},
+        signed, start, unsigned,
+    },
+};
+
+macro_rules! columns {
+    () => {
+        "id, name, disabled, requests_per_minute, tokens_per_minute, concurrency, prepaid, credits_nano, markup_ppm, \
+         allowed_models, revision, managed_by, managed_revision, created_at, updated_at"
+    };
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    name: String,
+    disabled: bool,
+    #[sqlx(flatten)]
+    rates: RatesRow,
+    prepaid: bool,
+    credits_nano: i64,
+    markup_ppm: i64,
+    allowed_models: Vec<String>,
+    #[sqlx(flatten)]
+    meta: MetaRow,
+}
+
+impl From<Row> for Tenant {
+    fn from(row: Row) -> Self {
+        Self {
+            id: TenantId::new(row.id),
+            draft: Draft {
+                name: row.name,
+                disabled: row.disabled,
+                rates: row.rates.into(),
+                prepaid: row.prepaid,
+                markup_ppm: unsigned(row.markup_ppm),
+                allowed_models: row.allowed_models,
+            },
+            credits_nano: row.credits_nano,
+            meta: row.meta.into(),
+        }
+    }
+}
+
+/// Lists the tenants that the access covers, oldest first.
+pub async fn list(
+    db: &mut PgConnection,
+    allowed: &Allowed<ReadTenants>,
+    page: &Page<ByAge>,
+) -> Result<Listed<Tenant>, StoreError> {
+    let (after, after_id) = start(page);
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM tenants WHERE ($1::text IS NULL OR id = $1) AND deleted_at IS NULL AND (created_at, id) > ($2, $3)
+          ORDER BY created_at, id LIMIT $4"
+    ))
+    .bind(allowed.scope())
+    .bind(after)
+    .bind(after_id)
+    .bind(page.fetch())
+    .fetch_all(db)
+    .await?;
+    let tenants = rows.into_iter().map(Tenant::from).collect();
+    Ok(page.cut(tenants, |tenant: &Tenant| page::by_age(tenant.meta.created_at, tenant.id.as_str())))
+}
+
+/// The access's tenant.
+pub async fn get(db: &mut PgConnection, allowed: &Allowed<ReadTenants>) -> Result<Tenant, StoreError> {
+    let row: Row =
+        sqlx::query_as(concat!("SELECT ", columns!(), " FROM tenants WHERE id = $1 AND deleted_at IS NULL"))
+            .bind(allowed.scope())
+            .fetch_one(db)
+            .await?;
+    Ok(row.into())
+}
+
+/// Whether a tenant is there. The caller has checked the right to whatever it lists of it.
+pub async fn check(db: &mut PgConnection, id: &TenantId) -> Result<(), StoreError> {
+    let found: Option<i32> = sqlx::query_scalar("SELECT 1 FROM tenants WHERE id = $1 AND deleted_at IS NULL")
+        .bind(id.as_str())
+        .fetch_optional(db)
+        .await?;
+    found.map(|_| ()).ok_or(StoreError::NotFound)
+}
+
+/// Whether a tenant is there; keeps it from being deleted until the change ends.
+pub async fn hold(change: &mut Change, id: &TenantId) -> Result<(), StoreError> {
+    let found: Option<i32> =
+        sqlx::query_scalar("SELECT 1 FROM tenants WHERE id = $1 AND deleted_at IS NULL FOR SHARE")
+            .bind(id.as_str())
+            .fetch_optional(change.connection())
+            .await?;
+    found.map(|_| ()).ok_or(StoreError::NotFound)
+}
+
+/// A tenant, locked until the change ends.
+pub async fn lock(
+    change: &mut Change,
+    _allowed: &Allowed<WriteTenants>,
+    id: &TenantId,
+) -> Result<Tenant, StoreError> {
+    let row: Row = sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM tenants WHERE id = $1 AND deleted_at IS NULL FOR UPDATE"
+    ))
+    .bind(id.as_str())
+    .fetch_one(change.connection())
+    .await?;
+    Ok(row.into())
+}
+
+/// Adds a tenant. A deleted one of the same id comes back with its credits and history, but none of its keys.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] of `tenants_pkey`, among others.
+pub async fn insert(
+    change: &mut Change,
+    _allowed: &Allowed<WriteTenants>,
+    id: &TenantId,
+    draft: &Draft,
+) -> Result<Tenant, StoreError> {
+    let managed_by = change.managed_by();
+    let row: Option<Row> = sqlx::query_as(concat!(
+        "INSERT INTO tenants (id, name, disabled, requests_per_minute, tokens_per_minute, concurrency, prepaid,
+             markup_ppm, allowed_models, managed_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (id) DO UPDATE SET name = $2, disabled = $3, requests_per_minute = $4, tokens_per_minute = $5,
+             concurrency = $6, prepaid = $7, markup_ppm = $8, allowed_models = $9, managed_by = $10,
+             managed_revision = 0, created_at = now(), updated_at = now(), deleted_at = NULL
+             WHERE tenants.deleted_at IS NOT NULL
+         RETURNING ",
+        columns!()
+    ))
+    .bind(id.as_str())
+    .bind(&draft.name)
+    .bind(draft.disabled)
+    .bind(draft.rates.requests_per_minute.map(signed))
+    .bind(draft.rates.tokens_per_minute.map(signed))
+    .bind(draft.rates.concurrency.map(signed))
+    .bind(draft.prepaid)
+    .bind(signed(draft.markup_ppm))
+    .bind(&draft.allowed_models)
+    .bind(managed_by)
+    .fetch_optional(change.connection())
+    .await?;
+    change.touch(Table::Tenants, id.as_str(), "");
+    row.map(Tenant::from).ok_or_else(|| StoreError::Duplicate("tenants_pkey".to_owned()))
+}
+
+/// Writes what the operator chose of a tenant.
+pub async fn update(
+    change: &mut Change,
+    _allowed: &Allowed<WriteTenants>,
+    id: &TenantId,
+    draft: &Draft,
+) -> Result<Tenant, StoreError> {
+    let managed_by = change.managed_by();
+    let row: Row = sqlx::query_as(concat!(
+        "UPDATE tenants SET name = $2, disabled = $3, requests_per_minute = $4, tokens_per_minute = $5,
+             concurrency = $6, prepaid = $7, markup_ppm = $8, allowed_models = $9,
+             managed_by = coalesce(nullif($10, ''), managed_by), updated_at = now()
+         WHERE id = $1 AND deleted_at IS NULL RETURNING ",
+        columns!()
+    ))
+    .bind(id.as_str())
+    .bind(&draft.name)
+    .bind(draft.disabled)
+    .bind(draft.rates.requests_per_minute.map(signed))
+    .bind(draft.rates.tokens_per_minute.map(signed))
+    .bind(draft.rates.concurrency.map(signed))
+    .bind(draft.prepaid)
+    .bind(signed(draft.markup_ppm))
+    .bind(&draft.allowed_models)
+    .bind(managed_by)
+    .fetch_one(change.connection())
+    .await?;
+    change.touch(Table::Tenants, id.as_str(), "");
+    Ok(row.into())
+}
+
+/// A tenant whose credits are about to move, locked until the change ends.
+pub async fn lock_for_credits(
+    change: &mut Change,
+    _allowed: &Allowed<MoveCredits>,
+    id: &TenantId,
+) -> Result<Tenant, StoreError> {
+    let row: Row = sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM tenants WHERE id = $1 AND deleted_at IS NULL FOR UPDATE"
+    ))
+    .bind(id.as_str())
+    .fetch_one(change.connection())
+    .await?;
+    Ok(row.into())
+}
+
+/// Writes the sum of credits granted of a locked tenant.
+///
+/// Not a config change: data planes learn of credits by their leases.
+pub async fn set_credits(
+    change: &mut Change,
+    _allowed: &Allowed<MoveCredits>,
+    id: &TenantId,
+    credits_nano: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE tenants SET credits_nano = $2 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(credits_nano)
+        .execute(change.connection())
+        .await?;
+    Ok(())
+}
+
+/// Makes a tenant a tombstone.
+pub async fn delete(
+    change: &mut Change,
+    _allowed: &Allowed<WriteTenants>,
+    id: &TenantId,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE tenants SET deleted_at = now(), updated_at = now() WHERE id = $1")
+        .bind(id.as_str())
+        .execute(change.connection())
+        .await?;
+    change.touch(Table::Tenants, id.as_str(), "");
+    Ok(())
+}
