@@ -1,0 +1,186 @@
+//! `EndpointService`.
+
+use switchyard_proto::{
+    id::{EndpointId, ModelId},
+    v1::{
+        CreateEndpointRequest, CreateEndpointResponse, DeleteEndpointRequest, DeleteEndpointResponse,
+        Endpoint as EndpointMessage, GetEndpointRequest, ListEndpointsRequest, ListEndpointsResponse,
+        Price as PriceMessage, UpdateEndpointRequest, endpoint_service_server::EndpointService,
+    },
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    domain::{
+        endpoint::{Draft, Endpoint, Price},
+        page::Page,
+    },
+    error::ServiceError,
+    grpc::{Admin, common::timestamp, enter, given, mask::Masked},
+    service::{self, Update},
+};
+
+/// Fields that the server sets, or that never change.
+const FIXED: &[&str] = &["model", "id", "revision", "managed_by", "created_at", "updated_at"];
+
+#[tonic::async_trait]
+impl EndpointService for Admin {
+    async fn list_endpoints(
+        &self,
+        request: Request<ListEndpointsRequest>,
+    ) -> Result<Response<ListEndpointsResponse>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        let page = Page::read(ask.page_size, &ask.page_token).map_err(ServiceError::from)?;
+        let model = ModelId::new(ask.model);
+        let endpoints = service::endpoint::list(&self.0, &actor, &model, &page).await?.map(to_proto);
+        let next_page_token = endpoints.next;
+        Ok(Response::new(ListEndpointsResponse { endpoints: endpoints.items, next_page_token }))
+    }
+
+    async fn get_endpoint(
+        &self,
+        request: Request<GetEndpointRequest>,
+    ) -> Result<Response<EndpointMessage>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        let (model, id) = (ModelId::new(ask.model), EndpointId::new(ask.id));
+        let endpoint = service::endpoint::get(&self.0, &actor, &model, &id).await?;
+        Ok(Response::new(to_proto(endpoint)))
+    }
+
+    async fn create_endpoint(
+        &self,
+        request: Request<CreateEndpointRequest>,
+    ) -> Result<Response<CreateEndpointResponse>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        let endpoint = given("endpoint", ask.endpoint)?;
+        let id = (!endpoint.id.is_empty()).then(|| EndpointId::new(endpoint.id.as_str()));
+        let chosen = (id, draft(&endpoint));
+        let made = service::endpoint::create(&self.0, &actor, &ModelId::new(ask.model), chosen).await?;
+        Ok(Response::new(CreateEndpointResponse { endpoint: Some(to_proto(made)) }))
+    }
+
+    async fn update_endpoint(
+        &self,
+        request: Request<UpdateEndpointRequest>,
+    ) -> Result<Response<EndpointMessage>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        let (model, id) = (ModelId::new(ask.model), EndpointId::new(ask.id));
+        let endpoint = given("endpoint", ask.endpoint)?;
+        let mask = ask.update_mask;
+        let patch = move |current: &Endpoint| {
+            let masked = Masked { message: "Endpoint", patch: &endpoint, mask: mask.as_ref(), fixed: FIXED };
+            Ok(draft(&masked.over(&to_proto(current.clone()))?))
+        };
+        let update = Update { revision: ask.revision, patch };
+        let endpoint = service::endpoint::update(&self.0, &actor, (&model, &id), update).await?;
+        Ok(Response::new(to_proto(endpoint)))
+    }
+
+    async fn delete_endpoint(
+        &self,
+        request: Request<DeleteEndpointRequest>,
+    ) -> Result<Response<DeleteEndpointResponse>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        let (model, id) = (ModelId::new(ask.model), EndpointId::new(ask.id));
+        service::endpoint::delete(&self.0, &actor, (&model, &id), ask.revision).await?;
+        Ok(Response::new(DeleteEndpointResponse {}))
+    }
+}
+
+/// What a message says of the operator's choices.
+pub fn draft(endpoint: &EndpointMessage) -> Draft {
+    Draft {
+        provider: endpoint.provider.clone(),
+        upstream_id: endpoint.upstream_id.clone(),
+        context_length: endpoint.context_length,
+        max_output_tokens: endpoint.max_output_tokens,
+        price: price(endpoint.price.as_ref()),
+        supported_parameters: endpoint.supported_parameters.clone(),
+        quantization: endpoint.quantization.clone(),
+        cancel_stops_billing: endpoint.cancel_stops_billing,
+        disabled: endpoint.disabled,
+        quirks: endpoint.quirks.clone().into_iter().collect(),
+        input_modalities: endpoint.input_modalities.clone(),
+    }
+}
+
+fn price(price: Option<&PriceMessage>) -> Price {
+    let price = price.cloned().unwrap_or_default();
+    let named = [
+        ("input", price.input),
+        ("cached_input", price.cached_input),
+        ("cache_write", price.cache_write),
+        ("cache_write_1h", price.cache_write_1h),
+        ("output", price.output),
+        ("reasoning", price.reasoning),
+        ("request", price.request),
+        ("image", price.image),
+        ("audio_input", price.audio_input),
+    ];
+    let given = named.into_iter().filter(|(_, text)| !text.is_empty());
+    Price(given.map(|(name, text)| (name.to_owned(), text)).collect())
+}
+
+fn from_price(price: &Price) -> PriceMessage {
+    PriceMessage {
+        input: price.get("input"),
+        cached_input: price.get("cached_input"),
+        cache_write: price.get("cache_write"),
+        cache_write_1h: price.get("cache_write_1h"),
+        output: price.get("output"),
+        reasoning: price.get("reasoning"),
+        request: price.get("request"),
+        image: price.get("image"),
+        audio_input: price.get("audio_input"),
+    }
+}
+
+/// An endpoint as a message.
+pub fn to_proto(endpoint: Endpoint) -> EndpointMessage {
+    EndpointMessage {
+        model: endpoint.model.to_string(),
+        id: endpoint.id.to_string(),
+        price: (!endpoint.draft.price.0.is_empty()).then(|| from_price(&endpoint.draft.price)),
+        provider: endpoint.draft.provider,
+        upstream_id: endpoint.draft.upstream_id,
+        context_length: endpoint.draft.context_length,
+        max_output_tokens: endpoint.draft.max_output_tokens,
+        supported_parameters: endpoint.draft.supported_parameters,
+        quantization: endpoint.draft.quantization,
+        cancel_stops_billing: endpoint.draft.cancel_stops_billing,
+        disabled: endpoint.draft.disabled,
+        quirks: endpoint.draft.quirks.into_iter().collect(),
+        input_modalities: endpoint.draft.input_modalities,
+        revision: endpoint.meta.revision,
+        managed_by: endpoint.meta.managed_by,
+        created_at: timestamp(endpoint.meta.created_at),
+        updated_at: timestamp(endpoint.meta.updated_at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_reflect::DescriptorPool;
+    use switchyard_proto::DESCRIPTORS;
+
+    use super::*;
+
+    #[test]
+    fn every_price_of_the_wire_is_carried() {
+        let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
+        let fields = pool.get_message_by_name("switchyard.v1.Price").unwrap().fields().count();
+        let message = PriceMessage {
+            input: "1".into(),
+            cached_input: "2".into(),
+            cache_write: "3".into(),
+            cache_write_1h: "4".into(),
+            output: "5".into(),
+            reasoning: "6".into(),
+            request: "7".into(),
+            image: "8".into(),
+            audio_input: "9".into(),
+        };
+        let read = price(Some(&message));
+        assert_eq!((read.0.len(), from_price(&read)), (fields, message));
+    }
+}

@@ -1,0 +1,153 @@
+//! `TenantService`.
+
+use switchyard_proto::{
+    id::TenantId,
+    money::{self, NanoUsd},
+    v1::{
+        AdjustCreditsRequest, CreateTenantRequest, CreateTenantResponse, DeleteTenantRequest,
+        DeleteTenantResponse, GetTenantRequest, ListTenantsRequest, ListTenantsResponse,
+        Tenant as TenantMessage, UpdateTenantRequest, tenant_service_server::TenantService,
+    },
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    domain::{
+        page::Page,
+        tenant::{Draft, Tenant},
+    },
+    error::ServiceError,
+    grpc::{
+        Admin,
+        common::{from_rates, rates, timestamp},
+        enter, given,
+        mask::Masked,
+    },
+    service::{
+        self, Update,
+        tenant::{Credits, WithCredits},
+    },
+};
+
+/// Fields that the server sets, or that never change.
+const FIXED: &[&str] = &["id", "revision", "managed_by", "created_at", "updated_at", "credits_left_usd"];
+
+#[tonic::async_trait]
+impl TenantService for Admin {
+    async fn list_tenants(
+        &self,
+        request: Request<ListTenantsRequest>,
+    ) -> Result<Response<ListTenantsResponse>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        let page = Page::read(ask.page_size, &ask.page_token).map_err(ServiceError::from)?;
+        let tenants = service::tenant::list(&self.0, &actor, &page).await?.map(to_proto);
+        Ok(Response::new(ListTenantsResponse { tenants: tenants.items, next_page_token: tenants.next }))
+    }
+
+    async fn get_tenant(
+        &self,
+        request: Request<GetTenantRequest>,
+    ) -> Result<Response<TenantMessage>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        let tenant = service::tenant::get(&self.0, &actor, &TenantId::new(ask.id)).await?;
+        Ok(Response::new(to_proto(tenant)))
+    }
+
+    async fn create_tenant(
+        &self,
+        request: Request<CreateTenantRequest>,
+    ) -> Result<Response<CreateTenantResponse>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        let tenant = given("tenant", ask.tenant)?;
+        let credits = credits(&ask.credits_usd)?;
+        let id = TenantId::new(tenant.id.as_str());
+        let made = service::tenant::create(&self.0, &actor, &id, (draft(&tenant), credits)).await?;
+        Ok(Response::new(CreateTenantResponse { tenant: Some(to_proto(made)) }))
+    }
+
+    async fn update_tenant(
+        &self,
+        request: Request<UpdateTenantRequest>,
+    ) -> Result<Response<TenantMessage>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        let tenant = given("tenant", ask.tenant)?;
+        let mask = ask.update_mask;
+        let patch = move |current: &Tenant| {
+            let masked = Masked { message: "Tenant", patch: &tenant, mask: mask.as_ref(), fixed: FIXED };
+            let current = WithCredits { tenant: current.clone(), taken_nano: 0 };
+            Ok(draft(&masked.over(&to_proto(current))?))
+        };
+        let update = Update { revision: ask.revision, patch };
+        let tenant = service::tenant::update(&self.0, &actor, &TenantId::new(ask.id), update).await?;
+        Ok(Response::new(to_proto(tenant)))
+    }
+
+    async fn delete_tenant(
+        &self,
+        request: Request<DeleteTenantRequest>,
+    ) -> Result<Response<DeleteTenantResponse>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        service::tenant::delete(&self.0, &actor, &TenantId::new(ask.id), ask.revision).await?;
+        Ok(Response::new(DeleteTenantResponse {}))
+    }
+
+    async fn adjust_credits(
+        &self,
+        request: Request<AdjustCreditsRequest>,
+    ) -> Result<Response<TenantMessage>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        let amount = money::parse_signed(&ask.usd).map_err(|reason| ServiceError::invalid("usd", reason))?;
+        let credits =
+            Credits { amount_nano: amount, reason: ask.reason, idempotency_key: ask.idempotency_key };
+        let id = TenantId::new(ask.id);
+        let tenant = service::tenant::adjust_credits(&self.0, &actor, &id, &credits).await?;
+        Ok(Response::new(to_proto(tenant)))
+    }
+}
+
+/// Reads the credits that a tenant starts with; empty: none.
+///
+/// # Errors
+/// Names `credits_usd`.
+pub fn credits(usd: &str) -> Result<Option<NanoUsd>, ServiceError> {
+    if usd.is_empty() {
+        return Ok(None);
+    }
+    let amount = NanoUsd::parse(usd).map_err(|reason| ServiceError::invalid("credits_usd", reason))?;
+    if amount.0 > i64::MAX as u64 {
+        return Err(ServiceError::invalid("credits_usd", money::ParseError::TooLarge));
+    }
+    Ok(Some(amount))
+}
+
+/// What a message says of the operator's choices.
+pub fn draft(tenant: &TenantMessage) -> Draft {
+    Draft {
+        name: tenant.name.clone(),
+        disabled: tenant.disabled,
+        rates: rates(tenant.rates.as_ref()),
+        prepaid: tenant.prepaid,
+        markup_ppm: tenant.markup_ppm,
+        allowed_models: tenant.allowed_models.clone(),
+    }
+}
+
+/// A tenant as a message.
+pub fn to_proto(shown: WithCredits) -> TenantMessage {
+    let credits_left_usd = shown.left_nano().map(money::signed).unwrap_or_default();
+    let tenant = shown.tenant;
+    TenantMessage {
+        id: tenant.id.to_string(),
+        name: tenant.draft.name,
+        disabled: tenant.draft.disabled,
+        rates: from_rates(tenant.draft.rates),
+        prepaid: tenant.draft.prepaid,
+        markup_ppm: tenant.draft.markup_ppm,
+        allowed_models: tenant.draft.allowed_models,
+        revision: tenant.meta.revision,
+        managed_by: tenant.meta.managed_by,
+        created_at: timestamp(tenant.meta.created_at),
+        updated_at: timestamp(tenant.meta.updated_at),
+        credits_left_usd,
+    }
+}

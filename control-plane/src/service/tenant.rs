@@ -1,0 +1,306 @@
+//! Tenants: made, changed and deleted by operators; and their credits.
+
+use switchyard_proto::{
+    code::ErrorCode,
+    id::TenantId,
+    money::{self, NanoUsd},
+};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        account::{AccountKind, WHOLE_LIFE},
+        audit::{NewEntry, Verb},
+        diff,
+        invalid::{self, Invalid},
+        page::{ByAge, Listed, Page},
+        permission::{Actor, Allowed, MoveCredits, ReadTenants, WriteTenants},
+        tenant::{Draft, Tenant, check_slug},
+    },
+    error::ServiceError,
+    service::{State, Update, allow, missing},
+    store::{self, StoreError, credit::Movement, limit, revision::Change},
+};
+
+/// A tenant, and what its accounts say of its credits.
+#[derive(Debug, Clone)]
+pub struct WithCredits {
+    pub tenant: Tenant,
+    /// Charged, presumed or lent.
+    pub taken_nano: i64,
+}
+
+impl WithCredits {
+    /// Credits granted less what is taken; `None` unless prepaid. Negative where credits were taken back too late.
+    pub fn left_nano(&self) -> Option<i64> {
+        let left = self.tenant.credits_nano.saturating_sub(self.taken_nano);
+        self.tenant.draft.prepaid.then_some(left)
+    }
+}
+
+/// Credits to be granted, or taken back when negative.
+#[derive(Debug, Clone, Default)]
+pub struct Credits {
+    pub amount_nano: i64,
+    pub reason: String,
+    /// Makes a repeated call harmless; empty: none.
+    pub idempotency_key: String,
+}
+
+impl Credits {
+    /// What a tenant starts with.
+    pub fn opening(amount: NanoUsd) -> Self {
+        Self { amount_nano: amount.to_i64(), reason: "opening credits".to_owned(), ..Self::default() }
+    }
+}
+
+/// The rights that making a tenant takes.
+pub struct Rights {
+    pub write: Allowed<WriteTenants>,
+    pub credits: Allowed<MoveCredits>,
+}
+
+impl Rights {
+    /// Checks both rights.
+    ///
+    /// # Errors
+    /// Unless the actor is an operator.
+    pub fn of(actor: &Actor, tenant: &TenantId) -> Result<Self, ServiceError> {
+        Ok(Self { write: allow(actor, Some(tenant))?, credits: allow(actor, Some(tenant))? })
+    }
+}
+
+/// Lists the tenants that the actor may see.
+pub async fn list(
+    state: &State,
+    actor: &Actor,
+    page: &Page<ByAge>,
+) -> Result<Listed<WithCredits>, ServiceError> {
+    let allowed = allow::<ReadTenants>(actor, None)?;
+    let mut db = state.connection().await?;
+    let tenants = store::tenant::list(&mut db, &allowed, page).await?;
+    let ids: Vec<TenantId> = tenants.items.iter().map(|tenant| tenant.id.clone()).collect();
+    let taken = store::usage::credits_taken(&mut db, &ids).await?;
+    Ok(tenants.map(|tenant| {
+        let taken_nano = taken.get(tenant.id.as_str()).copied().unwrap_or(0);
+        WithCredits { tenant, taken_nano }
+    }))
+}
+
+/// One tenant.
+pub async fn get(state: &State, actor: &Actor, id: &TenantId) -> Result<WithCredits, ServiceError> {
+    let allowed = allow::<ReadTenants>(actor, Some(id))?;
+    let mut db = state.connection().await?;
+    let tenant = store::tenant::get(&mut db, &allowed).await.map_err(missing("tenant", id))?;
+    Ok(with_credits(&mut db, tenant).await?)
+}
+
+async fn with_credits(db: &mut sqlx::PgConnection, tenant: Tenant) -> Result<WithCredits, StoreError> {
+    let taken = store::usage::credits_taken(db, std::slice::from_ref(&tenant.id)).await?;
+    let taken_nano = taken.get(tenant.id.as_str()).copied().unwrap_or(0);
+    Ok(WithCredits { tenant, taken_nano })
+}
+
+/// Makes a tenant, with credits or without.
+pub async fn create(
+    state: &State,
+    actor: &Actor,
+    id: &TenantId,
+    (draft, credits): (Draft, Option<NanoUsd>),
+) -> Result<WithCredits, ServiceError> {
+    let rights = Rights::of(actor, id)?;
+    let mut change = Change::begin(&state.pool, &actor.id).await?;
+    let tenant = create_in(&mut change, &rights, id, (draft, credits)).await?;
+    let mut made = with_credits(change.connection(), tenant).await?;
+    made.tenant.meta.revision = change.commit().await?.number;
+    Ok(made)
+}
+
+/// Makes a tenant inside a change. Credits make it prepaid.
+pub async fn create_in(
+    change: &mut Change,
+    rights: &Rights,
+    id: &TenantId,
+    (draft, credits): (Draft, Option<NanoUsd>),
+) -> Result<Tenant, ServiceError> {
+    let draft = Draft { prepaid: draft.prepaid || credits.is_some(), ..draft };
+    check_slug(id.as_str()).and_then(|()| draft.check()).map_err(|invalid| invalid.within("tenant"))?;
+    let mut tenant =
+        store::tenant::insert(change, &rights.write, id, &draft).await.map_err(|error| match error {
+            StoreError::Duplicate(_) => ServiceError::exists("tenant", id),
+            other => other.into(),
+        })?;
+    let changes = diff::from_nothing(&tenant.draft);
+    change.record(NewEntry::new(Verb::Create, "tenant", id.as_str(), &changes).of_tenant(id.as_str()));
+    if let Some(amount) = credits.filter(|amount| *amount > NanoUsd::ZERO) {
+        tenant = move_credits(change, &rights.credits, tenant, &Credits::opening(amount)).await?;
+    }
+    set_limit(change, &tenant).await?;
+    Ok(tenant)
+}
+
+/// Changes a tenant.
+pub async fn update(
+    state: &State,
+    actor: &Actor,
+    id: &TenantId,
+    update: Update<impl FnOnce(&Tenant) -> Result<Draft, Invalid>>,
+) -> Result<WithCredits, ServiceError> {
+    let allowed = allow::<WriteTenants>(actor, Some(id))?;
+    let mut change = Change::begin(&state.pool, &actor.id).await?;
+    let tenant = store::tenant::lock(&mut change, &allowed, id).await.map_err(missing("tenant", id))?;
+    tenant.meta.expect(update.revision)?;
+    let draft = (update.patch)(&tenant)?;
+    let tenant = update_in(&mut change, &allowed, tenant, draft).await?;
+    let mut updated = with_credits(change.connection(), tenant).await?;
+    let is_changed = !change.is_empty();
+    let revision = change.commit().await?;
+    if is_changed {
+        updated.tenant.meta.revision = revision.number;
+    }
+    Ok(updated)
+}
+
+/// Changes a locked tenant inside a change; what stays the same is not written.
+pub async fn update_in(
+    change: &mut Change,
+    allowed: &Allowed<WriteTenants>,
+    tenant: Tenant,
+    draft: Draft,
+) -> Result<Tenant, ServiceError> {
+    draft.check().map_err(|invalid| invalid.within("tenant"))?;
+    if draft == tenant.draft && !change.adopts(&tenant.meta) {
+        return Ok(tenant);
+    }
+    let stored = store::tenant::update(change, allowed, &tenant.id, &draft).await?;
+    if stored.draft.prepaid != tenant.draft.prepaid {
+        set_limit(change, &stored).await?;
+    }
+    let changes = diff::between(&tenant.draft, &stored.draft);
+    let id = stored.id.as_str();
+    change.record(NewEntry::new(Verb::Update, "tenant", id, &changes).of_tenant(id));
+    Ok(stored)
+}
+
+/// Deletes a tenant with its keys and admin tokens. What it spent stays in the ledger.
+pub async fn delete(state: &State, actor: &Actor, id: &TenantId, revision: u64) -> Result<(), ServiceError> {
+    let allowed = allow::<WriteTenants>(actor, Some(id))?;
+    let mut change = Change::begin(&state.pool, &actor.id).await?;
+    let tenant = store::tenant::lock(&mut change, &allowed, id).await.map_err(missing("tenant", id))?;
+    tenant.meta.expect(revision)?;
+    delete_in(&mut change, &allowed, &tenant).await?;
+    change.commit().await?;
+    Ok(())
+}
+
+/// Deletes a locked tenant inside a change.
+pub async fn delete_in(
+    change: &mut Change,
+    allowed: &Allowed<WriteTenants>,
+    tenant: &Tenant,
+) -> Result<(), ServiceError> {
+    let id = tenant.id.as_str();
+    for key in store::key::delete_all(change, allowed, &tenant.id).await? {
+        change.record(NewEntry::new(Verb::Delete, "key", key.as_str(), &[]).of_tenant(id));
+    }
+    for token in store::token::delete_all(change, allowed, &tenant.id).await? {
+        change.record(NewEntry::new(Verb::Delete, "token", &token, &[]).of_tenant(id));
+    }
+    store::tenant::delete(change, allowed, &tenant.id).await?;
+    change.record(NewEntry::new(Verb::Delete, "tenant", id, &[]).of_tenant(id));
+    Ok(())
+}
+
+/// Grants credits to a prepaid tenant, or takes some back.
+pub async fn adjust_credits(
+    state: &State,
+    actor: &Actor,
+    id: &TenantId,
+    credits: &Credits,
+) -> Result<WithCredits, ServiceError> {
+    let allowed = allow::<MoveCredits>(actor, Some(id))?;
+    check_credits(credits)?;
+    let mut change = Change::begin(&state.pool, &actor.id).await?;
+    let tenant =
+        store::tenant::lock_for_credits(&mut change, &allowed, id).await.map_err(missing("tenant", id))?;
+    if !tenant.draft.prepaid {
+        let public = format!("tenant `{id}` is not prepaid; set `prepaid` first");
+        return Err(ServiceError::new(ErrorCode::PreconditionFailed, public));
+    }
+    let tenant = move_credits(&mut change, &allowed, tenant, credits).await?;
+    set_limit(&mut change, &tenant).await?;
+    let adjusted = with_credits(change.connection(), tenant).await?;
+    change.commit().await?;
+    Ok(adjusted)
+}
+
+fn check_credits(credits: &Credits) -> Result<(), Invalid> {
+    if credits.amount_nano == 0 {
+        return Err(Invalid::new("usd", "must not be 0"));
+    }
+    invalid::text("reason", &credits.reason, 1000)?;
+    invalid::text("idempotency_key", &credits.idempotency_key, 200)
+}
+
+/// Moves credits of a locked tenant: the sum, the ledger line, the audit. A repeated call moves nothing.
+async fn move_credits(
+    change: &mut Change,
+    allowed: &Allowed<MoveCredits>,
+    tenant: Tenant,
+    credits: &Credits,
+) -> Result<Tenant, ServiceError> {
+    let movement = Movement {
+        tenant: &tenant.id,
+        amount_nano: credits.amount_nano,
+        reason: &credits.reason,
+        idempotency_key: &credits.idempotency_key,
+        line: Uuid::now_v7(),
+    };
+    if !credits.idempotency_key.is_empty()
+        && let Some(before) = store::credit::claim(change, allowed, &movement).await?
+    {
+        return repeated(tenant, credits, before);
+    }
+    let credits_nano = sum(&tenant, credits)?;
+    store::tenant::set_credits(change, allowed, &tenant.id, credits_nano).await?;
+    store::credit::add_line(change, allowed, &movement).await?;
+    let changes = diff::between(&granted(tenant.credits_nano), &granted(credits_nano));
+    let id = tenant.id.as_str();
+    change.record(NewEntry::new(Verb::Credits, "tenant", id, &changes).of_tenant(id));
+    Ok(Tenant { credits_nano, ..tenant })
+}
+
+fn repeated(tenant: Tenant, credits: &Credits, before: i64) -> Result<Tenant, ServiceError> {
+    if before == credits.amount_nano {
+        return Ok(tenant);
+    }
+    let public = format!("idempotency_key was used before with {} USD", money::signed(before));
+    let conflict = ServiceError::new(ErrorCode::Conflict, public);
+    Err(ServiceError { field: Some("idempotency_key".to_owned()), ..conflict })
+}
+
+fn sum(tenant: &Tenant, credits: &Credits) -> Result<i64, ServiceError> {
+    match tenant.credits_nano.checked_add(credits.amount_nano) {
+        Some(sum) if sum >= 0 => Ok(sum),
+        Some(_) => {
+            let granted = money::signed(tenant.credits_nano);
+            Err(ServiceError::invalid("usd", format!("takes back more than the {granted} USD ever granted")))
+        }
+        None => Err(ServiceError::invalid("usd", money::ParseError::TooLarge)),
+    }
+}
+
+fn granted(credits_nano: i64) -> serde_json::Value {
+    serde_json::json!({"credits_usd": money::signed(credits_nano)})
+}
+
+/// Carries the sum of credits to the tenant's account: its limit while it is prepaid.
+async fn set_limit(change: &mut Change, tenant: &Tenant) -> Result<(), StoreError> {
+    let target = limit::Target {
+        kind: AccountKind::TenantCredits,
+        owner: tenant.id.as_str(),
+        period: WHOLE_LIFE,
+        tenant: &tenant.id,
+    };
+    limit::set(change, target, tenant.draft.prepaid.then_some(tenant.credits_nano)).await
+}
