@@ -7,6 +7,7 @@ mod body;
 mod call;
 mod decode;
 mod docs;
+mod encode;
 mod fault;
 mod mask;
 mod openapi;
@@ -25,8 +26,7 @@ use axum::{
     routing::{any, get},
 };
 use http::{Method, Request, StatusCode, Uri, header};
-use prost_reflect::{DynamicMessage, SerializeOptions};
-use serde_json::Value;
+use prost_reflect::DynamicMessage;
 use switchyard_proto::code::ErrorCode;
 use tonic::service::Routes;
 
@@ -92,7 +92,7 @@ async fn transcode(routes: &Routes, request: Request<Body>) -> Result<Response, 
     let body = body::read(&parts.headers, body).await?;
     let message = message(&found, parts.uri.query(), &body)?;
     let reply = call::unary(routes.clone(), found.operation, &parts.headers, &message).await?;
-    Ok((found.operation.success(), Json(json(&reply)?)).into_response())
+    Ok((found.operation.success(), Json(encode::json(&reply)?)).into_response())
 }
 
 fn find(verb: &Method, uri: &Uri) -> Result<Found, Fault> {
@@ -112,14 +112,6 @@ fn message(found: &Found, query: Option<&str>, body: &[u8]) -> Result<DynamicMes
     }
     query::apply(operation, query.unwrap_or_default(), &mut message)?;
     Ok(message)
-}
-
-/// The canonical JSON of a message, with the protos' field names and with defaults.
-fn json(message: &DynamicMessage) -> Result<Value, Fault> {
-    let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
-    // Fails on a time outside of years 1 to 9999 only.
-    let json = message.serialize_with_options(serde_json::value::Serializer, &options);
-    json.map_err(|_| call::broken())
 }
 
 impl Operation {

@@ -47,7 +47,7 @@ documented!(
 /// Whether callers only read a field.
 pub(super) fn is_set_by_server(field: &FieldDescriptor) -> bool {
     let comment = field.comment();
-    comment.contains("Set by the server") || comment.contains("Output only") || STAMPS.contains(&field.name())
+    comment.contains("Set by ") || comment.contains("Output only") || STAMPS.contains(&field.name())
 }
 
 /// Whether a field goes in and never comes back.

@@ -23,7 +23,8 @@ pub(super) fn read(json: &Json) -> Option<FieldMask> {
 
 /// Sets the mask of an update that came without one to the fields of its resource that the body names.
 ///
-/// Fields that the server sets are left out, so that a resource can be sent back as it was read.
+/// Fields that the server sets are left out, and secrets that are empty because they never come back, so that a
+/// resource can be sent back as it was read.
 pub(super) fn fill(operation: &Operation, body: &Json, message: &mut DynamicMessage) {
     let input = operation.input();
     let mask = input.get_field_by_name(FIELD).filter(|field| !message.has_field(field));
@@ -31,11 +32,14 @@ pub(super) fn fill(operation: &Operation, body: &Json, message: &mut DynamicMess
     let (Some(mask), Some((resource, field))) = (mask, resource) else { return };
     let given = body.get(field.name()).or_else(|| body.get(field.json_name()));
     let Some(given) = given.and_then(Json::as_object) else { return };
-    let named = given.keys().filter_map(|name| decode::field(&resource, name, "").ok());
-    let ours = named.filter(|field| {
-        !docs::is_set_by_server(field) && !operation.template().fields().any(|name| name == field.name())
+    let named =
+        given.iter().filter_map(|(name, value)| Some((decode::field(&resource, name, "").ok()?, value)));
+    let ours = named.filter(|(field, value)| {
+        let in_path = operation.template().fields().any(|name| name == field.name());
+        let unknown = docs::is_input_only(field) && value.as_str().is_none_or(str::is_empty);
+        !docs::is_set_by_server(field) && !in_path && !unknown
     });
-    let paths = ours.map(|field| field.name().to_owned()).collect();
+    let paths = ours.map(|(field, _)| field.name().to_owned()).collect();
     if let Kind::Message(descriptor) = mask.kind() {
         let value = decode::transcoded(&descriptor, &FieldMask { paths });
         message.set_field(&mask, Value::Message(value));
