@@ -130,8 +130,8 @@ impl Prepared {
         dry_run: bool,
         prune: bool,
     ) -> anyhow::Result<v1::ApplyResponse> {
-        let request =
-            v1::ApplyRequest { manifest: Some(self.manifest.clone()), dry_run, prune, ..Default::default() };
+        let manifest = Some(self.manifest.clone());
+        let request = v1::ApplyRequest { manifest, dry_run, prune, ..Default::default() };
         let answer = admin.apply().apply(request).await;
         answer.map(tonic::Response::into_inner).map_err(|status| self.explain(&status))
     }

@@ -33,7 +33,7 @@ enum Verb {
     /// List changes, newest first
     List {
         /// Only this tenant's
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         tenant: String,
         /// Rows to show, at most
         #[arg(long, value_name = "N", default_value_t = 50)]

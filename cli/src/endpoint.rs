@@ -49,7 +49,7 @@ enum Verb {
     Create {
         model: String,
         /// Unique in its model [default: the provider]
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         id: String,
         #[command(flatten)]
         fields: Box<Fields>,
@@ -98,6 +98,7 @@ struct Fields {
     /// What prompts may hold; repeatable [default: as the model]
     #[arg(long = "input", value_name = "MODALITY")]
     input_modalities: Vec<String>,
+    /// E.g. `fp8`
     #[arg(long)]
     quantization: Option<String>,
     /// Closing the connection stops the provider's billing

@@ -63,6 +63,7 @@ enum Verb {
     Update {
         #[arg(value_name = "KEY_ID")]
         id: String,
+        /// Shown to people
         #[arg(long)]
         name: Option<String>,
         #[command(flatten)]

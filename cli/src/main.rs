@@ -1,2 +1,71 @@
-//! Placeholder.
-fn main() {}
+//! The process: allocator, TLS provider, command line, exit code.
+#![allow(clippy::print_stderr, reason = "errors of commands go to stderr")]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use switchyard_cli::{arguments::NothingToChange, command::Cli, settings::SettingsError};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // One provider for every TLS connection of the process; only a second call could fail.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // Wrong usage ends here, with exit code 2.
+    let cli = Cli::parse();
+    match cli.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", joined(&error));
+            ExitCode::from(code(&error))
+        }
+    }
+}
+
+/// 2 for wrong usage or settings, 1 for everything else.
+fn code(error: &anyhow::Error) -> u8 {
+    let is_usage = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<SettingsError>() || cause.is::<NothingToChange>()
+    };
+    if error.chain().any(is_usage) { 2 } else { 1 }
+}
+
+/// The error and its causes in one line, each said once.
+fn joined(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn wrong_settings_and_usage_are_told_from_failures() {
+        let settings = || SettingsError::Syntax { path: "f".into(), message: "m".into() };
+        assert_eq!(code(&settings().into()), 2);
+        assert_eq!(code(&Err::<(), _>(settings()).context("at start").unwrap_err()), 2);
+        assert_eq!(code(&NothingToChange.into()), 2);
+        assert_eq!(code(&anyhow::anyhow!("no")), 1);
+    }
+
+    #[test]
+    fn causes_are_joined_and_not_repeated() {
+        let inner = std::io::Error::other("refused");
+        let error = anyhow::Error::new(inner).context("cannot connect").context("cannot connect: refused");
+        assert_eq!(joined(&error), "cannot connect: refused");
+        let error = anyhow::anyhow!("b").context("a");
+        assert_eq!(joined(&error), "a: b");
+    }
+}

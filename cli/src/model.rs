@@ -62,8 +62,10 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct Fields {
+    /// Shown to people
     #[arg(long)]
     name: Option<String>,
+    /// Shown to people
     #[arg(long)]
     description: Option<String>,
     /// What prompts may hold: text, image, audio, file, video; repeatable
@@ -72,6 +74,7 @@ struct Fields {
     /// What answers may hold; repeatable
     #[arg(long = "output-modality", value_name = "MODALITY")]
     output_modalities: Vec<String>,
+    /// Name of the tokenizer, for people
     #[arg(long)]
     tokenizer: Option<String>,
     /// Another name that leads to it; repeatable, "" clears

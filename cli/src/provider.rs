@@ -80,6 +80,7 @@ struct Fields {
     /// Shown to callers [default: the id]
     #[arg(long, value_name = "NAME")]
     display_name: Option<String>,
+    /// Where it runs
     #[arg(long)]
     region: Option<String>,
     /// Send it no requests

@@ -5,15 +5,17 @@
 //! Config, which the control plane pushes, is something else.
 
 mod check;
+mod manual;
 mod variables;
 
 use std::{collections::BTreeMap, fmt, fs, io, path::PathBuf};
 
 use figment::{Figment, providers::Serialized};
 use serde::{Deserialize, de::DeserializeOwned};
+use switchyard_proto::secret::Secret;
 use toml::{Table, Value};
 
-pub use crate::settings::variables::environment_names;
+pub use crate::settings::{manual::manual, variables::environment_names};
 use crate::{settings::variables::VARIABLES, telemetry::Log};
 
 /// The manual, and the lowest layer.
@@ -126,6 +128,13 @@ impl Settings {
         let section = self.section("control_plane")?;
         check::control_plane(self, &section)?;
         Ok(section)
+    }
+
+    /// PostgreSQL's address alone: for commands that work on the database and need no other setting.
+    pub fn database_url(&self) -> Result<Secret, SettingsError> {
+        let url = Secret::new(self.text("control_plane.database_url"));
+        check::database_url(self, &url)?;
+        Ok(url)
     }
 
     /// One text, whatever section it is in; empty if there is none.

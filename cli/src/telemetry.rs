@@ -126,11 +126,14 @@ fn exporting(log: &Log) -> anyhow::Result<SdkTracerProvider> {
     let resource =
         Resource::builder().with_service_name("switchyard").with_attributes([instance, version]).build();
     let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(log.otlp_sample_ratio)));
-    Ok(SdkTracerProvider::builder()
+    let provider = SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
         .with_sampler(sampler)
         .with_resource(resource)
-        .build())
+        .build();
+    // For spans that are made without `tracing`, on the request path.
+    global::set_tracer_provider(provider.clone());
+    Ok(provider)
 }
 
 fn record() -> anyhow::Result<PrometheusHandle> {

@@ -67,16 +67,17 @@ enum Verb {
         #[arg(value_name = "USD", allow_negative_numbers = true)]
         usd: String,
         /// Shown on the ledger line
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         reason: String,
         /// Makes a repeated call harmless
-        #[arg(long, value_name = "TEXT", default_value = "")]
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         idempotency_key: String,
     },
 }
 
 #[derive(Debug, Args)]
 struct Fields {
+    /// Shown to people
     #[arg(long)]
     name: Option<String>,
     /// Refuse all its requests

@@ -41,12 +41,14 @@ enum Verb {
     },
     /// Make an admin token and print it, this once
     Create {
+        /// Shown to people
         #[arg(long)]
         name: String,
+        /// What it may do
         #[arg(long, value_enum)]
         role: Role,
         /// The one tenant that it may see; required for a tenant admin
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         tenant: String,
         /// When it stops working: a time, one from now such as 7d, or `none`
         #[arg(long, value_name = "TIME")]
@@ -56,6 +58,7 @@ enum Verb {
     Update {
         #[arg(value_name = "TOKEN_ID")]
         id: String,
+        /// Shown to people
         #[arg(long)]
         name: Option<String>,
         /// Refuse it

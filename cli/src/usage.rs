@@ -77,7 +77,7 @@ enum Verb {
     /// List ledger lines, newest first: one per attempt, and one per credit movement
     Lines {
         /// Only those of one finished request, `gen-…`
-        #[arg(long, value_name = "ID", default_value = "")]
+        #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
         generation: String,
     },
     /// List accounts with their balances
@@ -88,13 +88,13 @@ enum Verb {
 #[command(next_help_heading = "Scope")]
 struct Scope {
     /// Only this tenant's
-    #[arg(long, global = true, default_value = "")]
+    #[arg(long, global = true, default_value = "", hide_default_value = true)]
     tenant: String,
     /// Only this key's, `key_…`
-    #[arg(long, global = true, default_value = "")]
+    #[arg(long, global = true, default_value = "", hide_default_value = true)]
     key: String,
     /// Only this model's
-    #[arg(long, global = true, default_value = "")]
+    #[arg(long, global = true, default_value = "", hide_default_value = true)]
     model: String,
     /// A time, or how long ago: 2h, 7d
     #[arg(long, global = true, value_name = "TIME")]

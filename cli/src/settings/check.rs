@@ -77,14 +77,19 @@ pub(super) fn control_plane(settings: &Settings, section: &ControlPlane) -> Chec
         let problem = format!("`{}` {problem}", section.fleet_listen);
         return Err(settings.wrong("control_plane.fleet_listen", problem));
     }
-    let database = "control_plane.database_url";
-    required(settings, database, &section.database_url)?;
-    if section.database_url.expose().parse::<sqlx::postgres::PgConnectOptions>().is_err() {
-        return Err(settings.wrong(database, "is not a `postgres://` address"));
-    }
+    database_url(settings, &section.database_url)?;
     more_than_zero(settings, "control_plane.database_connections", section.database_connections == 0)?;
     required(settings, "control_plane.master_key", &section.master_key)?;
     sealing(settings, "control_plane.master_key", &section.master_key)
+}
+
+pub(super) fn database_url(settings: &Settings, url: &Secret) -> Checked {
+    let setting = "control_plane.database_url";
+    required(settings, setting, url)?;
+    if url.expose().parse::<sqlx::postgres::PgConnectOptions>().is_err() {
+        return Err(settings.wrong(setting, "is not a `postgres://` address"));
+    }
+    Ok(())
 }
 
 /// Credentials travel on this connection, so it is TLS or it does not leave the machine.

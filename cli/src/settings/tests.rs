@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, io::Write};
 
-use crate::settings::{DEFAULTS, Settings, SettingsError, Sources, known, variables::VARIABLES};
+use crate::settings::{
+    DEFAULTS, Settings, SettingsError, Sources, known, manual,
+    manual::{Entry, entries},
+    variables::{VARIABLES, variable_of},
+};
 
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
@@ -33,28 +37,22 @@ fn defaults_have_every_setting_of_both_planes() {
 
 #[test]
 fn every_default_is_documented_with_its_variable() {
-    let mut section = String::new();
-    let mut comment = String::new();
-    let mut seen = Vec::new();
-    for line in DEFAULTS.lines() {
-        if let Some(text) = line.strip_prefix('#') {
-            comment.push_str(text);
-            comment.push('\n');
-        } else if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_end_matches(']').to_owned();
-            comment.clear();
-        } else if let Some((name, _)) = line.split_once(" = ") {
-            let setting = format!("{section}.{name}");
-            let (variable, _) =
-                VARIABLES.iter().find(|(_, settings)| settings.contains(&&*setting)).expect(&setting);
-            assert!(comment.lines().any(|line| line.trim() == *variable), "{setting} lacks `# {variable}`");
-            assert!(comment.lines().count() > 1, "{setting} has no explanation");
-            seen.push(setting);
-            comment.clear();
-        }
+    let entries = entries();
+    for Entry { setting, variable, explanation, .. } in &entries {
+        assert_eq!(Some(variable.as_str()), variable_of(setting), "the last comment line of {setting}");
+        assert!(explanation.len() > 10, "{setting} has no explanation");
     }
-    let all = known(&DEFAULTS.parse().unwrap());
-    assert_eq!(seen.len(), all.len());
+    let documented: Vec<&str> = entries.iter().map(|entry| entry.setting.as_str()).collect();
+    for setting in known(&DEFAULTS.parse().unwrap()) {
+        assert!(documented.contains(&setting.as_str()), "{setting}");
+    }
+}
+
+#[test]
+fn help_lists_the_variables_of_a_plane() {
+    let text = manual("control_plane");
+    assert!(text.contains("SWITCHYARD_ADMIN_LISTEN") && text.contains("SWITCHYARD_LOG"), "{text}");
+    assert!(!text.contains("SWITCHYARD_LISTEN"), "{text}");
 }
 
 #[test]

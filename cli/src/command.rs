@@ -1,0 +1,155 @@
+//! The list of commands, and which module does each.
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::{
+    admin::Admin, apply, audit::Audit, bench, chat::Chat, completions::Completions,
+    control_plane::ControlPlane, data_plane::DataPlane, dev::Dev, doctor::Doctor, endpoint::Endpoint,
+    fault_lab, fleet::Fleet, key::Key, model::Model, provider::Provider, settings::environment,
+    tenant::Tenant, token::Token, usage::Usage,
+};
+
+/// A multi-tenant LLM router: one API key and one API shape in front of many model providers.
+#[derive(Debug, Parser)]
+#[command(name = "switchyard", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Start with `switchyard dev`. Exit codes: 0 fine, 1 failed, 2 wrong usage or settings."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything on this machine, with nothing to install
+    Dev(Box<Dev>),
+    /// Ask a model, and see what the answer cost
+    Chat(Chat),
+    /// Check stores, planes, providers, clock and disk
+    Doctor(Box<Doctor>),
+    /// Run the plane that remembers: tenants, keys, prices, money
+    ControlPlane(ControlPlane),
+    /// Run the plane that carries requests
+    DataPlane(DataPlane),
+    /// Make the control plane match a file
+    Apply(apply::Apply),
+    /// Write what the control plane holds as a file for `apply`
+    Export(apply::Export),
+    /// Customer organisations and their credits
+    Tenant(Tenant),
+    /// What callers present
+    Key(Key),
+    /// Configured upstreams
+    Provider(Provider),
+    /// What callers ask for
+    Model(Model),
+    /// Models as providers serve them
+    Endpoint(Endpoint),
+    /// What was asked, what it cost and who paid
+    Usage(Usage),
+    /// Which data plane runs which config
+    Fleet(Fleet),
+    /// Who changed what
+    Audit(Audit),
+    /// Who may use the admin API
+    Token(Token),
+    /// The first admin token
+    Admin(Admin),
+    /// Print what a shell needs to complete our commands
+    Completions(Completions),
+    FaultLab(fault_lab::Args),
+    #[command(hide = true)]
+    Bench(Box<bench::Args>),
+}
+
+impl Cli {
+    /// Does what was asked. Blocks until it is done; call it outside any runtime.
+    ///
+    /// # Errors
+    /// What went wrong, with its causes.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            // These two measure, and bring the runtime that is best for that.
+            Command::FaultLab(args) => Ok(fault_lab::run(&args)?),
+            Command::Bench(args) => Ok(bench::run(&args)?),
+            Command::Completions(completions) => {
+                completions.run(Self::command());
+                Ok(())
+            }
+            command => tokio::runtime::Runtime::new()?.block_on(command.run()),
+        }
+    }
+}
+
+impl Command {
+    async fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Dev(dev) => dev.run().await,
+            Self::Chat(chat) => chat.run().await,
+            Self::Doctor(doctor) => doctor.run().await,
+            Self::ControlPlane(plane) => plane.run().await,
+            Self::DataPlane(plane) => plane.run().await,
+            Self::Apply(apply) => apply.run(&environment().into_iter().collect()).await,
+            Self::Export(export) => export.run().await,
+            Self::Tenant(noun) => noun.run().await,
+            Self::Key(noun) => noun.run().await,
+            Self::Provider(noun) => noun.run().await,
+            Self::Model(noun) => noun.run().await,
+            Self::Endpoint(noun) => noun.run().await,
+            Self::Usage(noun) => noun.run().await,
+            Self::Fleet(noun) => noun.run().await,
+            Self::Audit(noun) => noun.run().await,
+            Self::Token(noun) => noun.run().await,
+            Self::Admin(admin) => admin.run().await,
+            Self::Completions(_) | Self::FaultLab(_) | Self::Bench(_) => {
+                unreachable!("these run without this runtime")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_is_explained() {
+        explained(&Cli::command());
+    }
+
+    fn explained(command: &clap::Command) {
+        assert!(command.get_about().is_some(), "`{}` has no help", command.get_name());
+        for flag in command.get_arguments().filter(|argument| argument.get_long().is_some()) {
+            assert!(flag.get_help().is_some(), "`{} --{}`", command.get_name(), flag.get_id());
+        }
+        command.get_subcommands().for_each(explained);
+    }
+
+    #[test]
+    fn the_readmes_commands_parse() {
+        for line in [
+            "switchyard dev --listen 127.0.0.1:9000 --admin-listen 127.0.0.1:9001 --config f.yaml --data-dir d",
+            "switchyard chat hi --model echo/echo",
+            "switchyard doctor --output json",
+            "switchyard control-plane migrate",
+            "switchyard admin init",
+            "switchyard fleet certs --out certs",
+            "switchyard tenant list --output json",
+            "switchyard tenant credits acme -5.00 --reason refund",
+            "switchyard key create --tenant acme --name ci --limit-usd 5 --reset daily",
+            "switchyard model get openai/gpt-5-mini",
+            "switchyard usage",
+            "switchyard usage lines --generation gen-1 --limit 5",
+            "switchyard apply -f FILE --dry-run --prune",
+            "switchyard completions bash",
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+}
