@@ -114,6 +114,8 @@ fn data_plane(program: &Path, folder: &Path, fleet: SocketAddr, governance: &str
         ("SWITCHYARD_CONFIG_KEY", seal::generate_base64()),
         ("SWITCHYARD_THREADS", "1".to_owned()),
         ("SWITCHYARD_GOVERNANCE", governance.to_owned()),
+        // The lab is on loopback.
+        ("SWITCHYARD_REQUESTS_ALLOW_PRIVATE_UPSTREAMS", "true".to_owned()),
     ];
     let process = start(program, "data-plane", &environment, ops)?;
     Ok(Plane { addr: client, process })
