@@ -3,6 +3,7 @@
 //! An adapter is code, a provider is data that names one. Everything here is pure: no client, no clock, no
 //! credential; `upstream` sends and signs. Adapters do not know each other, and nobody matches on them.
 
+pub mod anthropic;
 pub mod failure;
 pub mod openai;
 pub mod quirks;
@@ -25,7 +26,7 @@ use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
 
 /// Every dialect that this build speaks.
-pub static ADAPTERS: &[&dyn Adapter] = &[&openai::OpenAi];
+pub static ADAPTERS: &[&dyn Adapter] = &[&openai::OpenAi, &anthropic::Anthropic];
 
 /// The adapter that a provider row names.
 pub fn by_name(name: &str) -> Option<&'static dyn Adapter> {
@@ -39,6 +40,9 @@ pub trait Adapter: Send + Sync + fmt::Debug {
 
     /// The dialect of its requests; a request whose source has the same travels as patched source bytes.
     fn dialect(&self) -> Dialect;
+
+    /// What is known of an upstream model's habits; rows may override it.
+    fn quirks(&self, model: &str) -> Quirks;
 
     /// Writes the upstream request.
     ///

@@ -18,7 +18,7 @@ use crate::model::response::{ChatResponse, FinishReason};
 use crate::model::usage::Usage;
 
 /// The folders of the recordings that hold a dialect, and the adapter that speaks it.
-const DIALECTS: [(&str, &str); 1] = [("chat", "openai")];
+const DIALECTS: [(&str, &str); 2] = [("chat", "openai"), ("messages", "anthropic")];
 
 /// Exchanges with a success status that are rightly failures.
 const FAILED: &[(&str, FailureClass, &str)] = &[
@@ -323,11 +323,19 @@ fn printed_totals(body: &[u8]) -> Option<(u64, u64)> {
     let mut totals = None;
     for data in documents(body) {
         for usage in [&data["usage"], &data["x_groq"]["usage"]] {
-            if let (Some(prompt), Some(completion)) =
-                (usage["prompt_tokens"].as_u64(), usage["completion_tokens"].as_u64())
-            {
+            let pair = (usage["prompt_tokens"].as_u64(), usage["completion_tokens"].as_u64());
+            if let (Some(prompt), Some(completion)) = pair {
                 totals = Some((prompt, completion));
             }
+        }
+        for usage in [&data["message"]["usage"], &data["usage"]] {
+            let Some(output) = usage["output_tokens"].as_u64() else { continue };
+            let parts = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"];
+            let prompt = match usage["input_tokens"].as_u64() {
+                Some(_) => parts.iter().filter_map(|part| usage[part].as_u64()).sum(),
+                None => totals.map_or(0, |(prompt, _)| prompt),
+            };
+            totals = Some((prompt, output));
         }
     }
     totals
@@ -346,6 +354,9 @@ fn documents(body: &[u8]) -> Vec<Value> {
 type Said = BTreeMap<u64, String>;
 
 fn said_whole(wire: &Value) -> Said {
+    if wire["type"] == "message" {
+        return Said::from([(0, plain(&wire["content"]))]);
+    }
     let choices = wire["choices"].as_array().cloned().unwrap_or_default();
     let text = |choice: &Value| plain(&choice["message"]["content"]);
     choices.iter().map(|choice| (choice["index"].as_u64().unwrap_or(0), text(choice))).collect()
@@ -357,6 +368,9 @@ fn said_stream(body: &[u8]) -> Said {
         for choice in chunk["choices"].as_array().into_iter().flatten() {
             let text = said.entry(choice["index"].as_u64().unwrap_or(0)).or_default();
             text.push_str(&plain(&choice["delta"]["content"]));
+        }
+        for text in [&chunk["delta"]["text"], &chunk["content_block"]["text"]] {
+            said.entry(0).or_default().push_str(text.as_str().unwrap_or_default());
         }
     }
     said

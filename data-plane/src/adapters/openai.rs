@@ -7,6 +7,7 @@ mod answer;
 mod encode;
 mod error;
 mod messages;
+mod models;
 mod piece;
 mod stream;
 mod usage;
@@ -15,7 +16,7 @@ mod wire;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Target, Unsupported};
+use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported};
 use crate::model::request::{ChatRequest, Dialect};
 use crate::model::response::ChatResponse;
 
@@ -30,6 +31,10 @@ impl Adapter for OpenAi {
 
     fn dialect(&self) -> Dialect {
         Dialect::OpenAiChat
+    }
+
+    fn quirks(&self, model: &str) -> Quirks {
+        models::quirks(model)
     }
 
     fn encode(&self, request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {

@@ -19,7 +19,7 @@ pub struct Quirks {
     pub replay: ReplayField,
     /// Whether the router's own members (`provider`, `models`, …) are understood upstream.
     pub router_fields: bool,
-    /// Levels of `reasoning_effort` that are accepted; empty means all but `max`.
+    /// Levels of reasoning effort that are accepted; empty means the usual ones.
     pub efforts: Vec<Effort>,
     /// What becomes of cache breakpoints in messages and tools.
     pub cache_marks: CacheMarks,
@@ -34,8 +34,6 @@ pub struct Quirks {
     pub thinking: Thinking,
     /// How thinking is switched off.
     pub thinking_off: ThinkingOff,
-    /// The highest `output_config.effort`; None where the member is unknown.
-    pub max_effort: Option<Effort>,
     /// Whether `tool_choice` may force a call.
     pub forced_tools: bool,
     /// Whether a trailing assistant message is continued.
@@ -64,7 +62,6 @@ impl Default for Quirks {
             sampling: true,
             thinking: Thinking::Budget,
             thinking_off: ThinkingOff::Disabled,
-            max_effort: None,
             forced_tools: true,
             prefill: true,
             output_format: true,
@@ -117,7 +114,6 @@ impl Quirks {
             "sampling" => sampling: flag,
             "thinking" => thinking: thinking,
             "thinking_off" => thinking_off: thinking_off,
-            "max_effort" => max_effort: max_effort,
             "forced_tools" => forced_tools: flag,
             "prefill" => prefill: flag,
             "output_format" => output_format: flag,
@@ -154,10 +150,6 @@ fn words(value: &str) -> Option<Vec<String>> {
 
 fn efforts(value: &str) -> Option<Vec<Effort>> {
     value.split(',').map(|word| Effort::from_name(word.trim())).collect()
-}
-
-fn max_effort(value: &str) -> Option<Option<Effort>> {
-    if value == "absent" { Some(None) } else { Effort::from_name(value).map(Some) }
 }
 
 fn cap_field(value: &str) -> Option<CapField> {

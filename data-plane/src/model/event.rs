@@ -221,6 +221,13 @@ fn join_tool(calls: &mut Vec<ToolCall>, piece: &ToolDelta) {
     call.arguments.push_str(&piece.arguments);
 }
 
+/// Joins pieces of `reasoning_details` into whole ones, in order.
+pub fn join_details(pieces: &[Value]) -> Vec<Value> {
+    let mut details = Vec::with_capacity(pieces.len());
+    pieces.iter().for_each(|piece| join_reasoning(&mut details, piece));
+    details
+}
+
 /// Text, summaries and signatures of one detail arrive in pieces that share type and index.
 fn join_reasoning(details: &mut Vec<Value>, piece: &Value) {
     let same = |detail: &&mut Value| {

@@ -1,0 +1,68 @@
+//! Anthropic's Messages dialect, translated both ways.
+//!
+//! Requests are built from the typed form: turns are merged, tools and reasoning rewritten, and every field
+//! that has no counterpart is named. Which model takes what is data, in `models`.
+
+mod answer;
+mod blocks;
+mod encode;
+mod error;
+mod format;
+mod models;
+mod names;
+mod stream;
+mod thinking;
+mod tools;
+mod turns;
+mod usage;
+mod wire;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported};
+use crate::model::request::{ChatRequest, Dialect};
+use crate::model::response::ChatResponse;
+
+/// `POST {base}/messages`.
+#[derive(Debug)]
+pub struct Anthropic;
+
+impl Adapter for Anthropic {
+    fn name(&self) -> &'static str {
+        "anthropic"
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::AnthropicMessages
+    }
+
+    fn quirks(&self, model: &str) -> Quirks {
+        models::quirks(model)
+    }
+
+    fn encode(&self, request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
+        encode::encode(request, target)
+    }
+
+    fn decode(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &Bytes,
+        context: &Context,
+    ) -> Result<ChatResponse, Failure> {
+        if !status.is_success() {
+            return Err(self.failure(status, headers, body));
+        }
+        answer::decode(body, context)
+    }
+
+    fn decoder(&self, context: &Context) -> Box<dyn Decoder> {
+        Box::new(stream::StreamDecoder::new(context.clone()))
+    }
+
+    fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
+        error::failure(status, headers, body)
+    }
+}

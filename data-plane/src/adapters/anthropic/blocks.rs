@@ -1,0 +1,210 @@
+//! Content parts as Anthropic's blocks: text, images, documents.
+//!
+//! Audio and video have no block; a request that holds them is refused, because leaving them out would change it.
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::{Map, Value, json};
+
+use crate::adapters::Unsupported;
+use crate::model::message::{Part, PartContent};
+
+const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+/// Takes base64 as people write it: padded or not.
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+
+/// The block of a part; None where it holds only white space, which Anthropic refuses.
+///
+/// # Errors
+/// [`Unsupported`] naming the part by `path`.
+pub fn block(part: &Part, path: &str) -> Result<Option<Value>, Unsupported> {
+    let mut block = match &part.content {
+        PartContent::Text(text) | PartContent::Refusal(text) => match text_block(text) {
+            Some(block) => block,
+            None => return Ok(None),
+        },
+        PartContent::Image { url, .. } => image(url, path)?,
+        PartContent::File { filename, data, id } => {
+            document(filename.as_deref(), data.as_deref(), id.as_deref(), path)?
+        }
+        PartContent::Audio { .. } => {
+            return Err(Unsupported::new(path, "is audio, which this model does not take"));
+        }
+        PartContent::Video { .. } => {
+            return Err(Unsupported::new(path, "is video, which this model does not take"));
+        }
+    };
+    mark(&mut block, part.cache_control.as_ref());
+    Ok(Some(block))
+}
+
+/// A text block; None for white space.
+pub fn text_block(text: &str) -> Option<Value> {
+    (!text.trim().is_empty()).then(|| json!({"type": "text", "text": text}))
+}
+
+/// Puts a cache breakpoint on a block.
+pub fn mark(block: &mut Value, cache_control: Option<&Value>) {
+    if let (Some(block), Some(mark)) = (block.as_object_mut(), cache_control.filter(|mark| mark.is_object()))
+    {
+        block.insert("cache_control".to_owned(), mark.clone());
+    }
+}
+
+/// Where a medium is.
+enum Place<'a> {
+    Url(&'a str),
+    Inline { media_type: String, base64: String },
+}
+
+fn place<'a>(url: &'a str, path: &str) -> Result<Place<'a>, Unsupported> {
+    let Some((scheme, rest)) = url.split_once(':') else {
+        return Err(Unsupported::new(path, "has no URL"));
+    };
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" | "https" => Ok(Place::Url(url)),
+        "data" => {
+            let (head, data) =
+                rest.split_once(',').ok_or_else(|| Unsupported::new(path, "is no complete data URL"))?;
+            let mut words = head.split(';').map(str::trim);
+            let media_type = words.next().unwrap_or_default().to_ascii_lowercase();
+            if !words.any(|word| word.eq_ignore_ascii_case("base64")) {
+                return Err(Unsupported::new(path, "is a data URL without base64"));
+            }
+            Ok(Place::Inline { media_type, base64: standard(data) })
+        }
+        _ => Err(Unsupported::new(path, "has a URL that this provider cannot read")),
+    }
+}
+
+/// Base64 of the standard alphabet, without white space and with its padding.
+fn standard(data: &str) -> String {
+    let letters = data.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=');
+    let mut text: String = letters
+        .map(|byte| match byte {
+            b'-' => '+',
+            b'_' => '/',
+            byte => char::from(byte),
+        })
+        .collect();
+    while text.len() % 4 != 0 {
+        text.push('=');
+    }
+    text
+}
+
+fn image(url: &str, path: &str) -> Result<Value, Unsupported> {
+    let source = match place(url, path)? {
+        Place::Url(url) => json!({"type": "url", "url": url}),
+        Place::Inline { media_type, base64 } => inline_image(&media_type, &base64, path)?,
+    };
+    Ok(json!({"type": "image", "source": source}))
+}
+
+fn inline_image(media_type: &str, base64: &str, path: &str) -> Result<Value, Unsupported> {
+    let media_type = if media_type == "image/jpg" { "image/jpeg" } else { media_type };
+    if !IMAGE_TYPES.contains(&media_type) {
+        return Err(Unsupported::new(path, "is none of jpeg, png, gif, webp"));
+    }
+    Ok(json!({"type": "base64", "media_type": media_type, "data": base64}))
+}
+
+fn document(
+    filename: Option<&str>,
+    data: Option<&str>,
+    id: Option<&str>,
+    path: &str,
+) -> Result<Value, Unsupported> {
+    let source = match (data, id) {
+        (Some(data), _) => match place(data, path)? {
+            Place::Url(url) => json!({"type": "url", "url": url}),
+            Place::Inline { media_type, base64 } if media_type.starts_with("image/") => {
+                let source = inline_image(&media_type, &base64, path)?;
+                return Ok(json!({"type": "image", "source": source}));
+            }
+            Place::Inline { media_type, base64 } if media_type == "application/pdf" => {
+                json!({"type": "base64", "media_type": media_type, "data": base64})
+            }
+            Place::Inline { media_type, base64 } => plain_text(&media_type, &base64, path)?,
+        },
+        (None, Some(id)) => json!({"type": "file", "file_id": id}),
+        (None, None) => return Err(Unsupported::new(path, "has no file")),
+    };
+    let mut block =
+        Map::from_iter([("type".to_owned(), Value::from("document")), ("source".to_owned(), source)]);
+    if let Some(filename) = filename.filter(|name| !name.is_empty()) {
+        block.insert("title".to_owned(), filename.into());
+    }
+    Ok(Value::Object(block))
+}
+
+fn plain_text(media_type: &str, base64: &str, path: &str) -> Result<Value, Unsupported> {
+    let textual =
+        media_type.starts_with("text/") || media_type == "application/json" || media_type.is_empty();
+    let engine = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+    let bytes = engine.decode(base64).ok().filter(|_| textual);
+    match bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
+        Some(text) => Ok(json!({"type": "text", "media_type": "text/plain", "data": text})),
+        None => Err(Unsupported::new(path, "is neither a PDF nor plain text")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(content: PartContent, expected: Result<Value, &str>) {
+        let part = Part { content, cache_control: None };
+        let found = block(&part, "messages[0].content[0]").map(Option::unwrap_or_default);
+        match expected {
+            Ok(block) => assert_eq!(found, Ok(block)),
+            Err(why) => assert_eq!(found.expect_err(why).message, format!("messages[0].content[0] {why}")),
+        }
+    }
+
+    fn image_part(url: &str) -> PartContent {
+        PartContent::Image { url: url.to_owned(), detail: None }
+    }
+
+    fn file_part(data: &str) -> PartContent {
+        PartContent::File { filename: Some("f".to_owned()), data: Some(data.to_owned()), id: None }
+    }
+
+    #[test]
+    fn media_become_blocks() {
+        check(
+            image_part("https://x/y.png"),
+            Ok(json!({"type": "image", "source": {"type": "url", "url": "https://x/y.png"}})),
+        );
+        check(
+            image_part("data:image/jpg;base64,_-8 A"),
+            Ok(
+                json!({"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": "/+8A"}}),
+            ),
+        );
+        check(
+            file_part("data:application/pdf;base64,JVBERg"),
+            Ok(json!({"type": "document", "title": "f",
+                "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="}})),
+        );
+        check(
+            file_part("data:text/plain;charset=utf-8;base64,aGk="),
+            Ok(json!({"type": "document", "title": "f",
+                "source": {"type": "text", "media_type": "text/plain", "data": "hi"}})),
+        );
+        check(PartContent::Text(" \n".to_owned()), Ok(Value::Null));
+    }
+
+    #[test]
+    fn what_has_no_block_is_refused_by_name() {
+        check(image_part("data:image/tiff;base64,AAAA"), Err("is none of jpeg, png, gif, webp"));
+        check(image_part("data:image/png,raw"), Err("is a data URL without base64"));
+        check(image_part("gs://bucket/x"), Err("has a URL that this provider cannot read"));
+        check(file_part("data:application/zip;base64,AAAA"), Err("is neither a PDF nor plain text"));
+        let audio = PartContent::Audio { data: "A".to_owned(), format: "wav".to_owned() };
+        check(audio, Err("is audio, which this model does not take"));
+    }
+}

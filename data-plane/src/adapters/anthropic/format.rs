@@ -1,0 +1,273 @@
+//! Structured output: Anthropic's own where the schema allows it, else a tool that the model must call.
+
+use serde_json::{Map, Value, json};
+
+use crate::adapters::anthropic::tools::input_schema;
+use crate::adapters::quirks::Quirks;
+use crate::adapters::{JsonTool, Unsupported};
+use crate::model::request::{ChatRequest, ResponseFormat};
+
+/// Members of a schema that Anthropic's compiler does not take; they move into the description.
+const WORDS: [&str; 14] = [
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "maxItems",
+    "uniqueItems",
+    "minProperties",
+    "maxProperties",
+    "not",
+    "default",
+];
+
+/// String formats that the compiler knows.
+const FORMATS: [&str; 10] =
+    ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
+
+/// More optional properties than this take the compiler too long.
+const OPTIONAL_PROPERTIES: usize = 10;
+
+/// How the answer's form is enforced.
+#[derive(Debug, PartialEq)]
+pub enum Plan {
+    /// Free text.
+    Free,
+    /// `output_config.format`.
+    Native(Value),
+    /// A forced tool whose input is the answer.
+    Tool { tool: Value, json_tool: JsonTool },
+    /// A sentence in the system prompt.
+    Asked(&'static str),
+}
+
+/// What the rest of the request leaves possible.
+#[derive(Debug, Clone, Copy)]
+pub struct Leeway {
+    /// Whether the caller has tools of its own.
+    pub has_tools: bool,
+    pub thinks: bool,
+}
+
+/// Decides how to enforce the response format.
+///
+/// # Errors
+/// [`Unsupported`] where nothing would enforce it.
+pub fn plan(request: &ChatRequest, quirks: &Quirks, leeway: Leeway) -> Result<Plan, Unsupported> {
+    let can_force = quirks.forced_tools && !leeway.has_tools && !leeway.thinks;
+    match &request.response_format {
+        None | Some(ResponseFormat::Text) => Ok(Plan::Free),
+        Some(ResponseFormat::JsonObject) if can_force => Ok(forced(&json!({"type": "object"}))),
+        Some(ResponseFormat::JsonObject) => {
+            Ok(Plan::Asked("Answer with a single JSON object and nothing else: no prose, no code fence."))
+        }
+        Some(ResponseFormat::JsonSchema { schema, .. }) => {
+            let schema = schema.as_ref().map(|schema| input_schema_or_any(schema.get()));
+            let schema = schema.unwrap_or_else(|| json!({"type": "object"}));
+            let native = compilable(&schema).filter(|_| quirks.output_format);
+            match native {
+                Some(schema) => Ok(Plan::Native(json!({"type": "json_schema", "schema": schema}))),
+                None if can_force => Ok(forced(&schema)),
+                None => Err(Unsupported::new("response_format", "cannot be enforced with this model")),
+            }
+        }
+        Some(ResponseFormat::Other { .. }) => {
+            Err(Unsupported::new("response_format.type", "is not known to this model"))
+        }
+    }
+}
+
+fn input_schema_or_any(schema: &str) -> Value {
+    serde_json::from_str(schema).unwrap_or_else(|_| input_schema(None))
+}
+
+fn forced(schema: &Value) -> Plan {
+    let is_object = schema["type"] == "object";
+    let input_schema = if is_object {
+        schema.clone()
+    } else {
+        json!({"type": "object", "properties": {"value": schema}, "required": ["value"]})
+    };
+    let name = "json_response";
+    let tool = json!({
+        "name": name,
+        "description": "Gives the answer. Always call it, exactly once, with the whole answer.",
+        "input_schema": input_schema,
+    });
+    Plan::Tool { tool, json_tool: JsonTool { name: name.to_owned(), wrapped: !is_object } }
+}
+
+/// The schema in the subset that the compiler takes; None where that would change what it allows.
+fn compilable(schema: &Value) -> Option<Value> {
+    if is_recursive(schema) {
+        return None;
+    }
+    let mut optional = 0;
+    let compiled = compile(schema, &mut optional)?;
+    (compiled["type"] == "object" && optional <= OPTIONAL_PROPERTIES).then_some(compiled)
+}
+
+fn compile(schema: &Value, optional: &mut usize) -> Option<Value> {
+    let Value::Object(schema) = schema else { return None };
+    let mut compiled = Map::new();
+    let mut hints = Vec::new();
+    for (name, value) in schema {
+        match name.as_str() {
+            word if WORDS.contains(&word) => hints.push(format!("{word}: {value}")),
+            "minItems" if value.as_u64().is_some_and(|least| least > 1) => {
+                hints.push(format!("minItems: {value}"))
+            }
+            "format" if !value.as_str().is_some_and(|format| FORMATS.contains(&format)) => {
+                hints.push(format!("format: {value}"));
+            }
+            "$dynamicRef" | "patternProperties" | "propertyNames" | "if" | "then" | "else" => return None,
+            "$schema" | "$id" | "$comment" | "examples" | "title" => {}
+            "properties" | "$defs" | "definitions" => {
+                let Value::Object(members) = value else { return None };
+                let each =
+                    members.iter().map(|(key, member)| Some((key.clone(), compile(member, optional)?)));
+                compiled.insert(name.clone(), Value::Object(each.collect::<Option<Map<_, _>>>()?));
+            }
+            "items" => drop(compiled.insert(name.clone(), compile(value, optional)?)),
+            "anyOf" | "oneOf" | "allOf" => {
+                let each = value.as_array()?.iter().map(|member| compile(member, optional));
+                let name = if name == "oneOf" { "anyOf" } else { name.as_str() };
+                compiled.insert(name.to_owned(), Value::Array(each.collect::<Option<_>>()?));
+            }
+            // An open map would always come back empty.
+            "additionalProperties" if *value != Value::Bool(false) => return None,
+            _ => drop(compiled.insert(name.clone(), value.clone())),
+        }
+    }
+    if is_object(&compiled) {
+        close(&mut compiled, optional)?;
+    }
+    describe(&mut compiled, &hints);
+    Some(Value::Object(compiled))
+}
+
+/// Whether references lead in a circle, which the compiler refuses, or to where it cannot follow.
+fn is_recursive(schema: &Value) -> bool {
+    let definitions = ["$defs", "definitions"].iter().find_map(|name| schema[name].as_object());
+    let mut waiting = Vec::new();
+    for (name, definition) in definitions.into_iter().flatten() {
+        waiting.push((vec![name.clone()], references(definition)));
+    }
+    if references(schema).iter().any(|name| !definitions.is_some_and(|known| known.contains_key(name))) {
+        return true;
+    }
+    while let Some((path, references_here)) = waiting.pop() {
+        for name in references_here {
+            if path.contains(&name) {
+                return true;
+            }
+            let next = definitions.and_then(|known| known.get(&name)).map(references).unwrap_or_default();
+            waiting.push((path.iter().cloned().chain([name]).collect(), next));
+        }
+    }
+    false
+}
+
+/// Names that a schema refers to; a reference to anything but a definition is kept whole, and so never found.
+fn references(schema: &Value) -> Vec<String> {
+    match schema {
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(name, value)| match (name.as_str(), value.as_str()) {
+                ("$ref", Some(target)) => {
+                    let name = target.strip_prefix("#/$defs/").or(target.strip_prefix("#/definitions/"));
+                    vec![name.unwrap_or(target).to_owned()]
+                }
+                _ => references(value),
+            })
+            .collect(),
+        Value::Array(list) => list.iter().flat_map(references).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn is_object(schema: &Map<String, Value>) -> bool {
+    match schema.get("type") {
+        Some(Value::String(kind)) => kind == "object",
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "object"),
+        _ => schema.contains_key("properties"),
+    }
+}
+
+/// Every object is closed; one without properties is an open map in disguise.
+fn close(schema: &mut Map<String, Value>, optional: &mut usize) -> Option<()> {
+    let properties = schema.get("properties")?.as_object()?.len();
+    let required = schema.get("required").and_then(Value::as_array).map_or(0, Vec::len);
+    *optional += properties.saturating_sub(required);
+    schema.insert("additionalProperties".to_owned(), false.into());
+    Some(())
+}
+
+fn describe(schema: &mut Map<String, Value>, hints: &[String]) {
+    if hints.is_empty() {
+        return;
+    }
+    let hints = hints.join(", ");
+    let text = match schema.get("description").and_then(Value::as_str) {
+        Some(text) => format!("{text} ({hints})"),
+        None => hints,
+    };
+    schema.insert("description".to_owned(), text.into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_are_brought_into_the_compilers_subset() {
+        let schema = json!({
+            "$schema": "x", "title": "T", "type": "object", "required": ["a"],
+            "properties": {
+                "a": {"type": "integer", "minimum": 1, "description": "count"},
+                "b": {"oneOf": [{"type": "string", "format": "phone"}, {"type": "null"}]},
+                "c": {"type": "array", "items": {"type": "object", "properties": {}}, "minItems": 2},
+            },
+        });
+        let expected = json!({
+            "type": "object", "required": ["a"], "additionalProperties": false,
+            "properties": {
+                "a": {"type": "integer", "description": "count (minimum: 1)"},
+                "b": {"anyOf": [{"type": "string", "description": "format: \"phone\""}, {"type": "null"}]},
+                "c": {
+                    "type": "array", "description": "minItems: 2",
+                    "items": {"type": "object", "properties": {}, "additionalProperties": false},
+                },
+            },
+        });
+        assert_eq!(compilable(&schema), Some(expected));
+    }
+
+    #[test]
+    fn references_without_circles_stay() {
+        let schema = json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}, "b": {"$ref": "#/$defs/A"}},
+            "required": ["a", "b"], "$defs": {"A": {"type": "string"}}});
+        let compiled = compilable(&schema).expect("no circle");
+        assert_eq!(compiled["properties"], schema["properties"]);
+    }
+
+    #[test]
+    fn schemas_that_the_compiler_would_change_are_left_to_the_tool() {
+        let many: Map<String, Value> = (0..11).map(|n| (format!("p{n}"), json!({"type": "null"}))).collect();
+        for schema in [
+            json!({"type": "object", "additionalProperties": {"type": "string"}}),
+            json!({"type": "object"}),
+            json!({"type": "object", "properties": {"a": {"$ref": "#"}}}),
+            json!({"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}},
+                "$defs": {"A": {"anyOf": [{"$ref": "#/$defs/B"}]}, "B": {"items": {"$ref": "#/$defs/A"}}}}),
+            json!({"type": "array", "items": {"type": "string"}}),
+            json!({"type": "object", "properties": many}),
+        ] {
+            assert_eq!(compilable(&schema), None, "{schema}");
+        }
+    }
+}

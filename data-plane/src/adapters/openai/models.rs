@@ -1,0 +1,67 @@
+//! Which of OpenAI's models takes which reasoning effort: data that changes with every release.
+//!
+//! Rows of the catalogue may override it; other providers' models are not here.
+
+use crate::adapters::quirks::{Quirks, ReasoningStyle};
+use crate::model::request::Effort::{self, High, Low, Max, Medium, Minimal, None as Off, Xhigh};
+
+const NO_EFFORT: &[Effort] = &[];
+const O_SERIES: &[Effort] = &[Low, Medium, High];
+// Up to GPT-5.x `max` exists on the Responses surface only.
+const ALL: &[Effort] = &[Off, Low, Medium, High, Xhigh];
+
+/// Beginnings of upstream ids and the levels taken; the first that fits counts.
+const ROWS: [(&str, &[Effort]); 21] = [
+    ("gpt-3.5", NO_EFFORT),
+    ("gpt-4", NO_EFFORT),
+    ("chatgpt-4o", NO_EFFORT),
+    ("o1", O_SERIES),
+    ("o3", O_SERIES),
+    ("o4", O_SERIES),
+    ("gpt-oss", O_SERIES),
+    ("openai/gpt-oss", O_SERIES),
+    ("gpt-5-pro", &[High]),
+    ("gpt-5-chat", NO_EFFORT),
+    ("gpt-5.1-chat", &[Medium]),
+    ("gpt-5.2-chat", &[Medium]),
+    ("gpt-5.3-chat", &[Medium]),
+    ("gpt-5.1", &[Off, Low, Medium, High]),
+    ("gpt-5.2", ALL),
+    ("gpt-5.3", ALL),
+    ("gpt-5.", ALL),
+    ("gpt-5", &[Minimal, Low, Medium, High]),
+    ("gpt-6-astra", &[Low, Medium, High, Xhigh, Max]),
+    ("gpt-6.1-sol", &[Low, Medium, High, Xhigh, Max]),
+    ("gpt-6", &[Off, Low, Medium, High, Xhigh, Max]),
+];
+
+/// The quirks of an upstream model.
+pub fn quirks(model: &str) -> Quirks {
+    let Some((_, efforts)) = ROWS.iter().find(|(prefix, _)| model.starts_with(prefix)) else {
+        return Quirks::default();
+    };
+    let reasoning = if efforts.is_empty() { ReasoningStyle::Absent } else { ReasoningStyle::Effort };
+    Quirks { reasoning, efforts: efforts.to_vec(), ..Quirks::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn efforts_snap_to_what_the_model_takes() {
+        for (model, asked, sent) in [
+            ("gpt-5-mini", Off, Some(Minimal)),
+            ("gpt-5-mini", Xhigh, Some(High)),
+            ("gpt-5-pro", Low, Some(High)),
+            ("gpt-5.1", Minimal, Some(Off)),
+            ("gpt-5.4", Max, Some(Xhigh)),
+            ("o4-mini", Off, Some(Low)),
+            ("unheard", Max, Some(Xhigh)),
+            ("unheard", Off, Some(Off)),
+        ] {
+            assert_eq!(quirks(model).nearest_effort(asked), sent, "{model} {asked:?}");
+        }
+        assert_eq!(quirks("gpt-4o-mini").reasoning, ReasoningStyle::Absent);
+    }
+}
