@@ -22,6 +22,7 @@ use crate::{
     store::StoreError,
 };
 
+pub mod apply;
 pub mod audit;
 pub mod endpoint;
 pub mod fleet;

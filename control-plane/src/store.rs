@@ -8,6 +8,7 @@ use sqlx::error::DatabaseError;
 
 use crate::domain::{meta::Meta, page, page::Page, rates::Rates};
 
+pub mod apply;
 pub mod audit;
 pub mod credential;
 pub mod credit;

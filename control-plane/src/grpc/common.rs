@@ -1,6 +1,6 @@
 //! Shapes that several nouns share, between proto and `domain`.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use prost_types::Timestamp;
 use switchyard_proto::{clock, id::TenantId, money::NanoUsd, v1};
 
@@ -18,7 +18,9 @@ pub fn time(field: &str, at: Option<&Timestamp>) -> Result<Option<DateTime<Utc>>
     at.map(|at| {
         // What Postgres and the JSON form can hold.
         let fits = (-62_135_596_800..=253_402_300_799).contains(&at.seconds);
-        clock::from_timestamp(at).filter(|_| fits).ok_or_else(out_of_range)
+        let at = clock::from_timestamp(at).filter(|_| fits).ok_or_else(out_of_range)?;
+        // Postgres keeps microseconds; a finer time would differ from itself once stored.
+        Ok(at.trunc_subsecs(6))
     })
     .transpose()
 }

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     domain::{
+        invalid::Invalid,
         page::Page,
         tenant::{Draft, Tenant},
     },
@@ -59,7 +60,7 @@ impl TenantService for Admin {
     ) -> Result<Response<CreateTenantResponse>, Status> {
         let (actor, ask) = enter(self, request).await?;
         let tenant = given("tenant", ask.tenant)?;
-        let credits = credits(&ask.credits_usd)?;
+        let credits = credits(&ask.credits_usd).map_err(ServiceError::from)?;
         let id = TenantId::new(tenant.id.as_str());
         let made = service::tenant::create(&self.0, &actor, &id, (draft(&tenant), credits)).await?;
         Ok(Response::new(CreateTenantResponse { tenant: Some(to_proto(made)) }))
@@ -109,13 +110,13 @@ impl TenantService for Admin {
 ///
 /// # Errors
 /// Names `credits_usd`.
-pub fn credits(usd: &str) -> Result<Option<NanoUsd>, ServiceError> {
+pub fn credits(usd: &str) -> Result<Option<NanoUsd>, Invalid> {
     if usd.is_empty() {
         return Ok(None);
     }
-    let amount = NanoUsd::parse(usd).map_err(|reason| ServiceError::invalid("credits_usd", reason))?;
+    let amount = NanoUsd::parse(usd).map_err(|reason| Invalid::new("credits_usd", reason))?;
     if amount.0 > i64::MAX as u64 {
-        return Err(ServiceError::invalid("credits_usd", money::ParseError::TooLarge));
+        return Err(Invalid::new("credits_usd", money::ParseError::TooLarge));
     }
     Ok(Some(amount))
 }

@@ -118,7 +118,7 @@ pub async fn update_in(
     draft: Draft,
 ) -> Result<Endpoint, ServiceError> {
     draft.check().map_err(|invalid| invalid.within("endpoint"))?;
-    if draft == endpoint.draft && !change.adopts(&endpoint.meta) {
+    if draft == endpoint.draft {
         return Ok(endpoint);
     }
     if draft.provider != endpoint.draft.provider {

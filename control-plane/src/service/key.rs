@@ -177,7 +177,7 @@ pub async fn update_in(
     edit.draft.check().map_err(|invalid| invalid.within("key"))?;
     edit.secret.as_ref().map(check_secret).transpose()?;
     let after = edited(&key, edit);
-    if after == key && !change.adopts(&key.meta) {
+    if after == key {
         return Ok(key);
     }
     let stored = store::key::update(change, allowed, &after).await.map_err(duplicate(&after.draft.name))?;

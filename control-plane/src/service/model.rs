@@ -101,7 +101,7 @@ pub async fn update_in(
     draft: Draft,
 ) -> Result<Model, ServiceError> {
     draft.check(&model.id).map_err(|invalid| invalid.within("model"))?;
-    if draft == model.draft && !change.adopts(&model.meta) {
+    if draft == model.draft {
         return Ok(model);
     }
     let stored = store::model::update(change, allowed, &model.id, &draft).await?;

@@ -149,7 +149,7 @@ pub async fn update_in(
     let credential = plan(change, tools, (&provider, &draft, edit.credential)).await?;
     let credential_ref = edit.credential_ref.unwrap_or_else(|| provider.credential_ref.clone());
     let is_same = draft == provider.draft && credential_ref == provider.credential_ref;
-    if is_same && credential == Credential::Keep && !change.adopts(&provider.meta) {
+    if is_same && credential == Credential::Keep {
         return Ok(provider);
     }
     let mut changes = diff::between(&provider.draft, &draft);

@@ -169,7 +169,7 @@ pub async fn update_in(
     draft: Draft,
 ) -> Result<Tenant, ServiceError> {
     draft.check().map_err(|invalid| invalid.within("tenant"))?;
-    if draft == tenant.draft && !change.adopts(&tenant.meta) {
+    if draft == tenant.draft {
         return Ok(tenant);
     }
     let stored = store::tenant::update(change, allowed, &tenant.id, &draft).await?;

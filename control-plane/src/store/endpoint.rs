@@ -183,11 +183,10 @@ pub async fn update(
     id: &EndpointId,
     draft: &Draft,
 ) -> Result<Endpoint, StoreError> {
-    let managed_by = change.managed_by();
     let row: Row = sqlx::query_as(concat!(
         "UPDATE endpoints SET provider = $3, upstream_id = $4, context_length = $5, max_output_tokens = $6, price = $7,
              supported_parameters = $8, quantization = $9, cancel_stops_billing = $10, disabled = $11, quirks = $12,
-             input_modalities = $13, managed_by = coalesce(nullif($14, ''), managed_by), updated_at = now()
+             input_modalities = $13, updated_at = now()
          WHERE model = $1 AND id = $2 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -204,7 +203,6 @@ pub async fn update(
     .bind(draft.disabled)
     .bind(Json(&draft.quirks))
     .bind(&draft.input_modalities)
-    .bind(managed_by)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Endpoints, model.as_str(), id.as_str());

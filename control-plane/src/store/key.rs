@@ -206,12 +206,11 @@ const NO_LIMIT: SpendLimit = SpendLimit { usd: NanoUsd::ZERO, reset: Reset::Neve
 /// [`StoreError::Duplicate`] of `keys_name` or `keys_secret`, among others.
 pub async fn update(change: &mut Change, allowed: &Allowed<WriteKeys>, key: &Key) -> Result<Key, StoreError> {
     let draft = &key.draft;
-    let managed_by = change.managed_by();
     let row: Row = sqlx::query_as(concat!(
         "UPDATE keys SET name = $3, disabled = $4, expires_at = $5, limit_nano = $6, limit_reset = $7,
              requests_per_minute = $8, tokens_per_minute = $9, concurrency = $10, allowed_models = $11,
              secret_ref = $12, sha256 = $13, label = $14,
-             managed_by = coalesce(nullif($15, ''), managed_by), updated_at = now()
+             updated_at = now()
          WHERE tenant = $1 AND id = $2 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -229,7 +228,6 @@ pub async fn update(change: &mut Change, allowed: &Allowed<WriteKeys>, key: &Key
     .bind(&key.secret_ref)
     .bind(key.hash.0.as_slice())
     .bind(&key.label)
-    .bind(managed_by)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Keys, key.id.as_str(), "");

@@ -165,11 +165,10 @@ pub async fn update(
     id: &ModelId,
     draft: &Draft,
 ) -> Result<Model, StoreError> {
-    let managed_by = change.managed_by();
     let row: Row = sqlx::query_as(concat!(
         "UPDATE models SET name = $2, description = $3, released_at = $4, input_modalities = $5,
              output_modalities = $6, tokenizer = $7, aliases = $8, disabled = $9,
-             managed_by = coalesce(nullif($10, ''), managed_by), updated_at = now()
+             updated_at = now()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -182,7 +181,6 @@ pub async fn update(
     .bind(&draft.tokenizer)
     .bind(&draft.aliases)
     .bind(draft.disabled)
-    .bind(managed_by)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Models, id.as_str(), "");

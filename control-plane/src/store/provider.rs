@@ -198,12 +198,11 @@ pub async fn update(
     draft: &Draft,
     credential_ref: &str,
 ) -> Result<Provider, StoreError> {
-    let managed_by = change.managed_by();
     let row: Row = sqlx::query_as(concat!(
         "UPDATE providers SET display_name = $2, adapter = $3, base_url = $4, retains_prompts = $5, trains = $6,
              region = $7, disabled = $8, quirks = $9, connect_timeout_ms = $10, first_content_timeout_ms = $11,
              idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14,
-             managed_by = coalesce(nullif($15, ''), managed_by), updated_at = now()
+             updated_at = now()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -221,7 +220,6 @@ pub async fn update(
     .bind(signed(draft.idle_timeout_ms))
     .bind(signed(draft.total_timeout_ms))
     .bind(credential_ref)
-    .bind(managed_by)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Providers, id.as_str(), "");

@@ -9,10 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::{
-    domain::{
-        audit::NewEntry,
-        meta::{Meta, Revision},
-    },
+    domain::{audit::NewEntry, meta::Revision},
     store::{StoreError, audit, unsigned},
 };
 
@@ -37,7 +34,7 @@ pub(in crate::store) enum Table {
 pub struct Change {
     tx: Transaction<'static, Postgres>,
     actor: String,
-    from_file: bool,
+    owner: String,
     touched: BTreeMap<Table, Vec<(String, String)>>,
     entries: Vec<NewEntry>,
 }
@@ -51,30 +48,30 @@ impl Change {
         Ok(Self {
             tx: pool.begin().await?,
             actor: actor.to_owned(),
-            from_file: false,
+            owner: String::new(),
             touched: BTreeMap::new(),
             entries: Vec::new(),
         })
     }
 
-    /// The same on behalf of `apply`: what it writes becomes the file's.
-    pub fn from_file(self) -> Self {
-        Self { from_file: true, ..self }
+    /// The same on behalf of `apply`: what it makes is `owner`'s. Changing a row does not change whose it is.
+    pub fn owned_by(self, owner: &str) -> Self {
+        Self { owner: owner.to_owned(), ..self }
     }
 
-    /// `file` for changes by `apply`, else empty.
-    pub fn managed_by(&self) -> &'static str {
-        if self.from_file { "file" } else { "" }
-    }
-
-    /// Whether this is `apply` taking over a row that it did not own, or that somebody else edited since.
-    pub fn adopts(&self, row: &Meta) -> bool {
-        self.from_file && (row.managed_by.is_empty() || row.has_drifted())
+    /// Whose is what this change makes; empty: nobody's in particular.
+    pub fn managed_by(&self) -> String {
+        self.owner.clone()
     }
 
     /// The transaction's connection, for reads that must see what was written.
     pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.tx
+    }
+
+    /// The audit entries so far.
+    pub fn entries(&self) -> &[NewEntry] {
+        &self.entries
     }
 
     /// Adds an audit entry.
@@ -113,7 +110,7 @@ impl Change {
         .fetch_one(&mut *self.tx)
         .await?;
         for (table, rows) in &self.touched {
-            mark(&mut self.tx, *table, rows, number, self.from_file).await?;
+            mark(&mut self.tx, *table, rows, number, &self.owner).await?;
         }
         sqlx::query("SELECT pg_notify($1, $2)")
             .bind(CHANNEL)
@@ -131,7 +128,7 @@ macro_rules! mark {
             "UPDATE ",
             $table,
             " AS row SET revision = $1, ",
-            "managed_revision = CASE WHEN $2 THEN $1 ELSE managed_revision END ",
+            "managed_revision = CASE WHEN $2 <> '' AND managed_by = $2 THEN $1 ELSE managed_revision END ",
             "FROM unnest($3::text[], $4::text[]) AS touched(first, second) ",
             "WHERE row.",
             $first,
@@ -146,7 +143,7 @@ async fn mark(
     table: Table,
     rows: &[(String, String)],
     revision: i64,
-    from_file: bool,
+    owner: &str,
 ) -> Result<(), StoreError> {
     let statement = match table {
         Table::Tenants => mark!("tenants", "id", "true"),
@@ -158,7 +155,7 @@ async fn mark(
     };
     let (first, second): (Vec<&str>, Vec<&str>) =
         rows.iter().map(|(first, second)| (first.as_str(), second.as_str())).unzip();
-    sqlx::query(statement).bind(revision).bind(from_file).bind(first).bind(second).execute(db).await?;
+    sqlx::query(statement).bind(revision).bind(owner).bind(first).bind(second).execute(db).await?;
     Ok(())
 }
 

@@ -170,11 +170,10 @@ pub async fn update(
     id: &TenantId,
     draft: &Draft,
 ) -> Result<Tenant, StoreError> {
-    let managed_by = change.managed_by();
     let row: Row = sqlx::query_as(concat!(
         "UPDATE tenants SET name = $2, disabled = $3, requests_per_minute = $4, tokens_per_minute = $5,
              concurrency = $6, prepaid = $7, markup_ppm = $8, allowed_models = $9,
-             managed_by = coalesce(nullif($10, ''), managed_by), updated_at = now()
+             updated_at = now()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -187,7 +186,6 @@ pub async fn update(
     .bind(draft.prepaid)
     .bind(signed(draft.markup_ppm))
     .bind(&draft.allowed_models)
-    .bind(managed_by)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Tenants, id.as_str(), "");

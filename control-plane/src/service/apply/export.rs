@@ -1,0 +1,102 @@
+//! Everything that a manifest can say, read in one state of the store. Secrets stay where they are.
+
+use sqlx::PgConnection;
+
+use crate::{
+    domain::{
+        endpoint::Endpoint,
+        key::Key,
+        model::Model,
+        page::{ByAge, Listed, Page},
+        permission::{Actor, ReadCatalogue, ReadKeys, ReadTenants},
+        provider::Provider,
+        tenant::Tenant,
+    },
+    error::ServiceError,
+    service::{State, allow},
+    store,
+};
+
+/// All rows that the operator owns.
+#[derive(Debug, Clone, Default)]
+pub struct Exported {
+    pub providers: Vec<Provider>,
+    pub models: Vec<(Model, Vec<Endpoint>)>,
+    pub tenants: Vec<(Tenant, Vec<Key>)>,
+}
+
+/// Reads everything.
+///
+/// # Errors
+/// Unless the actor is an operator.
+pub async fn export(state: &State, actor: &Actor) -> Result<Exported, ServiceError> {
+    let mut tx = store::apply::reading(&state.pool, &allow(actor, None)?).await?;
+    let mut all = Exported::default();
+    let catalogue = allow::<ReadCatalogue>(actor, None)?;
+    let mut pages = Pages::default();
+    while let Some(page) = pages.next()? {
+        let rows = pages.took(store::provider::list(&mut tx, &catalogue, &page).await?);
+        // Tenants' own providers are theirs to export.
+        all.providers.extend(rows.into_iter().filter(|provider| provider.tenant.is_none()));
+    }
+    let mut pages = Pages::default();
+    while let Some(page) = pages.next()? {
+        for model in pages.took(store::model::list(&mut tx, &catalogue, &page).await?) {
+            let endpoints = endpoints(&mut tx, actor, &model).await?;
+            all.models.push((model, endpoints));
+        }
+    }
+    let tenants = allow::<ReadTenants>(actor, None)?;
+    let mut pages = Pages::default();
+    while let Some(page) = pages.next()? {
+        for tenant in pages.took(store::tenant::list(&mut tx, &tenants, &page).await?) {
+            let keys = keys(&mut tx, actor, &tenant).await?;
+            all.tenants.push((tenant, keys));
+        }
+    }
+    Ok(all)
+}
+
+async fn endpoints(
+    db: &mut PgConnection,
+    actor: &Actor,
+    model: &Model,
+) -> Result<Vec<Endpoint>, ServiceError> {
+    let allowed = allow::<ReadCatalogue>(actor, None)?;
+    let (mut all, mut pages) = (Vec::new(), Pages::default());
+    while let Some(page) = pages.next()? {
+        all.extend(pages.took(store::endpoint::list(&mut *db, &allowed, &model.id, &page).await?));
+    }
+    Ok(all)
+}
+
+async fn keys(db: &mut PgConnection, actor: &Actor, tenant: &Tenant) -> Result<Vec<Key>, ServiceError> {
+    let allowed = allow::<ReadKeys>(actor, Some(&tenant.id))?;
+    let (mut all, mut pages) = (Vec::new(), Pages::default());
+    while let Some(page) = pages.next()? {
+        all.extend(pages.took(store::key::list(&mut *db, &allowed, &page).await?));
+    }
+    Ok(all)
+}
+
+/// Walks a list to its end.
+#[derive(Default)]
+struct Pages {
+    token: String,
+    is_over: bool,
+}
+
+impl Pages {
+    fn next(&self) -> Result<Option<Page<ByAge>>, ServiceError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        Ok(Some(Page::read(u32::MAX, &self.token)?))
+    }
+
+    fn took<T>(&mut self, listed: Listed<T>) -> Vec<T> {
+        self.is_over = listed.next.is_empty();
+        self.token = listed.next;
+        listed.items
+    }
+}
