@@ -4,8 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::{PgPool, postgres::PgPoolOptions};
-use switchyard_control_plane::{app, settings::Settings, store};
+use switchyard_control_plane::{
+    app::{self, Host},
+    settings::Settings,
+};
+use switchyard_data_plane::adapters::ADAPTERS;
 use switchyard_proto::secret::Secret;
 
 use crate::{
@@ -41,9 +46,9 @@ impl ControlPlane {
         let log = settings.log()?;
         match self.verb {
             Some(Verb::Migrate) => {
-                let url = settings.database_url()?;
+                let section = settings.control_plane_to_migrate()?;
                 let process = Process::start(&log, &settings.warnings)?;
-                let done = migrate(&url).await;
+                let done = migrate(&section).await;
                 process.end();
                 done
             }
@@ -67,21 +72,24 @@ pub async fn database(url: &Secret) -> anyhow::Result<PgPool> {
     pool.connect(url.expose()).await.context("cannot reach PostgreSQL (SWITCHYARD_DATABASE_URL)")
 }
 
+/// What a control plane is told about the process: its metrics, and the dialects that our data planes speak.
+pub fn host(metrics: PrometheusHandle) -> Host {
+    Host { metrics: Some(metrics), adapters: ADAPTERS.iter().map(|adapter| adapter.name()).collect() }
+}
+
 async fn serve(settings: Settings, process: &Process) -> anyhow::Result<()> {
     ensure_free(&[
         (settings.admin_listen, "`control_plane.admin_listen` (SWITCHYARD_ADMIN_LISTEN)"),
         (settings.fleet_listen, "`control_plane.fleet_listen` (SWITCHYARD_FLEET_LISTEN)"),
         (settings.ops_listen, "`control_plane.ops_listen` (SWITCHYARD_OPS_LISTEN)"),
     ])?;
-    let plane = app::start(settings, process.metrics(), process.stop()).await?;
-    tracing::info!(admin = %plane.admin_addr, fleet = %plane.fleet_addr, ops = %plane.ops_addr, "the control plane is up");
+    let plane = app::start(settings, host(process.metrics()), process.stop()).await?;
     plane.stopped().await;
     Ok(())
 }
 
-async fn migrate(url: &Secret) -> anyhow::Result<()> {
-    let pool = database(url).await?;
-    store::migrate(&pool).await.context("cannot bring the schema up to date")?;
+async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    app::migrate(settings).await.context("cannot bring the schema up to date")?;
     tracing::info!("the schema is up to date");
     Ok(())
 }

@@ -130,6 +130,14 @@ impl Settings {
         Ok(section)
     }
 
+    /// The same for a process that only migrates: nothing but the database need be set.
+    pub fn control_plane_to_migrate(
+        &self,
+    ) -> Result<switchyard_control_plane::settings::Settings, SettingsError> {
+        self.database_url()?;
+        self.section("control_plane")
+    }
+
     /// PostgreSQL's address alone: for commands that work on the database and need no other setting.
     pub fn database_url(&self) -> Result<Secret, SettingsError> {
         let url = Secret::new(self.text("control_plane.database_url"));

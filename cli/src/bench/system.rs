@@ -99,11 +99,24 @@ impl System {
         let governed = data_plane(program, &folder.path().join("on"), fleet, "true")?;
         let ungoverned = data_plane(program, &folder.path().join("off"), fleet, "false")?;
         let postgres = Some(postgres);
-        Ok(Self { governed, ungoverned, key, _control_plane: control_plane, postgres, runtime, _folder: folder })
+        Ok(Self {
+            governed,
+            ungoverned,
+            key,
+            _control_plane: control_plane,
+            postgres,
+            runtime,
+            _folder: folder,
+        })
     }
 }
 
-fn data_plane(program: &Path, folder: &Path, fleet: SocketAddr, governance: &str) -> Result<Plane, SystemError> {
+fn data_plane(
+    program: &Path,
+    folder: &Path,
+    fleet: SocketAddr,
+    governance: &str,
+) -> Result<Plane, SystemError> {
     let [client, ops, _] = free_ports()?;
     std::fs::create_dir_all(folder)?;
     let environment = [
@@ -214,6 +227,10 @@ fn is_ready(ops: SocketAddr) -> bool {
 
 /// Three free loopback ports. Another process could take one before it is used; then the plane says so.
 fn free_ports() -> std::io::Result<[SocketAddr; 3]> {
-    let sockets = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+    let sockets = [
+        TcpListener::bind("127.0.0.1:0")?,
+        TcpListener::bind("127.0.0.1:0")?,
+        TcpListener::bind("127.0.0.1:0")?,
+    ];
     Ok([sockets[0].local_addr()?, sockets[1].local_addr()?, sockets[2].local_addr()?])
 }

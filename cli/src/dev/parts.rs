@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
 use switchyard_control_plane::app::{self as control_plane, ControlPlane};
 use switchyard_data_plane::app::{self as data_plane, DataPlane};
@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    control_plane::host,
     data_dir::{DataDir, Running},
     dev::postgres::{self, Options, Postgres},
     fault_lab::{self, FaultLab},
@@ -65,7 +66,10 @@ impl Parts {
         let mut section = settings.control_plane()?;
         section.database_url = Secret::new(&*database_url);
         let control_plane =
-            control_plane::start(section, metrics.clone(), stop_control_plane.clone()).await?;
+            control_plane::start(section, host(metrics.clone()), stop_control_plane.clone()).await?;
+        if !control_plane.ready().await {
+            bail!("the control plane ended before it was ready");
+        }
         let mut data_plane_settings = settings.data_plane()?;
         data_plane_settings.control_plane = format!("http://{}", reachable(control_plane.fleet_addr));
         Ok(Self {
