@@ -6,11 +6,14 @@
 pub mod access;
 pub mod account;
 pub mod audit;
+pub mod booking;
 pub mod diff;
 pub mod endpoint;
 pub mod fleet;
 pub mod invalid;
 pub mod key;
+pub mod ledger;
+pub mod lending;
 pub mod meta;
 pub mod model;
 pub mod page;

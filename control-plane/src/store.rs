@@ -8,16 +8,23 @@ use sqlx::error::DatabaseError;
 
 use crate::domain::{meta::Meta, page, page::Page, rates::Rates};
 
+pub mod account;
 pub mod apply;
 pub mod audit;
 pub mod credential;
 pub mod credit;
 pub mod endpoint;
+pub mod feed;
+pub mod ingest;
+pub mod instance;
 pub mod key;
+pub mod lease;
 pub mod limit;
 pub mod model;
+pub mod own;
 pub mod provider;
 pub mod revision;
+pub mod schema;
 pub mod tenant;
 pub mod token;
 pub mod usage;

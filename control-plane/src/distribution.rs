@@ -1,0 +1,13 @@
+//! Config to the data planes: the stream of changes, who is attached, and how far each of them is.
+//!
+//! `feed` knows the newest revision and wakes `session`s, `push` reads and packs what one lacks, `snapshot` turns rows into
+//! messages, `fleet` remembers who runs what. `service` is the gRPC face.
+
+pub mod feed;
+pub mod fleet;
+pub mod push;
+pub mod service;
+mod session;
+mod snapshot;
+
+pub use feed::Feed;

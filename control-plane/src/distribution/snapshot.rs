@@ -1,0 +1,202 @@
+//! Rows of the store as resources of the config stream. Pure.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use switchyard_proto::{
+    clock,
+    money::NanoUsd,
+    v1::{self, resource::Body},
+};
+
+use crate::{domain::account::Reset, store::feed};
+
+/// A provider with its credentials in the clear.
+pub fn provider(row: feed::Provider, credentials: Vec<v1::CredentialConfig>) -> v1::Resource {
+    let timeouts = v1::Timeouts {
+        connect_ms: given(row.connect_timeout_ms),
+        headers_ms: None,
+        first_content_ms: given(row.first_content_timeout_ms),
+        idle_ms: given(row.idle_timeout_ms),
+        total_ms: given(row.total_timeout_ms),
+    };
+    let config = v1::ProviderConfig {
+        tenant: row.tenant.unwrap_or_default(),
+        display_name: if row.display_name.is_empty() { row.id.clone() } else { row.display_name },
+        id: row.id,
+        adapter: row.adapter,
+        base_url: row.base_url,
+        credentials,
+        data_policy: Some(v1::DataPolicy { retains_prompts: row.retains_prompts, trains: row.trains }),
+        region: row.region,
+        disabled: row.disabled,
+        quirks: quirks(row.quirks.0),
+        timeouts: Some(timeouts),
+    };
+    resource(row.revision, Body::Provider(config))
+}
+
+/// 0 is the data plane's own setting.
+fn given(ms: i64) -> Option<u64> {
+    u64::try_from(ms).ok().filter(|ms| *ms > 0)
+}
+
+fn quirks(quirks: BTreeMap<String, String>) -> Vec<v1::Quirk> {
+    quirks.into_iter().map(|(name, value)| v1::Quirk { name, value }).collect()
+}
+
+/// A model.
+pub fn model(row: feed::Model) -> v1::Resource {
+    let config = v1::ModelConfig {
+        created: Some(clock::to_timestamp(row.released_at.unwrap_or(row.created_at))),
+        id: row.id,
+        name: row.name,
+        description: row.description,
+        input_modalities: row.input_modalities,
+        output_modalities: row.output_modalities,
+        tokenizer: row.tokenizer,
+        aliases: row.aliases,
+        disabled: row.disabled,
+    };
+    resource(row.revision, Body::Model(config))
+}
+
+/// An endpoint.
+pub fn endpoint(row: feed::Endpoint) -> v1::Resource {
+    let config = v1::EndpointConfig {
+        model: row.model,
+        id: row.id,
+        provider: row.provider,
+        upstream_id: row.upstream_id,
+        context_length: count(row.context_length),
+        max_output_tokens: count(row.max_output_tokens),
+        price: Some(price(&row.price.0)),
+        supported_parameters: row.supported_parameters,
+        quantization: row.quantization,
+        cancel_stops_billing: row.cancel_stops_billing,
+        disabled: row.disabled,
+        quirks: quirks(row.quirks.0),
+        input_modalities: row.input_modalities,
+    };
+    resource(row.revision, Body::Endpoint(config))
+}
+
+fn price(parts: &BTreeMap<String, String>) -> v1::Price {
+    let part = |name: &str| parts.get(name).cloned().unwrap_or_default();
+    v1::Price {
+        input: part("input"),
+        cached_input: part("cached_input"),
+        cache_write: part("cache_write"),
+        cache_write_1h: part("cache_write_1h"),
+        output: part("output"),
+        reasoning: part("reasoning"),
+        request: part("request"),
+        image: part("image"),
+        audio_input: part("audio_input"),
+    }
+}
+
+/// A tenant, as a resource.
+pub fn tenant(row: feed::Tenant) -> v1::Resource {
+    resource(row.revision, Body::Tenant(tenant_config(row)))
+}
+
+/// A tenant.
+pub fn tenant_config(row: feed::Tenant) -> v1::TenantConfig {
+    v1::TenantConfig {
+        id: row.id,
+        name: row.name,
+        disabled: row.disabled,
+        rates: Some(rates(row.requests_per_minute, row.tokens_per_minute, row.concurrency)),
+        prepaid: row.prepaid,
+        markup_ppm: count(row.markup_ppm),
+        allowed_models: row.allowed_models,
+    }
+}
+
+/// A key, as a resource.
+pub fn key(row: feed::Key) -> v1::Resource {
+    resource(row.revision, Body::Key(key_config(row)))
+}
+
+/// A key.
+pub fn key_config(row: feed::Key) -> v1::KeyConfig {
+    v1::KeyConfig {
+        limit: row.limit_nano.map(|nano| limit(nano, &row.limit_reset)),
+        id: row.id,
+        tenant: row.tenant,
+        name: row.name,
+        sha256: row.sha256,
+        label: row.label,
+        disabled: row.disabled,
+        expires_at: row.expires_at.map(timestamp),
+        rates: Some(rates(row.requests_per_minute, row.tokens_per_minute, row.concurrency)),
+        allowed_models: row.allowed_models,
+        created_at: Some(timestamp(row.created_at)),
+    }
+}
+
+fn limit(nano: i64, reset: &str) -> v1::SpendLimit {
+    let reset = match Reset::parse(reset).unwrap_or_default() {
+        Reset::Never => v1::Reset::Never,
+        Reset::Daily => v1::Reset::Daily,
+        Reset::Weekly => v1::Reset::Weekly,
+        Reset::Monthly => v1::Reset::Monthly,
+    };
+    v1::SpendLimit { usd: NanoUsd(count(nano)).to_string(), reset: reset.into() }
+}
+
+fn rates(requests: Option<i64>, tokens: Option<i64>, concurrency: Option<i64>) -> v1::Rates {
+    v1::Rates {
+        requests_per_minute: requests.map(count),
+        tokens_per_minute: tokens.map(count),
+        concurrency: concurrency.map(count),
+    }
+}
+
+fn timestamp(at: DateTime<Utc>) -> prost_types::Timestamp {
+    clock::to_timestamp(at)
+}
+
+/// Something that is gone.
+pub fn tombstone(of: feed::Table, row: feed::Tombstone) -> v1::Resource {
+    let kind = match of {
+        feed::Table::Providers => v1::ResourceKind::ResourceProvider,
+        feed::Table::Models => v1::ResourceKind::ResourceModel,
+        feed::Table::Endpoints => v1::ResourceKind::ResourceEndpoint,
+        feed::Table::Tenants => v1::ResourceKind::ResourceTenant,
+        feed::Table::Keys => v1::ResourceKind::ResourceKey,
+    };
+    resource(row.revision, Body::Tombstone(v1::Tombstone { kind: kind.into(), id: row.id }))
+}
+
+fn resource(revision: i64, body: Body) -> v1::Resource {
+    v1::Resource { revision: count(revision), body: Some(body) }
+}
+
+/// The tables' checks keep counts from being negative.
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_exact_dollars() {
+        for (nano, reset, expected) in [
+            (5_000_000_000, "daily", ("5", v1::Reset::Daily)),
+            (1, "never", ("0.000000001", v1::Reset::Never)),
+            (0, "monthly", ("0", v1::Reset::Monthly)),
+        ] {
+            let limit = limit(nano, reset);
+            assert_eq!((limit.usd.as_str(), limit.reset()), expected);
+        }
+    }
+
+    #[test]
+    fn a_timeout_of_zero_is_left_to_the_data_plane() {
+        assert_eq!((given(0), given(250)), (None, Some(250)));
+    }
+}

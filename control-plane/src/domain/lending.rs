@@ -1,0 +1,295 @@
+//! The rules of lending: what an account can spare, and who may borrow from it at all.
+//!
+//! Pure. `money::leases` reads and writes the rows, all under their locks.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::domain::{
+    account::{AccountKind, Reset, WHOLE_LIFE},
+    ledger::AccountPeriod,
+};
+
+/// How far a data plane's clock may be behind when a period ends, or its request that old.
+const LATE: TimeDelta = TimeDelta::hours(1);
+/// How far a data plane's clock may be ahead.
+const EARLY: TimeDelta = TimeDelta::minutes(5);
+
+/// The money of an account in one period.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// `None`: no limit.
+    pub limit: Option<i64>,
+    pub charged: i64,
+    pub presumed: i64,
+    pub lent: i64,
+}
+
+impl Balance {
+    /// Limit less what is spent and presumed; `None`: no limit. Never negative.
+    pub fn unspent(&self) -> Option<i64> {
+        self.limit.map(|limit| limit.saturating_sub(self.charged).saturating_sub(self.presumed).max(0))
+    }
+
+    /// What can still be lent; `None`: no limit. Never negative.
+    pub fn headroom(&self) -> Option<i64> {
+        self.unspent().map(|unspent| unspent.saturating_sub(self.lent).max(0))
+    }
+}
+
+/// Whose lease: a data plane in one of its sessions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Holder {
+    pub instance: String,
+    pub epoch: i64,
+}
+
+/// What a data plane may spend of an account on its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lease {
+    pub granted: i64,
+    pub used: i64,
+    pub presumed: i64,
+}
+
+impl Lease {
+    /// What is neither used nor presumed.
+    pub fn rest(&self) -> i64 {
+        self.granted - self.used - self.presumed
+    }
+
+    /// Gives back up to `amount`: first what is left, then what was presumed. Answers both parts.
+    ///
+    /// More than there is gives back everything, so that a repeated call does no harm to a closed session's lease.
+    pub fn give_back(&mut self, balance: &mut Balance, amount: i64) -> GivenBack {
+        let lent = amount.clamp(0, self.rest());
+        let presumed = (amount.max(0) - lent).min(self.presumed);
+        self.granted -= lent + presumed;
+        self.presumed -= presumed;
+        balance.lent -= lent;
+        balance.presumed -= presumed;
+        GivenBack { lent, presumed }
+    }
+
+    /// Counts what is left as spent until it is heard of; answers how much that is.
+    pub fn presume(&mut self, balance: &mut Balance) -> i64 {
+        let rest = self.rest();
+        self.presumed += rest;
+        balance.lent -= rest;
+        balance.presumed += rest;
+        rest
+    }
+}
+
+/// What giving back moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GivenBack {
+    pub lent: i64,
+    pub presumed: i64,
+}
+
+/// One account that a data plane would like money of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    pub account: AccountPeriod,
+    pub wanted: i64,
+    /// Less is of no use.
+    pub least: i64,
+}
+
+/// What becomes of an ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Granted(i64),
+    /// Spent and presumed money alone leave less than `least`.
+    Exhausted,
+    /// Enough is left, but lent elsewhere.
+    Busy,
+    Unlimited,
+    UnknownAccount,
+}
+
+/// Decides how much an account lends.
+///
+/// All leases together stay under half of what is unspent, so that one data plane cannot starve the others,
+/// except that `least` is lent as long as it is there: near its limit an account lends one attempt at a time.
+pub fn lend(balance: &Balance, wanted: i64, least: i64) -> Outcome {
+    let (Some(unspent), Some(headroom)) = (balance.unspent(), balance.headroom()) else {
+        return Outcome::Unlimited;
+    };
+    let least = least.max(1);
+    if unspent < least {
+        return Outcome::Exhausted;
+    }
+    if headroom < least {
+        return Outcome::Busy;
+    }
+    let half = (unspent / 2).saturating_sub(balance.lent);
+    Outcome::Granted(wanted.clamp(least, half.max(least)).min(headroom))
+}
+
+/// What config says of an account's owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    pub tenant: String,
+    /// It, or the tenant that it belongs to.
+    pub disabled: bool,
+    /// A tenant's credits where it is prepaid; a key's limit.
+    pub limit: Option<i64>,
+    pub reset: Reset,
+}
+
+/// On which terms an account lends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terms {
+    /// Under the owner's limit; `None`: without one.
+    Limit(Option<i64>),
+    /// Under whatever limit its row has: budgets that have no config of their own.
+    AsStored,
+    /// Not of this time, or of a limit that starts afresh at other times: the data plane's config or clock is behind.
+    OtherPeriod,
+    Unknown,
+}
+
+/// Finds an account's terms; `owner` is `None` where config knows nobody by that id.
+pub fn terms(account: &AccountPeriod, owner: Option<&Owner>, now: DateTime<Utc>) -> Terms {
+    match account.kind {
+        AccountKind::TenantBudget | AccountKind::UserBudget | AccountKind::CredentialBudget => {
+            return Terms::AsStored;
+        }
+        AccountKind::House => return Terms::Limit(None),
+        AccountKind::TenantCredits | AccountKind::KeyLimit => {}
+    }
+    let Some(owner) = owner.filter(|owner| !owner.disabled) else { return Terms::Unknown };
+    if owner.limit.is_none() {
+        return Terms::Limit(None);
+    }
+    let is_current =
+        [now, now - LATE, now + EARLY].iter().any(|at| owner.reset.period(*at) == account.period);
+    match is_current {
+        true => Terms::Limit(owner.limit),
+        false => Terms::OtherPeriod,
+    }
+}
+
+/// Whether a text has the form of a period.
+pub fn is_period(text: &str) -> bool {
+    let digits =
+        |part: &str, count: usize| part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit());
+    let parts: Vec<&str> = text.split('-').collect();
+    match parts.as_slice() {
+        [only] => *only == WHOLE_LIFE,
+        [year, week] if week.starts_with('W') => digits(year, 4) && digits(&week[1..], 2),
+        [year, month] => digits(year, 4) && digits(month, 2),
+        [year, month, day] => digits(year, 4) && digits(month, 2) && digits(day, 2),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn balance(limit: i64, charged: i64, presumed: i64, lent: i64) -> Balance {
+        Balance { limit: Some(limit), charged, presumed, lent }
+    }
+
+    #[test]
+    fn leases_stay_under_half_unless_one_attempt_needs_more() {
+        for (balance, wanted, least, outcome) in [
+            (balance(1000, 0, 0, 0), 100, 10, Outcome::Granted(100)),
+            (balance(1000, 0, 0, 0), 900, 10, Outcome::Granted(500)),
+            (balance(1000, 0, 0, 450), 900, 10, Outcome::Granted(50)),
+            (balance(1000, 0, 0, 500), 900, 10, Outcome::Granted(10)),
+            (balance(1000, 0, 0, 500), 900, 500, Outcome::Granted(500)),
+            (balance(1000, 0, 0, 991), 900, 10, Outcome::Busy),
+            (balance(1000, 700, 200, 0), 900, 10, Outcome::Granted(50)),
+            (balance(1000, 700, 291, 0), 900, 10, Outcome::Exhausted),
+            (balance(1000, 1000, 0, 0), 1, 0, Outcome::Exhausted),
+            (balance(1000, 1200, 0, 0), 1, 1, Outcome::Exhausted),
+            (balance(1000, 0, 0, 0), 5, 10, Outcome::Granted(10)),
+            (balance(11, 0, 0, 0), 100, 11, Outcome::Granted(11)),
+            (Balance::default(), 100, 10, Outcome::Unlimited),
+        ] {
+            assert_eq!(lend(&balance, wanted, least), outcome, "{balance:?} {wanted} {least}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_ever_lent_beyond_the_limit() {
+        for limit in 0..12 {
+            for charged in 0..14 {
+                for lent in 0..14 {
+                    for (wanted, least) in [(0, 0), (3, 1), (9, 4), (i64::MAX, 7), (i64::MAX, i64::MAX)] {
+                        let balance = balance(limit, charged, 1, lent);
+                        if let Outcome::Granted(amount) = lend(&balance, wanted, least) {
+                            assert!(amount >= least && charged + 1 + lent + amount <= limit, "{balance:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn giving_back_takes_the_rest_first_and_never_more_than_there_is() {
+        for (amount, given, granted) in
+            [(10, (10, 0), 90), (40, (30, 10), 60), (i64::MAX, (30, 20), 50), (-1, (0, 0), 100)]
+        {
+            let mut lease = Lease { granted: 100, used: 50, presumed: 20 };
+            let mut account = balance(1000, 0, 20, 30);
+            let back = lease.give_back(&mut account, amount);
+            assert_eq!(((back.lent, back.presumed), lease.granted), (given, granted), "{amount}");
+            assert_eq!((account.lent, account.presumed), (30 - given.0, 20 - given.1));
+        }
+    }
+
+    #[test]
+    fn presumed_money_stays_counted() {
+        let mut lease = Lease { granted: 100, used: 50, presumed: 20 };
+        let mut account = balance(1000, 0, 20, 30);
+        assert_eq!(lease.presume(&mut account), 30);
+        assert_eq!((lease.rest(), account.lent, account.presumed), (0, 0, 50));
+    }
+
+    #[test]
+    fn terms_follow_the_owner_and_the_time() {
+        let now: DateTime<Utc> = "2026-11-23T00:10:00Z".parse().unwrap();
+        let account = |kind, period: &str| AccountPeriod { kind, owner: "x".into(), period: period.into() };
+        let owner = |limit, reset| Owner { tenant: "acme".into(), disabled: false, limit, reset };
+        let daily = owner(Some(5), Reset::Daily);
+        use AccountKind::{House, KeyLimit, TenantBudget, TenantCredits};
+        for (account, owner, terms_of) in [
+            (account(KeyLimit, "2026-11-23"), Some(daily.clone()), Terms::Limit(Some(5))),
+            (account(KeyLimit, "2026-11-22"), Some(daily.clone()), Terms::Limit(Some(5))),
+            (account(KeyLimit, "2026-11-24"), Some(daily.clone()), Terms::OtherPeriod),
+            (account(KeyLimit, "2026-11"), Some(daily.clone()), Terms::OtherPeriod),
+            (account(KeyLimit, "2026-11"), Some(owner(None, Reset::Never)), Terms::Limit(None)),
+            (account(KeyLimit, "all"), None, Terms::Unknown),
+            (account(KeyLimit, "2026-11-23"), Some(Owner { disabled: true, ..daily }), Terms::Unknown),
+            (account(TenantCredits, "all"), Some(owner(Some(7), Reset::Never)), Terms::Limit(Some(7))),
+            (account(TenantCredits, "2026-11"), Some(owner(Some(7), Reset::Never)), Terms::OtherPeriod),
+            (account(TenantBudget, "2026-11"), None, Terms::AsStored),
+            (account(House, "all"), None, Terms::Limit(None)),
+        ] {
+            assert_eq!(terms(&account, owner.as_ref(), now), terms_of, "{account:?}");
+        }
+    }
+
+    #[test]
+    fn periods_have_four_forms() {
+        for (text, fine) in [
+            ("all", true),
+            ("2026-11-23", true),
+            ("2026-W48", true),
+            ("2026-11", true),
+            ("", false),
+            ("2026", false),
+            ("2026-W4", false),
+            ("2026-11-2", false),
+            ("2026-11-23-1", false),
+            ("x026-11", false),
+        ] {
+            assert_eq!(is_period(text), fine, "{text}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Background jobs: each has a `run_once(pool, now)` for tests and commands, and here a rhythm.
+//!
+//! Jobs of several control planes on one store do no harm to each other.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use switchyard_proto::clock;
+use tokio::time::{self, Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::{distribution::Feed, settings::Money, telemetry};
+
+pub mod partitions;
+pub mod presume;
+pub mod proof;
+pub mod tombstones;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Runs all jobs until shutdown.
+pub async fn run(pool: PgPool, feed: Feed, money: Money, shutdown: CancellationToken) {
+    let jobs = async {
+        tokio::join!(
+            every(HOUR, "partitions", || partitions::run_once(&pool, clock::now())),
+            every(HOUR, "tombstones", || tombstones::run_once(&pool, clock::now())),
+            every(DAY, "proof", || proof::run_once(&pool, clock::now())),
+            presume_the_lost(&pool, &feed, money),
+        )
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        _ = jobs => {}
+    }
+}
+
+async fn every<F>(period: Duration, name: &'static str, run: impl Fn() -> F)
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let mut ticks = time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        report(name, run().await);
+    }
+}
+
+fn report(name: &'static str, outcome: anyhow::Result<()>) {
+    telemetry::job(name, outcome.is_ok());
+    if let Err(error) = outcome {
+        tracing::warn!(job = name, error = format!("{error:#}"), "a job failed; it runs again later");
+    }
+}
+
+/// Silence only counts while data planes could have been heard: after our own start, or an outage of the store,
+/// everybody gets the whole grace period again.
+async fn presume_the_lost(pool: &PgPool, feed: &Feed, money: Money) {
+    let period = MINUTE.min(money.presume_after.max(Duration::from_secs(1)));
+    let mut ticks = time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut listening_since = Instant::now();
+    loop {
+        ticks.tick().await;
+        if !feed.is_store_reachable() {
+            listening_since = Instant::now();
+        } else if listening_since.elapsed() >= money.presume_after {
+            report("presume", presume::run_once(pool, clock::now(), money.presume_after).await);
+        }
+    }
+}
+
+/// A span of time before `now`.
+fn before(now: DateTime<Utc>, span: Duration) -> DateTime<Utc> {
+    chrono::TimeDelta::from_std(span)
+        .ok()
+        .and_then(|span| now.checked_sub_signed(span))
+        .unwrap_or(DateTime::UNIX_EPOCH)
+}

@@ -1,0 +1,8 @@
+//! Money between the store and the data planes: leases out, usage in.
+//!
+//! The rules are `domain::lending`'s and `domain::booking`'s, the SQL `store`'s. `service` is the gRPC face.
+
+pub mod ingest;
+pub mod leases;
+pub mod record;
+pub mod service;
