@@ -121,19 +121,27 @@ impl Change {
     }
 }
 
-/// Writes the statement that marks rows of one table.
+/// Writes the statement that marks rows of one table: $1 is the revision, $2 and $3 name the rows.
 macro_rules! mark {
-    ($table:literal, $first:literal, $second:literal) => {
+    ($table:literal, $also:literal, $rows:literal) => {
         concat!(
             "UPDATE ",
             $table,
-            " AS row SET revision = $1, ",
-            "managed_revision = CASE WHEN $2 <> '' AND managed_by = $2 THEN $1 ELSE managed_revision END ",
-            "FROM unnest($3::text[], $4::text[]) AS touched(first, second) ",
-            "WHERE row.",
-            $first,
-            " = touched.first AND ",
-            $second,
+            " AS row SET revision = $1 ",
+            $also,
+            "FROM unnest($2::text[], $3::text[]) AS touched(first, second) WHERE ",
+            $rows,
+        )
+    };
+}
+
+/// The same for a table whose rows may be owned: $4 is the owner who changes them.
+macro_rules! mark_owned {
+    ($table:literal, $rows:literal) => {
+        mark!(
+            $table,
+            ", managed_revision = CASE WHEN $4 <> '' AND managed_by = $4 THEN $1 ELSE managed_revision END ",
+            $rows
         )
     };
 }
@@ -145,17 +153,24 @@ async fn mark(
     revision: i64,
     owner: &str,
 ) -> Result<(), StoreError> {
-    let statement = match table {
-        Table::Tenants => mark!("tenants", "id", "true"),
-        Table::Keys => mark!("keys", "id", "true"),
-        Table::Providers => mark!("providers", "id", "true"),
-        Table::Models => mark!("models", "id", "true"),
-        Table::Endpoints => mark!("endpoints", "model", "row.id = touched.second"),
-        Table::AdminTokens => mark!("admin_tokens", "id", "true"),
+    let (statement, owner) = match table {
+        Table::Tenants => (mark_owned!("tenants", "row.id = touched.first"), Some(owner)),
+        Table::Keys => (mark_owned!("keys", "row.id = touched.first"), Some(owner)),
+        Table::Providers => (mark_owned!("providers", "row.id = touched.first"), Some(owner)),
+        Table::Models => (mark_owned!("models", "row.id = touched.first"), Some(owner)),
+        Table::Endpoints => {
+            (mark_owned!("endpoints", "row.model = touched.first AND row.id = touched.second"), Some(owner))
+        }
+        Table::AdminTokens => (mark!("admin_tokens", "", "row.id = touched.first"), None),
     };
     let (first, second): (Vec<&str>, Vec<&str>) =
         rows.iter().map(|(first, second)| (first.as_str(), second.as_str())).unzip();
-    sqlx::query(statement).bind(revision).bind(owner).bind(first).bind(second).execute(db).await?;
+    let query = sqlx::query(statement).bind(revision).bind(first).bind(second);
+    let query = match owner {
+        Some(owner) => query.bind(owner),
+        None => query,
+    };
+    query.execute(db).await?;
     Ok(())
 }
 
