@@ -92,7 +92,7 @@ async fn try_acquire(
     check_session(&mut tx, holder).await?;
     let balances = store::account::lock(&mut tx, &wanted).await?;
     let is_missing = |account: &&AccountPeriod| has_config(account.kind) && !balances.contains_key(*account);
-    if missing == Missing::StopsIt && wanted.iter().any(|account| is_missing(account)) {
+    if missing == Missing::StopsIt && wanted.iter().any(is_missing) {
         return Ok(None);
     }
     // Read after the locks: whoever changes a limit writes the account's row too, so this is the limit in force.

@@ -40,9 +40,9 @@ impl Delivery<'_> {
         reply.header("x-switchyard-provider", self.candidate.endpoint.provider.id.as_str());
         match answer {
             Answer::Whole(answer, status) if self.job.request.stream => {
-                self.replay(answer, status.as_u16(), reply, trail).await
+                self.replay(*answer, status.as_u16(), reply, trail).await
             }
-            Answer::Whole(answer, status) => Ok(self.whole(answer, status.as_u16(), reply, trail)),
+            Answer::Whole(answer, status) => Ok(self.whole(*answer, status.as_u16(), reply, trail)),
             Answer::Stream(live) => self.stream(live, reply, trail).await,
         }
     }

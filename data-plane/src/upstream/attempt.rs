@@ -45,7 +45,7 @@ pub enum Outcome {
 /// An answer under way.
 #[derive(Debug)]
 pub enum Answer {
-    Whole(ChatResponse, StatusCode),
+    Whole(Box<ChatResponse>, StatusCode),
     Stream(Live),
 }
 
@@ -116,7 +116,7 @@ async fn run(client: &HttpClient, deadlines: &Deadlines, attempt: Try<'_>) -> Re
     if stream && !is_json(response.headers()) {
         commit(adapter, response, &context, waits, begun + waits.first_content).await.map(Answer::Stream)
     } else {
-        whole(adapter, response, &context, &waits).await.map(|answer| Answer::Whole(answer, status))
+        whole(adapter, response, &context, &waits).await.map(|answer| Answer::Whole(Box::new(answer), status))
     }
 }
 

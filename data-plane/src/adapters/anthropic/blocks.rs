@@ -90,7 +90,7 @@ fn standard(data: &str) -> String {
             byte => char::from(byte),
         })
         .collect();
-    while text.len() % 4 != 0 {
+    while !text.len().is_multiple_of(4) {
         text.push('=');
     }
     text

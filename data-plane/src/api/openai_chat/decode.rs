@@ -174,8 +174,12 @@ impl Draft {
             "response_format" => {
                 self.response_format = members.next_value::<Option<Format>>()?.map(|format| format.0);
             }
-            "stream_options" => drop(members.next_value::<Option<StreamOptions>>()?),
-            "usage" => drop(members.next_value::<Option<UsageOptions>>()?),
+            "stream_options" => {
+                members.next_value::<Option<StreamOptions>>()?;
+            }
+            "usage" => {
+                members.next_value::<Option<UsageOptions>>()?;
+            }
             "structured_outputs" => drop(members.next_value::<Option<bool>>()?),
             "route" => drop(members.next_value::<Option<IgnoredAny>>()?),
             _ => self.take_unknown(key, members)?,
