@@ -115,9 +115,12 @@ pub async fn reserve(
         first => first,
     };
     match hold {
-        Ok(hold) => {
-            Ok(Ready { encoded, hold: Some(hold), credential, lowered_cap: cap.is_lowered.then_some(cap.tokens) })
-        }
+        Ok(hold) => Ok(Ready {
+            encoded,
+            hold: Some(hold),
+            credential,
+            lowered_cap: cap.is_lowered.then_some(cap.tokens),
+        }),
         Err(ReserveError::Exhausted { kind, affordable }) => Err(cap.short(kind, affordable, endpoint, job)),
         Err(error) => Err(Skip::Refused(error)),
     }

@@ -264,3 +264,6 @@ fn headers(request: &ChatRequest, target: &Target<'_>) -> Result<HeaderMap, Unsu
     }
     Ok(headers)
 }
+
+#[cfg(test)]
+mod tests;

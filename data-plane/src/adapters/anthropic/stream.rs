@@ -318,3 +318,6 @@ fn push(events: &mut Vec<Event>, delta: Delta) {
 fn too_long() -> Failure {
     Failure::malformed("an event that is too long")
 }
+
+#[cfg(test)]
+mod tests;

@@ -228,3 +228,6 @@ fn set_effort<'a>(patch: Patch<'a>, level: Effort, quirks: &Quirks) -> Patch<'a>
         None => patch,
     }
 }
+
+#[cfg(test)]
+mod tests;

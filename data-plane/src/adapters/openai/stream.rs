@@ -356,3 +356,6 @@ fn one_line(data: Bytes) -> Bytes {
 fn too_long() -> Failure {
     Failure::malformed("an event that is too long")
 }
+
+#[cfg(test)]
+mod tests;

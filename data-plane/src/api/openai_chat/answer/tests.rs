@@ -1,1 +1,127 @@
 //! What whole answers look like.
+
+use bytes::Bytes;
+use serde_json::json;
+use switchyard_proto::money::NanoUsd;
+
+use super::{encode, usage_json};
+use crate::api::{AnswerFacts, Bill};
+use crate::model::message::{ToolCall, ToolKind};
+use crate::model::response::{ChatResponse, Choice, Finish, FinishReason, ResponseMessage};
+use crate::model::usage::Usage;
+
+fn facts() -> AnswerFacts {
+    AnswerFacts {
+        id: "gen-1".to_owned(),
+        created: 7,
+        model: "a/m".to_owned(),
+        provider: "Prov \"X\"".to_owned(),
+    }
+}
+
+fn usage() -> Usage {
+    Usage {
+        prompt_tokens: 10,
+        completion_tokens: 4,
+        cached_tokens: 3,
+        reasoning_tokens: 2,
+        ..Usage::default()
+    }
+}
+
+const USAGE: &str = concat!(
+    r#"{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14,"cost":0.0000375,"is_byok":false,"#,
+    r#""prompt_tokens_details":{"cached_tokens":3,"cache_write_tokens":0,"audio_tokens":0,"image_tokens":0,"video_tokens":0},"#,
+    r#""cost_details":{"upstream_inference_cost":0.00003},"#,
+    r#""completion_tokens_details":{"reasoning_tokens":2,"audio_tokens":0,"image_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}"#,
+);
+
+fn bill() -> Bill {
+    Bill { cost: NanoUsd(37_500), upstream_cost: Some(NanoUsd(30_000)), is_byok: false, metadata: None }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+#[test]
+fn usage_tells_tokens_and_exact_cost() {
+    assert_eq!(text(&usage_json(&usage(), &bill())), USAGE);
+    let searched = Usage { web_search_requests: 2, ..usage() };
+    let byok = Bill { is_byok: true, upstream_cost: None, ..bill() };
+    let json: serde_json::Value = serde_json::from_slice(&usage_json(&searched, &byok)).expect("JSON");
+    assert_eq!(json["server_tool_use_details"]["web_search_requests"], 2);
+    assert_eq!(
+        (&json["is_byok"], &json["cost_details"]["upstream_inference_cost"]),
+        (&json!(true), &json!(null))
+    );
+}
+
+#[test]
+fn a_translated_answer_is_printed_whole() {
+    let response = ChatResponse {
+        choices: vec![Choice {
+            message: ResponseMessage {
+                content: Some("Hi".to_owned()),
+                reasoning: Some("hm".to_owned()),
+                reasoning_details: vec![json!({"type": "reasoning.text", "text": "hm"})],
+                tool_calls: vec![ToolCall {
+                    id: "c".to_owned(),
+                    kind: ToolKind::Function,
+                    name: "f".to_owned(),
+                    arguments: "{}".to_owned(),
+                }],
+                ..ResponseMessage::default()
+            },
+            finish: Finish { reason: FinishReason::ToolCalls, native: Some("tool_use".to_owned()) },
+            ..Choice::default()
+        }],
+        usage: Some(usage()),
+        service_tier: Some("standard".to_owned()),
+        ..ChatResponse::default()
+    };
+    let expected = [
+        r#"{"id":"gen-1","provider":"Prov \"X\"","model":"a/m","object":"chat.completion","created":7,"service_tier":"standard","choices":["#,
+        r#"{"index":0,"message":{"role":"assistant","content":"Hi","refusal":null,"reasoning":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm"}],"#,
+        r#""tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},"#,
+        r#""logprobs":null,"finish_reason":"tool_calls","native_finish_reason":"tool_use"}],"usage":"#,
+        USAGE,
+        "}",
+    ]
+    .concat();
+    assert_eq!(text(&encode(&response, &facts(), &bill())), expected);
+}
+
+#[test]
+fn an_answer_of_the_same_dialect_keeps_what_nobody_knows() {
+    let choice = r#"{"index":0,"message":{"role":"assistant","content":"Hi","odd":[1, 2]},"finish_reason":"eos","seed":5}"#;
+    let raw = format!(
+        r#"{{"id":"chatcmpl-9","object":"chat.completion","created":1,"model":"up","choices":[{choice}],"usage":{{"total_tokens":1}},"timings" : {{"ms":1.50}}}}"#
+    );
+    let response = ChatResponse {
+        choices: vec![Choice {
+            finish: Finish { reason: FinishReason::Stop, native: Some("eos".to_owned()) },
+            raw: Some(Bytes::from(choice.to_owned())),
+            ..Choice::default()
+        }],
+        usage: Some(usage()),
+        raw: Some(Bytes::from(raw)),
+        ..ChatResponse::default()
+    };
+    let expected = [
+        r#"{"id":"gen-1","object":"chat.completion","created":7,"model":"a/m","choices":["#,
+        r#"{"index":0,"message":{"role":"assistant","content":"Hi","odd":[1, 2]},"finish_reason":"stop","seed":5,"native_finish_reason":"eos"}],"#,
+        r#""usage":"#,
+        USAGE,
+        r#","timings" : {"ms":1.50},"provider":"Prov \"X\""}"#,
+    ]
+    .concat();
+    assert_eq!(text(&encode(&response, &facts(), &bill())), expected);
+}
+
+#[test]
+fn metadata_is_printed_where_it_was_asked_for() {
+    let bill = Bill { metadata: Some(json!({"attempt": 1})), ..bill() };
+    let body = encode(&ChatResponse::default(), &facts(), &bill);
+    assert!(text(&body).ends_with(r#""choices":[],"openrouter_metadata":{"attempt":1}}"#), "{}", text(&body));
+}

@@ -1,0 +1,249 @@
+//! Habits of streams, one by one; the recordings show that they occur.
+
+use bytes::Bytes;
+
+use super::StreamDecoder;
+use crate::adapters::{Context, Decoder, Failure, FailureClass};
+use crate::model::event::{Chunk, Event, fold};
+use crate::model::message::ToolCall;
+use crate::model::response::{ChatResponse, FinishReason};
+
+/// Runs chunks given as data lines; an end mark is data like any other.
+fn run_with(context: Context, data: &[&str]) -> (Vec<Event>, Result<(), Failure>) {
+    let (mut decoder, mut events) = (StreamDecoder::new(context), Vec::new());
+    for data in data {
+        let pushed = decoder.push(Bytes::from(format!("data: {data}\n\n")), &mut events);
+        if pushed.is_err() {
+            return (events, pushed);
+        }
+    }
+    let ended = decoder.finish(&mut events);
+    (events, ended)
+}
+
+fn run(data: &[&str]) -> (Vec<Event>, Result<(), Failure>) {
+    run_with(Context::default(), data)
+}
+
+fn answer(data: &[&str]) -> ChatResponse {
+    let (events, ended) = run(data);
+    assert_eq!(ended, Ok(()));
+    fold(&events)
+}
+
+fn delta(delta: &str) -> String {
+    format!(r#"{{"id":"c1","choices":[{{"index":0,"delta":{delta},"finish_reason":null}}]}}"#)
+}
+
+fn finish(reason: &str) -> String {
+    format!(r#"{{"id":"c1","choices":[{{"index":0,"delta":{{}},"finish_reason":"{reason}"}}]}}"#)
+}
+
+fn calls(deltas: &[&str]) -> Vec<ToolCall> {
+    let mut data: Vec<String> =
+        deltas.iter().map(|calls| delta(&format!(r#"{{"tool_calls":{calls}}}"#))).collect();
+    data.push(finish("stop"));
+    data.push("[DONE]".to_owned());
+    let data: Vec<_> = data.iter().map(String::as_str).collect();
+    let response = answer(&data);
+    assert_eq!(response.choices[0].finish.reason, FinishReason::ToolCalls);
+    response.choices[0].message.tool_calls.clone()
+}
+
+fn chunks(events: &[Event]) -> Vec<&Chunk> {
+    let chunk = |event| match event {
+        &Event::Chunk(ref chunk) => Some(chunk),
+        _ => None,
+    };
+    events.iter().filter_map(chunk).collect()
+}
+
+#[test]
+fn azures_first_chunk_tells_nothing() {
+    let (mut decoder, mut events) = (StreamDecoder::new(Context::default()), Vec::new());
+    let first =
+        r#"data: {"id":"","object":"","created":0,"model":"","choices":[],"prompt_filter_results":[]}"#;
+    decoder.push(Bytes::from(format!("{first}\n\n")), &mut events).expect("fine");
+    assert!(events.is_empty(), "{events:?}");
+}
+
+#[test]
+fn tool_calls_are_numbered_by_us_whatever_the_provider_does() {
+    for deltas in [
+        // As it should be.
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":""}}]"#,
+            r#"[{"index":0,"function":{"arguments":"{}"}}]"#,
+            r#"[{"index":1,"id":"b","function":{"name":"g","arguments":"{}"}}]"#,
+        ][..],
+        // Ids and names repeated.
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":""}}]"#,
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]"#,
+            r#"[{"index":1,"id":"b","function":{"name":"g","arguments":"{}"}}]"#,
+        ],
+        // Every call is number 0.
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]"#,
+            r#"[{"index":0,"id":"b","function":{"name":"g","arguments":"{}"}}]"#,
+        ],
+        // No numbers, both in one delta, arguments as an object.
+        &[
+            r#"[{"id":"a","function":{"name":"f","arguments":{}}},{"id":"b","function":{"name":"g","arguments":null}}]"#,
+        ],
+        // Empty ids and null names in what follows.
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f"}}]"#,
+            r#"[{"index":0,"id":"","function":{"name":null,"arguments":"{}"}}]"#,
+            r#"[{"index":3,"id":"b","function":{"name":"g","arguments":"{}"}}]"#,
+        ],
+        // The name in pieces.
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]"#,
+            r#"[{"index":1,"id":"b","function":{"name":""}}]"#,
+            r#"[{"index":1,"function":{"name":"g"}}]"#,
+        ],
+    ] {
+        let found = calls(deltas);
+        let found: Vec<_> = found
+            .iter()
+            .map(|call| (call.id.as_str(), call.name.as_str(), call.arguments.as_str()))
+            .collect();
+        assert_eq!(found, [("a", "f", "{}"), ("b", "g", "{}")], "{deltas:?}");
+    }
+}
+
+#[test]
+fn a_call_without_an_id_gets_one() {
+    let found = calls(&[r#"[{"index":0,"function":{"name":"f","arguments":"{}"}}]"#]);
+    assert_eq!(found[0].id, "call_1c_0_0");
+}
+
+#[test]
+fn truncated_arguments_stay_truncated() {
+    let open = delta(r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x"}}]}"#);
+    let response = answer(&[&open, &finish("length"), "[DONE]"]);
+    assert_eq!(response.choices[0].finish.reason, FinishReason::Length);
+    assert_eq!(response.choices[0].message.tool_calls[0].arguments, "{\"x");
+}
+
+#[test]
+fn canonical_chunks_keep_their_source_and_others_do_not() {
+    let plain = delta(r#"{"content":"Hi"}"#);
+    let call = delta(
+        r#"{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{"}}]}"#,
+    );
+    let thought = delta(r#"{"reasoning_content":"hm"}"#);
+    let listed = delta(r#"{"content":[{"type":"text","text":"Hi"}]}"#);
+    let (events, _) = run(&[&plain, &call, &thought, &listed, &finish("stop"), "[DONE]"]);
+    let spliced: Vec<bool> = chunks(&events).iter().map(|chunk| chunk.raw_choices).collect();
+    assert_eq!(spliced, [true, true, false, false, true]);
+    assert_eq!(chunks(&events)[0].raw.as_deref(), Some(plain.as_bytes()));
+}
+
+#[test]
+fn reasoning_gets_details_under_every_name() {
+    for delta_text in [
+        r#"{"reasoning_content":"hm"}"#,
+        r#"{"reasoning":"hm"}"#,
+        r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]}]}"#,
+    ] {
+        let response = answer(&[&delta(delta_text), &finish("stop"), "[DONE]"]);
+        let message = &response.choices[0].message;
+        assert_eq!(message.reasoning.as_deref(), Some("hm"), "{delta_text}");
+        assert_eq!(message.reasoning_details[0]["text"], "hm", "{delta_text}");
+    }
+}
+
+#[test]
+fn hidden_reasoning_stays_hidden() {
+    let context = Context { hide_reasoning: true, ..Context::default() };
+    let (events, _) =
+        run_with(context, &[&delta(r#"{"reasoning":"secret","content":"Hi"}"#), &finish("stop"), "[DONE]"]);
+    assert!(chunks(&events).iter().all(|chunk| !chunk.raw_choices || chunk.choices[0].finish.is_some()));
+    assert_eq!(fold(&events).choices[0].message.reasoning, None);
+}
+
+#[test]
+fn usage_is_told_once_and_the_last_report_counts() {
+    let with_usage = |completion: u64| {
+        format!(
+            r#"{{"id":"c1","choices":[{{"index":0,"delta":{{"content":"x"}},"finish_reason":null}}],"usage":{{"prompt_tokens":5,"completion_tokens":{completion},"total_tokens":{}}}}}"#,
+            5 + completion
+        )
+    };
+    let repeated = r#"{"id":"c1","choices":[{"index":0,"delta":{"content":""},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":9,"total_tokens":14}}"#;
+    let (events, ended) = run(&[&with_usage(1), &with_usage(2), &finish("stop"), repeated, "[DONE]"]);
+    assert_eq!(ended, Ok(()));
+    let usages = events.iter().filter(|event| matches!(event, Event::Usage(_))).count();
+    assert_eq!((usages, fold(&events).usage.map(|usage| usage.completion_tokens)), (1, Some(9)));
+    assert_eq!(chunks(&events).iter().filter(|chunk| chunk.choices[0].finish.is_some()).count(), 1);
+}
+
+#[test]
+fn partial_usage_is_there_when_a_stream_breaks() {
+    let mut decoder = StreamDecoder::new(Context::default());
+    let chunk = r#"data: {"id":"c","choices":[{"index":0,"delta":{"content":"x"}}],"usage":{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6}}"#;
+    decoder.push(Bytes::from(format!("{chunk}\n\n")), &mut Vec::new()).expect("fine");
+    assert_eq!(decoder.usage().map(|usage| usage.provenance.as_str()), Some("provider_partial"));
+}
+
+#[test]
+fn failures_in_band_are_failures() {
+    use FailureClass::*;
+    for (data, class) in [
+        (r#"{"error":{"message":"slow down","code":429}}"#, RateLimited),
+        (r#"{"error":{"code":503,"status":"UNAVAILABLE","message":"x"}}"#, Overloaded),
+        (r#"{"object":"error","message":"bad","code":400}"#, InvalidRequest),
+        (
+            r#"{"id":"c","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}],"error":{"code":502,"message":"x"}}"#,
+            Server,
+        ),
+        (r#"{"id":"c","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}"#, Server),
+        (
+            r#"{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"tool_calls","error":{"code":502,"message":"x"}}]}"#,
+            Server,
+        ),
+        (
+            r#"{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"insufficient_system_resource"}]}"#,
+            Overloaded,
+        ),
+        (
+            r#"{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop","native_finish_reason":"network_error"}]}"#,
+            Server,
+        ),
+        ("[DONE]", Malformed),
+        ("not json", Malformed),
+        (r#"{"id":"c","choices":[{"index":0,"delta":{"content":"x"}}]}"#, Malformed),
+    ] {
+        let (_, ended) = run(&[data]);
+        assert_eq!(ended.expect_err(data).class, class, "{data}");
+    }
+}
+
+#[test]
+fn an_end_mark_is_not_needed_where_every_choice_has_finished() {
+    let response = answer(&[&delta(r#"{"content":"Hi"}"#), &finish("eos")]);
+    assert_eq!(response.choices[0].finish.reason, FinishReason::Stop);
+    assert_eq!(response.choices[0].finish.native.as_deref(), Some("eos"));
+}
+
+#[test]
+fn perplexitys_chunks_are_read_by_their_deltas() {
+    let chunk = |whole: &str, piece: &str, finish: &str| {
+        format!(
+            r#"{{"id":"p","object":"chat.completion","choices":[{{"index":0,"finish_reason":{finish},"message":{{"role":"assistant","content":"{whole}"}},"delta":{{"content":"{piece}"}}}}]}}"#
+        )
+    };
+    let response = answer(&[&chunk("a", "a", "null"), &chunk("ab", "b", "\"stop\"")]);
+    assert_eq!(response.choices[0].message.content.as_deref(), Some("ab"));
+}
+
+#[test]
+fn legacy_functions_keep_their_source() {
+    let open = delta(r#"{"function_call":{"name":"f","arguments":"{}"}}"#);
+    let (events, ended) = run(&[&open, &finish("function_call"), "[DONE]"]);
+    assert_eq!(ended, Ok(()));
+    assert!(events[1].is_content());
+    assert!(chunks(&events).iter().all(|chunk| chunk.raw_choices), "{events:?}");
+}
