@@ -1,6 +1,6 @@
 //! Records as bytes: `[length u32][crc32 u32][kind u8][payload]`, little endian, and how they are found again.
 //!
-//! Pure. The checksum covers length, kind and payload. A length of zero is space that was never written.
+//! Pure. The checksum covers length, kind and payload. A kind of zero is space that was never written.
 
 use std::ops::Range;
 
@@ -113,7 +113,7 @@ fn record_at(bytes: &[u8], at: usize, longest: usize) -> Option<(Kind, &[u8], Ra
     let (crc, kind) = rest.split_first_chunk::<4>().expect("a header has nine bytes");
     let (length, kind) = (u32::from_le_bytes(*length), Kind::from_byte(kind[0])?);
     let size = length as usize;
-    if size == 0 || size > longest {
+    if size > longest {
         return None;
     }
     let end = at.checked_add(HEADER + size)?;

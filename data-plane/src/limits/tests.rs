@@ -251,7 +251,6 @@ async fn an_exhausted_account_is_asked_at_most_once_a_second_until_it_changes() 
         assert_eq!(error.code().status().as_u16(), 402);
     }
     assert_eq!(world.bank.calls(), 2);
-    world.reserve(&[("k", 100)]).await.unwrap().settle(settlement(100));
     world.bank.limits.lock().unwrap().insert("k".into(), 5000);
     assert!(world.reserve(&[("k", 200)]).await.is_err(), "the denial is still believed");
     world.limits.config_changed(&["k"]);

@@ -110,9 +110,9 @@ impl Redis {
         let mut parts: Vec<Part> = Vec::with_capacity(wants.len());
         for want in wants {
             let part = self.part(tenant, key, *want);
-            if let Some(until) = self.shared.slices.denied_until(&part.name, now) {
+            if let Some(wait) = self.shared.slices.denied_for(&part.name, now) {
                 self.undo(&parts);
-                return Err(limited(want, until - now));
+                return Err(limited(want, wait));
             }
             parts.push(self.take_local(part, now));
         }
@@ -159,6 +159,9 @@ impl Redis {
 
     /// From a slice, or with a slot that another request just left.
     fn take_local(&self, part: Part, now: Instant) -> Part {
+        if part.want.ceiling == 0 {
+            return part;
+        }
         if part.is_slot() {
             return match self.shared.freed.take(&part.name) {
                 Some(slot) => Part { slot, is_local: true, ..part },
@@ -206,7 +209,7 @@ impl Redis {
                 if part.is_slot() {
                     return Answer::Limited(limited(&part.want, CONCURRENCY_RETRY));
                 }
-                self.shared.slices.denied(&part.name, now + wait);
+                self.shared.slices.denied(&part.name, wait, now);
                 Answer::Limited(limited(&part.want, wait))
             }
             // A script answers nothing else.

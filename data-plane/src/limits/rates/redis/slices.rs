@@ -17,6 +17,8 @@ const WINDOWS: u64 = 300;
 /// A limit of fewer than so many units in a window is not sliced.
 const LEAST_SLICED: u64 = 4;
 const SLICE_EXPIRY: Duration = Duration::from_secs(1);
+/// A denial is believed no longer: somebody may give tokens back.
+const DENIED: Duration = Duration::from_millis(250);
 const SHARDS: usize = 32;
 const SWEEP_AT: usize = 4096;
 
@@ -28,10 +30,17 @@ pub(super) struct Slices {
 struct Slice {
     left: u64,
     borrowed_at: Instant,
-    denied_until: Option<Instant>,
+    denial: Option<Denial>,
     window_start: Instant,
     in_window: u64,
     last_window: u64,
+}
+
+/// A bucket that was found empty.
+#[derive(Clone, Copy, Debug)]
+struct Denial {
+    passes_at: Instant,
+    believed_until: Instant,
 }
 
 impl Default for Slices {
@@ -80,14 +89,16 @@ impl Slices {
         }
     }
 
-    pub fn denied(&self, name: &str, until: Instant) {
-        self.with(name, until, |slice| slice.denied_until = Some(until));
+    pub fn denied(&self, name: &str, wait: Duration, now: Instant) {
+        let denial = Denial { passes_at: now + wait, believed_until: now + wait.min(DENIED) };
+        self.with(name, now, |slice| slice.denial = Some(denial));
     }
 
-    /// Until when the bucket is known to be empty.
-    pub fn denied_until(&self, name: &str, now: Instant) -> Option<Instant> {
+    /// How long the bucket will be empty, as far as is known.
+    pub fn denied_for(&self, name: &str, now: Instant) -> Option<Duration> {
         let shard = self.shard(name);
-        shard.get(name)?.denied_until.filter(|until| *until > now)
+        let denial = shard.get(name)?.denial.filter(|denial| denial.believed_until > now)?;
+        Some(denial.passes_at - now)
     }
 
     fn with<T>(&self, name: &str, now: Instant, work: impl FnOnce(&mut Slice) -> T) -> T {
@@ -109,14 +120,7 @@ impl Slices {
 
 impl Slice {
     fn new(now: Instant) -> Self {
-        Self {
-            left: 0,
-            borrowed_at: now,
-            denied_until: None,
-            window_start: now,
-            in_window: 0,
-            last_window: 0,
-        }
+        Self { left: 0, borrowed_at: now, denial: None, window_start: now, in_window: 0, last_window: 0 }
     }
 
     /// Counts demand.
@@ -163,9 +167,11 @@ mod tests {
     #[test]
     fn a_denial_is_kept_until_it_can_change() {
         let (slices, now) = (Slices::default(), Instant::now());
-        let until = now + Duration::from_millis(300);
-        slices.denied("a", until);
-        assert_eq!(slices.denied_until("a", now), Some(until));
-        assert_eq!(slices.denied_until("a", until), None);
+        for (wait, believed) in [(Duration::from_millis(30), Duration::from_millis(30)), (DENIED * 9, DENIED)]
+        {
+            slices.denied("a", wait, now);
+            assert_eq!(slices.denied_for("a", now), Some(wait));
+            assert_eq!(slices.denied_for("a", now + believed), None);
+        }
     }
 }
