@@ -121,31 +121,27 @@ impl Journal {
     }
 
     /// Remembers that all before `upto` is booked in a store of this incarnation. Blocks on the disk.
-    ///
-    /// # Errors
-    /// When the marker cannot be written; then known records are sent again after a restart, which does no harm.
-    pub fn acknowledge(&self, upto: Position, incarnation: &str) -> io::Result<()> {
+    pub fn acknowledge(&self, upto: Position, incarnation: &str) {
         let to = Acknowledged { upto, incarnation: incarnation.to_owned() };
-        let marked = home::set_acknowledged(&self.dir, &to);
+        if let Err(error) = home::set_acknowledged(&self.dir, &to) {
+            // Then known records are sent again after a restart, which does no harm.
+            tracing::warn!(%error, "how far the journal is acknowledged could not be written down");
+        }
         self.writer().acknowledge(to);
-        marked
     }
 
     /// Offers everything that is still here again if the store is another incarnation; whether it did.
-    ///
-    /// # Errors
-    /// When the marker cannot be written.
-    pub fn offer_to(&self, incarnation: &str) -> io::Result<bool> {
+    pub fn offer_to(&self, incarnation: &str) -> bool {
         let (known, oldest) = {
             let writer = self.writer();
             (writer.acknowledged().clone(), writer.oldest())
         };
         if known.incarnation == incarnation {
-            return Ok(false);
+            return false;
         }
         let is_first = known.incarnation.is_empty();
-        self.acknowledge(if is_first { known.upto } else { oldest }, incarnation)?;
-        Ok(!is_first)
+        self.acknowledge(if is_first { known.upto } else { oldest }, incarnation);
+        !is_first
     }
 
     /// Where the next record will be.

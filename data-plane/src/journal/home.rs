@@ -5,6 +5,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -16,6 +17,8 @@ const INSTANCE: &str = "instance";
 const LOCK: &str = "lock";
 const ACKNOWLEDGED: &str = "acknowledged";
 const PREFIX: &str = "dp_";
+/// Length of the marker's line.
+const MARKER: usize = 200;
 
 /// Makes the journal's folder and takes its lock, held as long as the file.
 pub(super) fn take(data_dir: &Path) -> Result<(PathBuf, File), JournalError> {
@@ -65,21 +68,32 @@ pub(super) struct Acknowledged {
 /// Reads the marker; a lost one only means that known records are sent again.
 pub(super) fn acknowledged(dir: &Path) -> Acknowledged {
     let text = fs::read_to_string(dir.join(ACKNOWLEDGED)).unwrap_or_default();
-    let mut words = text.split_whitespace();
-    let mut number = || words.next().and_then(|word| word.parse().ok());
-    match (number(), number()) {
-        (Some(segment), Some(offset)) => Acknowledged {
-            upto: Position { segment, offset },
-            incarnation: words.next().unwrap_or_default().to_owned(),
-        },
-        _ => Acknowledged::default(),
-    }
+    parse(text.trim_end()).unwrap_or_default()
 }
 
-/// Remembers the marker.
+fn parse(text: &str) -> Option<Acknowledged> {
+    let (crc, rest) = text.split_once(' ')?;
+    let (segment, rest) = rest.split_once(' ')?;
+    let (offset, incarnation) = rest.split_once(' ').unwrap_or((rest, ""));
+    let upto = Position { segment: segment.parse().ok()?, offset: offset.parse().ok()? };
+    let read = Acknowledged { upto, incarnation: incarnation.to_owned() };
+    (crc == checksum(&read)).then_some(read)
+}
+
+fn checksum(marker: &Acknowledged) -> String {
+    format!("{:08x}", crc32fast::hash(body(marker).as_bytes()))
+}
+
+fn body(marker: &Acknowledged) -> String {
+    format!("{} {} {}", marker.upto.segment, marker.upto.offset, marker.incarnation)
+}
+
+/// Remembers the marker: overwritten in place, so that a full disk takes it too.
 pub(super) fn set_acknowledged(dir: &Path, to: &Acknowledged) -> io::Result<()> {
-    let text = format!("{} {} {}\n", to.upto.segment, to.upto.offset, to.incarnation);
-    replace(&dir.join(ACKNOWLEDGED), &text)
+    let line = format!("{} {}", checksum(to), body(to));
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join(ACKNOWLEDGED))?;
+    // Always as long, so that nothing of an older line is left behind it.
+    file.write_all_at(format!("{line:<MARKER$}\n").as_bytes(), 0)
 }
 
 /// Old or new contents, never a mixture.
@@ -116,7 +130,11 @@ mod tests {
         let marker = Acknowledged { upto: Position { segment: 3, offset: 70 }, incarnation: "abc".into() };
         set_acknowledged(dir.path(), &marker).unwrap();
         assert_eq!(acknowledged(dir.path()), marker);
-        fs::write(dir.path().join(ACKNOWLEDGED), "x").unwrap();
+        let shorter = Acknowledged { upto: Position { segment: 4, offset: 0 }, incarnation: String::new() };
+        set_acknowledged(dir.path(), &shorter).unwrap();
+        assert_eq!(acknowledged(dir.path()), shorter);
+        let text = fs::read_to_string(dir.path().join(ACKNOWLEDGED)).unwrap();
+        fs::write(dir.path().join(ACKNOWLEDGED), text.replace(" 4 0", " 9 0")).unwrap();
         assert_eq!(acknowledged(dir.path()), Acknowledged::default());
     }
 }

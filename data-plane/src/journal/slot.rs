@@ -20,6 +20,8 @@ use super::{
 const GROWTH: usize = 512;
 /// Bytes that every closing may use for the generation.
 const GENERATION: usize = 2048;
+/// Bytes around a generation in its record: trace context and lengths.
+const ENVELOPE: usize = 272;
 const LONGEST_OUTCOME: usize = 64;
 
 /// An attempt that is about to be sent.
@@ -77,12 +79,15 @@ impl Slot {
         record.outcome.truncate(LONGEST_OUTCOME);
         let attempt = (record.generation.clone(), record.attempt);
         let unspent = unspent(draws, &record);
-        let mut bytes = Vec::with_capacity(1024);
-        put(&mut bytes, Kind::Closing, traceparent, usage_record::Kind::Attempt(record));
-        if let Some(generation) = generation {
-            self.put_generation(&mut bytes, traceparent, generation);
-        }
+        let mut closing = Vec::with_capacity(1024);
+        put(&mut closing, Kind::Closing, traceparent, usage_record::Kind::Attempt(record));
+        let whole = with_generation(&closing, traceparent, generation.as_ref(), payload::LONGEST);
+
         let mut writer = self.journal.writer();
+        let bytes = match writer.stretch(self.promise, whole.len() as u64) {
+            true => whole,
+            false => with_generation(&closing, traceparent, generation.as_ref(), GENERATION),
+        };
         writer.close(bytes, self.promise);
         if writer.state.closed(&attempt) {
             for (account, amount) in unspent {
@@ -90,23 +95,21 @@ impl Slot {
             }
         }
     }
+}
 
-    /// Whole if the disk has room for it, else cut down to what was promised.
-    fn put_generation(&self, bytes: &mut Vec<u8>, traceparent: &str, generation: v1::GenerationRecord) {
-        let closing = bytes.len();
-        let generation = payload::fit(generation, payload::LONGEST);
-        let whole = usage_record::Kind::Generation(generation);
-        put(bytes, Kind::Generation, traceparent, whole.clone());
-        let needed = bytes.len() as u64;
-        if needed <= self.promise || self.journal.writer().stretch(self.promise, needed) {
-            return;
-        }
-        bytes.truncate(closing);
-        if let usage_record::Kind::Generation(generation) = whole {
-            let cut = payload::fit(generation, GENERATION - usize::from(u8::MAX));
-            put(bytes, Kind::Generation, traceparent, usage_record::Kind::Generation(cut));
-        }
+/// The closing and, in at most so many bytes, the generation.
+fn with_generation(
+    closing: &[u8],
+    traceparent: &str,
+    generation: Option<&v1::GenerationRecord>,
+    most_bytes: usize,
+) -> Vec<u8> {
+    let mut bytes = closing.to_vec();
+    if let Some(generation) = generation {
+        let generation = payload::fit(generation.clone(), most_bytes - ENVELOPE);
+        put(&mut bytes, Kind::Generation, traceparent, usage_record::Kind::Generation(generation));
     }
+    bytes
 }
 
 /// A panic, or an ending that was forgotten: the line stays as the intent has it.

@@ -226,8 +226,8 @@ mod tests {
 
     #[test]
     fn a_checkpoint_restores_everything() {
-        let mut state = State::default();
-        state.session = Some(SessionMark { epoch: 3, incarnation: "one".into() });
+        let session = Some(SessionMark { epoch: 3, incarnation: "one".into() });
+        let mut state = State { session, ..State::default() };
         state.fold(Kind::Grant, &grant("k", 100)).unwrap();
         state.fold(Kind::Intent, &line("k", 60, 60)).unwrap();
         let mut other = State::default();

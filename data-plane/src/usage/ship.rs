@@ -157,7 +157,7 @@ impl Shipment {
 
     async fn offer(&self, session: &Session) -> Result<(), ShipError> {
         let (journal, incarnation) = (Arc::clone(&self.journal), session.incarnation.clone());
-        let again = self.blocking(move || journal.offer_to(&incarnation)).await?;
+        let again = self.blocking(move || Ok(journal.offer_to(&incarnation))).await?;
         if again {
             tracing::warn!(
                 "the control plane's store was replaced: everything that is still here is sent again"
@@ -173,7 +173,8 @@ impl Shipment {
 
     async fn acknowledge(&self, upto: Position, session: &Session) -> Result<(), ShipError> {
         let (journal, incarnation) = (Arc::clone(&self.journal), session.incarnation.clone());
-        self.blocking(move || journal.acknowledge(upto, &incarnation)).await?;
+        let acknowledge = move || journal.acknowledge(upto, &incarnation);
+        self.blocking(move || Ok(acknowledge())).await?;
         self.told.send_replace(upto);
         Ok(())
     }
