@@ -4,4 +4,5 @@
     reason = "a test that cannot go on fails; clippy knows it only of `#[test]` itself"
 )]
 
+mod apply;
 mod servers;
