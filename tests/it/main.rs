@@ -4,5 +4,10 @@
     reason = "a test that cannot go on fails; clippy knows it only of `#[test]` itself"
 )]
 
-mod apply;
+mod admin_access;
+mod admin_catalogue;
+mod admin_changes;
+mod admin_keys;
+mod admin_tenants;
+mod admin_usage;
 mod servers;

@@ -2,5 +2,6 @@
 //!
 //! Scenarios are in `it/`.
 
+pub mod admin;
 pub mod postgres;
 pub mod redis;

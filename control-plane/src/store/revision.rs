@@ -162,7 +162,7 @@ async fn mark(
         // No file makes tokens.
         Table::AdminTokens => {
             "UPDATE admin_tokens SET revision = $1 FROM unnest($3::text[], $4::text[]) AS touched(first, second)
-             WHERE id = touched.first AND $2 = ''"
+             WHERE id = touched.first AND NOT $2"
         }
     };
     let (first, second): (Vec<&str>, Vec<&str>) =

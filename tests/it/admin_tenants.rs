@@ -1,0 +1,218 @@
+//! Tenants and their credits.
+
+use prost_types::FieldMask;
+use switchyard_proto::v1;
+use switchyard_tests::admin::AdminPort;
+use tonic::{Code, Status};
+
+async fn create(port: &AdminPort, tenant: v1::Tenant, credits_usd: &str) -> Result<v1::Tenant, Status> {
+    let request = v1::CreateTenantRequest { tenant: Some(tenant), credits_usd: credits_usd.to_owned() };
+    let made: v1::CreateTenantResponse = port.call("TenantService/CreateTenant", &request).await?;
+    Ok(made.tenant.unwrap())
+}
+
+async fn update(port: &AdminPort, tenant: v1::Tenant, paths: &[&str]) -> Result<v1::Tenant, Status> {
+    let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+    let request = v1::UpdateTenantRequest {
+        id: tenant.id.clone(),
+        tenant: Some(tenant),
+        update_mask: Some(FieldMask { paths }),
+        revision: 0,
+    };
+    port.call("TenantService/UpdateTenant", &request).await
+}
+
+async fn adjust(port: &AdminPort, usd: &str, idempotency_key: &str) -> Result<v1::Tenant, Status> {
+    let request = v1::AdjustCreditsRequest {
+        id: "acme".to_owned(),
+        usd: usd.to_owned(),
+        reason: "invoice 7".to_owned(),
+        idempotency_key: idempotency_key.to_owned(),
+    };
+    port.call("TenantService/AdjustCredits", &request).await
+}
+
+async fn delete(port: &AdminPort, id: &str) -> Result<v1::DeleteTenantResponse, Status> {
+    let request = v1::DeleteTenantRequest { id: id.to_owned(), revision: 0 };
+    port.call("TenantService/DeleteTenant", &request).await
+}
+
+fn acme() -> v1::Tenant {
+    v1::Tenant { id: "acme".to_owned(), ..Default::default() }
+}
+
+/// Ledger lines of the tenant's credits, oldest first: charge, reason, actor.
+async fn lines(port: &AdminPort) -> Vec<(String, String, String)> {
+    let request = v1::ListLinesRequest { tenant: "acme".to_owned(), ..Default::default() };
+    let listed: v1::ListLinesResponse = port.call("UsageService/ListLines", &request).await.unwrap();
+    assert!(listed.lines.iter().all(|line| line.kind == "credit"));
+    let shown = |line: v1::Line| (line.charge_usd, line.reason, line.actor);
+    listed.lines.into_iter().rev().map(shown).collect()
+}
+
+async fn account(port: &AdminPort) -> (Option<i64>, i64) {
+    sqlx::query_as(
+        "SELECT limit_nano, charged FROM accounts WHERE kind = 1 AND owner = 'acme' AND period = 'all'",
+    )
+    .fetch_one(&port.pool)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn credits_at_the_start_make_a_tenant_prepaid() {
+    let port = AdminPort::start().await.unwrap();
+    let tenant = create(&port, acme(), "100.00").await.unwrap();
+    assert_eq!((tenant.prepaid, tenant.credits_left_usd.as_str()), (true, "100"));
+    assert_eq!(account(&port).await, (Some(100_000_000_000), 0));
+    let booked = lines(&port).await;
+    assert_eq!((booked.len(), booked[0].0.as_str(), booked[0].1.as_str()), (1, "-100", "opening credits"));
+}
+
+#[tokio::test]
+async fn a_tenant_without_credits_is_counted_but_not_limited() {
+    let port = AdminPort::start().await.unwrap();
+    let tenant = create(&port, acme(), "").await.unwrap();
+    assert_eq!((tenant.prepaid, tenant.credits_left_usd.as_str()), (false, ""));
+    assert_eq!(account(&port).await, (None, 0));
+    let refused = adjust(&port, "5", "").await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert_eq!(refused.message(), "tenant `acme` is not prepaid; set `prepaid` first");
+}
+
+#[tokio::test]
+async fn credits_left_are_those_granted_less_what_is_taken() {
+    let port = AdminPort::start().await.unwrap();
+    create(&port, acme(), "10").await.unwrap();
+    sqlx::query(
+        "UPDATE accounts SET charged = 1500000000, presumed = 200000000, lent = 300000000 WHERE kind = 1",
+    )
+    .execute(&port.pool)
+    .await
+    .unwrap();
+    assert_eq!(adjust(&port, "5", "").await.unwrap().credits_left_usd, "13");
+    assert_eq!(adjust(&port, "-14", "").await.unwrap().credits_left_usd, "-1");
+    assert_eq!(account(&port).await.0, Some(1_000_000_000));
+    let charges: Vec<String> = lines(&port).await.into_iter().map(|line| line.0).collect();
+    assert_eq!(charges, ["-10", "-5", "14"]);
+    for (usd, message) in [
+        ("-2", "usd takes back more than the 1 USD ever granted"),
+        ("0", "usd must not be 0"),
+        ("ten", "usd is not a decimal number of dollars"),
+        ("9223372036", "usd is too large"),
+    ] {
+        let refused = adjust(&port, usd, "").await.unwrap_err();
+        assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, message));
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_grant_is_made_once() {
+    let port = AdminPort::start().await.unwrap();
+    create(&port, acme(), "10").await.unwrap();
+    let (one, two) = tokio::join!(adjust(&port, "5", "invoice-7"), adjust(&port, "5", "invoice-7"));
+    assert_eq!((one.unwrap().credits_left_usd, two.unwrap().credits_left_usd), ("15".into(), "15".into()));
+    assert_eq!(adjust(&port, "5.0", "invoice-7").await.unwrap().credits_left_usd, "15");
+    let refused = adjust(&port, "6", "invoice-7").await.unwrap_err();
+    assert_eq!(refused.message(), "idempotency_key was used before with 5 USD");
+    assert_eq!(adjust(&port, "5", "invoice-8").await.unwrap().credits_left_usd, "20");
+    assert_eq!(lines(&port).await.len(), 3);
+}
+
+#[tokio::test]
+async fn the_ledger_names_who_moved_credits_and_why() {
+    let port = AdminPort::start().await.unwrap();
+    create(&port, acme(), "10").await.unwrap();
+    adjust(&port, "5", "").await.unwrap();
+    let (charge, reason, actor) = lines(&port).await.pop().unwrap();
+    assert_eq!((charge.as_str(), reason.as_str()), ("-5", "invoice 7"));
+    assert!(actor.starts_with("tok_"), "{actor}");
+}
+
+#[tokio::test]
+async fn leaving_and_taking_up_prepaid_keeps_what_was_granted() {
+    let port = AdminPort::start().await.unwrap();
+    create(&port, acme(), "10").await.unwrap();
+    update(&port, acme(), &["prepaid"]).await.unwrap();
+    assert_eq!(account(&port).await.0, None);
+    let back = update(&port, v1::Tenant { prepaid: true, ..acme() }, &["prepaid"]).await.unwrap();
+    assert_eq!(back.credits_left_usd, "10");
+    assert_eq!(account(&port).await.0, Some(10_000_000_000));
+}
+
+#[tokio::test]
+async fn bad_tenants_are_refused_by_field() {
+    let port = AdminPort::start().await.unwrap();
+    for (tenant, credits, field) in [
+        (v1::Tenant::default(), "", "tenant.id"),
+        (v1::Tenant { id: "Acme".to_owned(), ..Default::default() }, "", "tenant.id"),
+        (v1::Tenant { id: "-".to_owned(), ..Default::default() }, "", "tenant.id"),
+        (v1::Tenant { markup_ppm: u64::MAX, ..acme() }, "", "tenant.markup_ppm"),
+        (v1::Tenant { allowed_models: vec!["*".to_owned()], ..acme() }, "", "tenant.allowed_models[0]"),
+        (acme(), "ten", "credits_usd"),
+        (acme(), "-1", "credits_usd"),
+    ] {
+        let refused = create(&port, tenant, credits).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{field}");
+        assert_eq!(refused.metadata().get("switchyard-field").unwrap(), field);
+    }
+    create(&port, acme(), "").await.unwrap();
+    let refused = create(&port, acme(), "5").await.unwrap_err();
+    assert_eq!((refused.code(), refused.message()), (Code::AlreadyExists, "tenant `acme` already exists"));
+}
+
+#[tokio::test]
+async fn a_tenant_goes_with_its_keys_and_tokens_in_one_revision() {
+    let port = AdminPort::start().await.unwrap();
+    create(&port, acme(), "10").await.unwrap();
+    port.key("acme", "one").await.unwrap();
+    port.key("acme", "two").await.unwrap();
+    let token = port.token(v1::Role::TenantAdmin, "acme").await.unwrap().secret;
+    delete(&port, "acme").await.unwrap();
+    let revisions: Vec<i64> = sqlx::query_scalar(
+        "SELECT revision FROM keys WHERE deleted_at IS NOT NULL UNION ALL
+         SELECT revision FROM admin_tokens WHERE deleted_at IS NOT NULL UNION ALL
+         SELECT revision FROM tenants WHERE deleted_at IS NOT NULL",
+    )
+    .fetch_all(&port.pool)
+    .await
+    .unwrap();
+    assert!(
+        revisions.len() == 4 && revisions.iter().all(|revision| *revision == revisions[0]),
+        "{revisions:?}"
+    );
+    let request = v1::GetTenantRequest { id: "acme".to_owned() };
+    let refused =
+        port.call_as::<_, v1::Tenant>(&token, "TenantService/GetTenant", &request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    assert_eq!(delete(&port, "acme").await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_comes_back_with_its_credits_and_without_its_keys() {
+    let port = AdminPort::start().await.unwrap();
+    create(&port, acme(), "10").await.unwrap();
+    port.key("acme", "one").await.unwrap();
+    delete(&port, "acme").await.unwrap();
+    let back = create(&port, acme(), "5").await.unwrap();
+    assert_eq!(back.credits_left_usd, "15");
+    let request = v1::ListKeysRequest { tenant: "acme".to_owned(), ..Default::default() };
+    let keys: v1::ListKeysResponse = port.call("KeyService/ListKeys", &request).await.unwrap();
+    assert!(keys.keys.is_empty());
+}
+
+#[tokio::test]
+async fn a_key_made_while_its_tenant_is_deleted_is_deleted_or_refused() {
+    let port = AdminPort::start().await.unwrap();
+    for round in 0..5 {
+        create(&port, acme(), "").await.unwrap();
+        let name = format!("k{round}");
+        let (_, deleted) = tokio::join!(port.key("acme", &name), delete(&port, "acme"));
+        deleted.unwrap();
+        let orphans: i64 = sqlx::query_scalar("SELECT count(*) FROM keys WHERE deleted_at IS NULL")
+            .fetch_one(&port.pool)
+            .await
+            .unwrap();
+        assert_eq!(orphans, 0, "round {round}");
+    }
+}
