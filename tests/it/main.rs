@@ -11,3 +11,4 @@ mod admin_keys;
 mod admin_tenants;
 mod admin_usage;
 mod servers;
+mod tidy;

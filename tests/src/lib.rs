@@ -1,7 +1,10 @@
-//! The harness: real servers of our own, and what tests need to tell them apart.
+//! The harness: whole clusters with real servers of their own, and what tests need to tell them apart.
 //!
-//! Scenarios are in `it/`.
+//! Scenarios are in `it/`. Providers are the fault lab's, except where a test names a real one.
 
-pub mod admin;
+pub mod client;
+pub mod collector;
 pub mod postgres;
+pub mod process;
 pub mod redis;
+pub mod wait;
