@@ -3,7 +3,9 @@
 //! Scenarios are in `it/`. Providers are the fault lab's, except where a test names a real one.
 
 pub mod client;
+pub mod cluster;
 pub mod collector;
+pub mod plane;
 pub mod postgres;
 pub mod process;
 pub mod redis;
