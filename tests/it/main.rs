@@ -4,11 +4,18 @@
     reason = "a test that cannot go on fails; clippy knows it only of `#[test]` itself"
 )]
 
-mod admin_access;
-mod admin_catalogue;
-mod admin_changes;
-mod admin_keys;
-mod admin_tenants;
-mod admin_usage;
+mod bad_input;
+mod canary;
+mod chat;
+mod commit;
+mod config;
+mod deploy;
+mod dev;
+mod failover;
+mod money;
+mod real_model;
+mod sdk_python;
+mod sdk_rust;
 mod servers;
 mod tidy;
+mod traces;

@@ -100,7 +100,12 @@ impl Client {
         Answer::of(request.send().await.expect("the data plane answers")).await
     }
 
-    async fn send(&self, path: &str, body: impl Into<reqwest::Body>, headers: &[(&str, &str)]) -> reqwest::Response {
+    async fn send(
+        &self,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Response {
         let mut request = self.http.post(format!("{}{path}", self.url)).body(body);
         if !self.key.is_empty() {
             request = request.bearer_auth(&self.key);
@@ -196,7 +201,8 @@ impl Event {
         if let Some(comment) = piece.strip_prefix(':') {
             return Self::Comment(comment.trim().to_owned());
         }
-        let data: String = piece.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim_start).collect();
+        let data: String =
+            piece.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim_start).collect();
         match data.as_str() {
             "[DONE]" => Self::Done,
             json => Self::Data(serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {piece}"))),

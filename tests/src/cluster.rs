@@ -40,7 +40,12 @@ pub struct Shape {
 impl Default for Shape {
     /// Both planes in this process, with the settings of the harness.
     fn default() -> Self {
-        Self { control: Place::Here, planes: vec![Place::Here], control_settings: Vec::new(), plane_settings: Vec::new() }
+        Self {
+            control: Place::Here,
+            planes: vec![Place::Here],
+            control_settings: Vec::new(),
+            plane_settings: Vec::new(),
+        }
     }
 }
 
@@ -83,7 +88,9 @@ impl Shape {
         let database = postgres::database(&switchyard_control_plane::store::MIGRATIONS).await?;
         let folder = tempfile::tempdir()?;
         let mut control = Plane::control(self.control, &database.url, folder.path())?;
-        control.environment.extend(self.control_settings.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        control
+            .environment
+            .extend(self.control_settings.into_iter().map(|(name, value)| (name.to_owned(), value)));
         control.start().await?;
         let token = first_token(&database.url).await?;
         let admin = Admin::connect(endpoint(&control.url())?, &token).await?;
@@ -91,7 +98,9 @@ impl Shape {
         for (number, place) in self.planes.iter().enumerate() {
             let name = format!("data-plane-{}", number + 1);
             let mut plane = Plane::data(*place, &control.fleet_url(), folder.path(), &name)?;
-            plane.environment.extend(self.plane_settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            plane
+                .environment
+                .extend(self.plane_settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
             plane.start().await?;
             planes.push(plane);
         }
@@ -152,7 +161,8 @@ impl Cluster {
 
     /// A key whose secret the server makes.
     pub async fn key_with(&self, tenant: &str, key: v1::Key) -> Result<MadeKey> {
-        let request = v1::CreateKeyRequest { tenant: tenant.to_owned(), key: Some(key), secret: String::new() };
+        let request =
+            v1::CreateKeyRequest { tenant: tenant.to_owned(), key: Some(key), secret: String::new() };
         let made = self.admin.keys().create_key(request).await.answer()?;
         let secret = made.secret.clone();
         Ok(MadeKey { id: made.key.context("a key comes back")?.id, secret })
@@ -172,17 +182,31 @@ impl Cluster {
 
     pub async fn provider_with(&self, provider: v1::Provider) -> Result<v1::Provider> {
         let request = v1::CreateProviderRequest { provider: Some(provider) };
-        self.admin.providers().create_provider(request).await.answer()?.provider.context("a provider comes back")
+        self.admin
+            .providers()
+            .create_provider(request)
+            .await
+            .answer()?
+            .provider
+            .context("a provider comes back")
     }
 
     /// A model, and one endpoint for each provider and name at that provider.
     pub async fn model(&self, id: &str, served_by: &[(&str, &str)]) -> Result<()> {
         let model = v1::Model { id: id.to_owned(), ..Default::default() };
-        self.model_with(model, served_by.iter().map(|(provider, upstream)| plain_endpoint(provider, upstream))).await
+        self.model_with(
+            model,
+            served_by.iter().map(|(provider, upstream)| plain_endpoint(provider, upstream)),
+        )
+        .await
     }
 
     /// A model with these endpoints.
-    pub async fn model_with(&self, model: v1::Model, endpoints: impl IntoIterator<Item = v1::Endpoint>) -> Result<()> {
+    pub async fn model_with(
+        &self,
+        model: v1::Model,
+        endpoints: impl IntoIterator<Item = v1::Endpoint>,
+    ) -> Result<()> {
         let id = model.id.clone();
         let request = v1::CreateModelRequest { model: Some(model) };
         self.admin.models().create_model(request).await.answer()?;

@@ -4,8 +4,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -54,15 +58,22 @@ impl Collector {
     /// Every span so far.
     pub fn spans(&self) -> Vec<Seen> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().flat_map(|request| &request.resource_spans).flat_map(|resource| {
-            let attributes = resource.resource.iter().flat_map(|resource| &resource.attributes);
-            let service = attributes.filter(|attribute| attribute.key == "service.name").map(|attribute| {
-                format!("{:?}", attribute.value.as_ref().and_then(|value| value.value.as_ref()))
-            });
-            let service: String = service.collect();
-            resource.scope_spans.iter().flat_map(|scope| &scope.spans).map(move |span| seen(&service, span))
-        })
-        .collect()
+        kept.iter()
+            .flat_map(|request| &request.resource_spans)
+            .flat_map(|resource| {
+                let attributes = resource.resource.iter().flat_map(|resource| &resource.attributes);
+                let service =
+                    attributes.filter(|attribute| attribute.key == "service.name").map(|attribute| {
+                        format!("{:?}", attribute.value.as_ref().and_then(|value| value.value.as_ref()))
+                    });
+                let service: String = service.collect();
+                resource
+                    .scope_spans
+                    .iter()
+                    .flat_map(|scope| &scope.spans)
+                    .map(move |span| seen(&service, span))
+            })
+            .collect()
     }
 
     /// All that was sent, printed: for a search.

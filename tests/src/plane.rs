@@ -84,7 +84,8 @@ impl Plane {
 
     /// Changes settings, by the names of their variables, for the next start.
     pub fn set(&mut self, settings: &[(&str, &str)]) {
-        self.environment.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.environment
+            .extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     }
 
     /// Starts it and waits until it answers; a data plane need not be ready yet.
@@ -187,7 +188,9 @@ impl Plane {
     }
 
     fn settings(&self) -> Result<Settings> {
-        Sources { environment: self.environment.clone(), ..Sources::default() }.read().context("the test's settings")
+        Sources { environment: self.environment.clone(), ..Sources::default() }
+            .read()
+            .context("the test's settings")
     }
 }
 

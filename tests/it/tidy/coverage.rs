@@ -1,4 +1,1 @@
 //! Lists that must cover something else: settings their manual, admin operations their tests, adapters their proofs.
-
-
-

@@ -41,8 +41,14 @@ fn no_file_is_longer_than_it_should_be() {
                 file.path
             ),
             Some((path, most, why)) => {
-                assert!(lines <= *most, "{path}: grew to {lines} lines; it is listed with {most} because {why}");
-                assert!(lines > MOST_LINES, "{path}: is short enough now: remove it from the list, thank you");
+                assert!(
+                    lines <= *most,
+                    "{path}: grew to {lines} lines; it is listed with {most} because {why}"
+                );
+                assert!(
+                    lines > MOST_LINES,
+                    "{path}: is short enough now: remove it from the list, thank you"
+                );
             }
         }
     }
@@ -110,12 +116,26 @@ fn rustls_runs_on_ring_and_no_c_library_of_tls_is_built() {
 
 #[test]
 fn nothing_new_stands_at_the_top_without_a_reason() {
-    const FOLDERS: &[&str] =
-        &[".ci", ".config", "cli", "control-plane", "data-plane", "deploy", "docs", "migrations", "proto", "scripts", "tests"];
+    const FOLDERS: &[&str] = &[
+        ".ci",
+        ".config",
+        "cli",
+        "control-plane",
+        "data-plane",
+        "deploy",
+        "docs",
+        "migrations",
+        "proto",
+        "scripts",
+        "tests",
+    ];
     let map = read("ARCHITECTURE.md");
     for path in files() {
         let Some((folder, _)) = path.split_once('/') else { continue };
-        assert!(FOLDERS.contains(&folder), "{folder}/ at the top: it needs a place in an existing folder, or a reason");
+        assert!(
+            FOLDERS.contains(&folder),
+            "{folder}/ at the top: it needs a place in an existing folder, or a reason"
+        );
         assert!(map.contains(&format!("{folder}/")), "ARCHITECTURE.md does not say what {folder}/ is for");
     }
 }

@@ -43,17 +43,43 @@ const DATA_PLANE: &[Row] = &[
     rim("link", &["background", "settings", "model", "error"]),
     // The watch tells limits which accounts changed and hears recalls; nothing comes back.
     rim("config", &["background", "settings", "link", "limits", "adapters", "model", "error", "identity"]),
-    rim("limits", &["background", "settings", "journal", "link", "usage::record", "config::snapshot", "model", "error"]),
+    rim(
+        "limits",
+        &["background", "settings", "journal", "link", "usage::record", "config::snapshot", "model", "error"],
+    ),
     rim("upstream", &["settings", "config::snapshot", "adapters", "model", "error"]),
-    rim("usage", &["background", "settings", "journal", "link", "config::snapshot", "price", "model", "error"]),
+    rim(
+        "usage",
+        &["background", "settings", "journal", "link", "config::snapshot", "price", "model", "error"],
+    ),
     rim("account", &["link", "model", "error"]),
     // Spans are built from the trail at the ending.
     rim("telemetry::spans", &["pipeline::client", "pipeline::trail"]),
     rim("telemetry", &[]),
-    rim("pipeline", &[
-        "account", "adapters", "api", "background", "catalogue", "config", "error", "identity", "journal", "limits",
-        "link", "model", "price", "routing", "settings", "telemetry", "upstream", "usage", "wire",
-    ]),
+    rim(
+        "pipeline",
+        &[
+            "account",
+            "adapters",
+            "api",
+            "background",
+            "catalogue",
+            "config",
+            "error",
+            "identity",
+            "journal",
+            "limits",
+            "link",
+            "model",
+            "price",
+            "routing",
+            "settings",
+            "telemetry",
+            "upstream",
+            "usage",
+            "wire",
+        ],
+    ),
     rim("server", &["*"]),
     rim("app", &["*"]),
 ];
@@ -80,8 +106,22 @@ const OPEN_TO_ALL: &[&str] = &["telemetry::metrics"];
 
 /// What a pure module may not even name.
 const IMPURE: &[&str] = &[
-    "axum", "hyper", "hyper_rustls", "hyper_util", "redis", "reqwest", "rustls", "socket2", "sqlx", "tokio",
-    "tokio_rustls", "tokio_stream", "tokio_util", "tonic", "tower", "tower_http",
+    "axum",
+    "hyper",
+    "hyper_rustls",
+    "hyper_util",
+    "redis",
+    "reqwest",
+    "rustls",
+    "socket2",
+    "sqlx",
+    "tokio",
+    "tokio_rustls",
+    "tokio_stream",
+    "tokio_util",
+    "tonic",
+    "tower",
+    "tower_http",
 ];
 const IMPURE_STD: &[&str] = &["std::fs", "std::process", "std::env", "std::thread", "clock::now"];
 
@@ -114,18 +154,28 @@ fn target(module: &str, path: &[String]) -> Option<String> {
 fn breaches(table: &[Row], file: &Source) -> BTreeSet<String> {
     let module = file.module();
     let Some(row) = row(table, &module) else {
-        return [format!("{}: `{module}` is not in the import table; give it a row, lowest layer first", file.path)].into();
+        return [format!(
+            "{}: `{module}` is not in the import table; give it a row, lowest layer first",
+            file.path
+        )]
+        .into();
     };
     let mut breaches = BTreeSet::new();
     for path in paths(&file.code()) {
         if let Some(target) = target(&module, &path).filter(|target| !target.is_empty()) {
-            let may = row.may_import.iter().chain(OPEN_TO_ALL).any(|open| *open == "*" || is_within(&target, open));
+            let may =
+                row.may_import.iter().chain(OPEN_TO_ALL).any(|open| *open == "*" || is_within(&target, open));
             // A folder's map may be named by what is in the folder, its other files only where the row says so.
             if !may && !is_within(&target, row.module) {
                 breaches.insert(format!("{}: `{}` may not import `crate::{target}`", file.path, row.module));
             }
         } else if row.is_pure && path.len() > 1 && is_impure(&path) {
-            breaches.insert(format!("{}: `{}` is pure and may not use `{}`", file.path, row.module, path.join("::")));
+            breaches.insert(format!(
+                "{}: `{}` is pure and may not use `{}`",
+                file.path,
+                row.module,
+                path.join("::")
+            ));
         }
     }
     breaches
@@ -171,7 +221,11 @@ fn the_table_has_no_row_without_a_module() {
         let modules: Vec<String> = sources(folder).iter().map(Source::module).collect();
         for row in table {
             let is_there = modules.iter().any(|module| is_within(module, row.module));
-            assert!(is_there, "{folder}: the import table has a row for `{}`, which is gone: remove it", row.module);
+            assert!(
+                is_there,
+                "{folder}: the import table has a row for `{}`, which is gone: remove it",
+                row.module
+            );
         }
     }
 }
@@ -206,8 +260,14 @@ fn sql_is_written_in_the_store_alone() {
         }
         for path in paths(&file.code()) {
             let name = path.join("::");
-            let is_sql = ["sqlx::query", "sqlx::query_as", "sqlx::query_scalar", "sqlx::raw_sql", "sqlx::QueryBuilder"]
-                .contains(&name.as_str());
+            let is_sql = [
+                "sqlx::query",
+                "sqlx::query_as",
+                "sqlx::query_scalar",
+                "sqlx::raw_sql",
+                "sqlx::QueryBuilder",
+            ]
+            .contains(&name.as_str());
             assert!(!is_sql, "{}: `{name}` outside `store`; give the store a function for it", file.path);
         }
     }
@@ -218,7 +278,8 @@ fn generated_messages_stop_at_the_control_planes_edges() {
     for file in sources("control-plane/src/") {
         let module = file.module();
         let inner = ["domain", "store", "service"].iter().any(|inner| is_within(&module, inner));
-        let named = paths(&file.code()).into_iter().find(|path| path.join("::").contains("switchyard_proto::v1"));
+        let named =
+            paths(&file.code()).into_iter().find(|path| path.join("::").contains("switchyard_proto::v1"));
         assert!(
             !inner || named.is_none() || file.is_test(),
             "{}: names `{}`; inside, the plane has types of its own: convert in grpc, distribution or money",
@@ -240,7 +301,10 @@ fn the_planes_do_not_depend_on_each_other_and_nothing_depends_on_the_tests() {
         let manifest = source::read(&format!("{package}/Cargo.toml"));
         let names = manifest.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
         for name in names.filter(|name| name.starts_with("switchyard-")) {
-            assert!(may.contains(&name), "{package}/Cargo.toml depends on {name}, which the layout does not allow");
+            assert!(
+                may.contains(&name),
+                "{package}/Cargo.toml depends on {name}, which the layout does not allow"
+            );
         }
     }
 }

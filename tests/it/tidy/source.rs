@@ -85,7 +85,8 @@ impl Source {
 fn bare(code: &str) -> String {
     let (mut bare, mut rest) = (String::with_capacity(code.len()), code);
     while let Some(first) = rest.chars().next() {
-        let skipped = comment(rest).or_else(|| raw_string(rest)).or_else(|| string(rest)).or_else(|| character(rest));
+        let skipped =
+            comment(rest).or_else(|| raw_string(rest)).or_else(|| string(rest)).or_else(|| character(rest));
         let length = skipped.unwrap_or(first.len_utf8());
         match skipped {
             Some(_) => bare.push(' '),

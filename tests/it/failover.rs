@@ -1,0 +1,221 @@
+//! When a provider fails before its first content, the next one answers, and the answer says who it was.
+
+use std::net::TcpListener;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use switchyard_proto::v1;
+use switchyard_tests::client::{Event, chunks, text};
+use switchyard_tests::cluster::{Cluster, plain_endpoint};
+
+/// Every way of the lab to fail before there is any content.
+const EARLY_FAILURES: &[&str] = &[
+    "status-429",
+    "status-500",
+    "status-503",
+    "status-529",
+    "html-502",
+    "html-200",
+    "redirect",
+    "error-in-200",
+    "reset",
+    "close",
+    "hang",
+    "hang-after-headers",
+];
+
+/// Failures that only a stream can have: a whole answer comes at once or not at all.
+const EARLY_FAILURES_OF_STREAMS: &[&str] = &["cut-early", "error-first", "malformed", "end-early-0"];
+
+const DIALECTS: [(&str, &str); 2] = [("openai", "first-openai"), ("anthropic", "first-anthropic")];
+
+fn body(model: &str, first: &str) -> Value {
+    json!({
+        "model": model,
+        "provider": {"order": [first, "second"]},
+        "messages": [{"role": "user", "content": "one two three four five six"}],
+    })
+}
+
+/// Providers `first-…`, with short deadlines, and `second`, all on the lab.
+async fn cluster() -> Cluster {
+    let cluster = Cluster::start().await.unwrap();
+    for (adapter, id) in DIALECTS {
+        cluster.provider_with(provider(id, adapter, &format!("{}/v1", cluster.lab.url()))).await.unwrap();
+    }
+    cluster.provider("second", "openai", &format!("{}/v1", cluster.lab.url())).await.unwrap();
+    cluster
+}
+
+fn provider(id: &str, adapter: &str, base_url: &str) -> v1::Provider {
+    v1::Provider {
+        id: id.to_owned(),
+        adapter: adapter.to_owned(),
+        base_url: base_url.to_owned(),
+        credential: "a-credential".to_owned(),
+        first_content_timeout_ms: 400,
+        idle_timeout_ms: 400,
+        ..Default::default()
+    }
+}
+
+fn model_of(first: &str, behaviour: &str) -> String {
+    format!("{first}/{behaviour}")
+}
+
+#[tokio::test]
+async fn any_failure_before_the_first_content_moves_to_the_next_provider() {
+    let cluster = cluster().await;
+    let behaviours = EARLY_FAILURES.iter().map(|name| (*name, false));
+    let behaviours: Vec<(&str, bool)> =
+        behaviours.chain(EARLY_FAILURES_OF_STREAMS.iter().map(|name| (*name, true))).collect();
+    for (_, first) in DIALECTS {
+        for (behaviour, _) in &behaviours {
+            cluster
+                .model(&model_of(first, behaviour), &[(first, behaviour), ("second", "echo")])
+                .await
+                .unwrap();
+        }
+    }
+    let client = cluster.client().await.unwrap();
+    for (_, first) in DIALECTS {
+        for (behaviour, only_streams) in &behaviours {
+            let body = body(&model_of(first, behaviour), first);
+            let events = client.stream(body.clone()).await.rest().await;
+            assert_eq!(
+                text(&events),
+                "one two three four five six",
+                "{first} {behaviour}, streaming: {events:?}"
+            );
+            assert!(chunks(&events).iter().all(|chunk| chunk["provider"] == "second"), "{first} {behaviour}");
+            assert_eq!(events.last(), Some(&Event::Done), "{first} {behaviour}");
+            if !only_streams {
+                let answer = client.chat(body).await.ok();
+                assert_eq!(answer["provider"], "second", "{first} {behaviour}: {answer}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_connection_moves_to_the_next_provider_and_costs_nothing() {
+    let cluster = cluster().await;
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    cluster.provider_with(provider("gone", "openai", &format!("http://{closed}/v1"))).await.unwrap();
+    cluster.model("test/two", &[("gone", "echo"), ("second", "echo")]).await.unwrap();
+    let client = cluster.client().await.unwrap();
+    let answer = client.chat(body("test/two", "gone")).await.ok();
+    assert_eq!(answer["provider"], "second");
+    let lines = cluster.lines(answer["id"].as_str().unwrap(), 2).await;
+    let refused = lines.iter().find(|line| line.provider == "gone").unwrap();
+    assert_eq!((refused.attempt, refused.charge_usd.parse::<f64>().unwrap()), (1, 0.0), "{refused:?}");
+    let served = lines.iter().find(|line| line.provider == "second").unwrap();
+    assert_eq!((served.attempt, served.outcome.as_str()), (2, "ok"));
+}
+
+#[tokio::test]
+async fn an_error_after_the_first_content_stays_in_the_stream_and_is_no_success() {
+    let cluster = cluster().await;
+    let behaviours = ["error-mid-2", "cut-2", "reset-mid-2", "malformed-mid-2", "stall-2", "end-early-2"];
+    for (_, first) in DIALECTS {
+        for behaviour in behaviours {
+            cluster
+                .model(&model_of(first, behaviour), &[(first, behaviour), ("second", "echo")])
+                .await
+                .unwrap();
+        }
+    }
+    let client = cluster.client().await.unwrap();
+    for (_, first) in DIALECTS {
+        for behaviour in behaviours {
+            let stream = client.stream(body(&model_of(first, behaviour), first)).await;
+            assert_eq!(stream.status, StatusCode::OK);
+            let events = stream.rest().await;
+            let what = format!("{first} {behaviour}: {events:?}");
+            let chunks = chunks(&events);
+            assert!(
+                chunks.iter().all(|chunk| chunk["provider"] == first),
+                "nobody takes over any more, {what}"
+            );
+            assert!(text(&events).starts_with("one two"), "{what}");
+            let failed: Vec<&&Value> = chunks.iter().filter(|chunk| chunk["error"].is_object()).collect();
+            assert_eq!(failed.len(), 1, "exactly one error, {what}");
+            assert_eq!(failed[0]["choices"][0]["finish_reason"], "error", "{what}");
+            let error_type = failed[0]["error"]["metadata"]["error_type"].as_str().unwrap_or_default();
+            assert!(
+                ["provider_unavailable", "provider_overloaded", "timeout"].contains(&error_type),
+                "{what}"
+            );
+            assert!(!chunks.iter().any(|chunk| chunk["choices"][0]["finish_reason"] == "stop"), "{what}");
+            assert_eq!(events.last(), Some(&Event::Done), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn when_all_fail_the_caller_gets_the_real_status_and_every_attempt() {
+    let cluster = cluster().await;
+    let dead = "test/dead";
+    cluster.model(dead, &[("first-openai", "status-500"), ("second", "status-503")]).await.unwrap();
+    cluster
+        .model("test/limited", &[("first-openai", "status-429-7"), ("second", "status-429-3")])
+        .await
+        .unwrap();
+    let client = cluster.client().await.unwrap();
+    let answer = client.chat(body(dead, "first-openai")).await;
+    assert!(answer.status.is_server_error(), "{}", answer.text);
+    let previous = &answer.json["error"]["metadata"]["previous_errors"];
+    assert_eq!(
+        (&previous[0]["provider"], &previous[0]["status"]),
+        (&json!("first-openai"), &json!(500)),
+        "{}",
+        answer.text
+    );
+    assert_eq!(answer.header("x-switchyard-fault"), "provider");
+    // A stream has not begun either, so its status is as real.
+    let stream = client.stream(body(dead, "first-openai")).await;
+    assert_eq!(stream.status, answer.status);
+    let answer = client.chat(body("test/limited", "first-openai")).await;
+    assert_eq!((answer.status, answer.error_type()), (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"));
+    assert_eq!(answer.header("retry-after"), "3", "the shortest wait that a provider named");
+}
+
+#[tokio::test]
+async fn a_request_that_the_provider_refuses_is_not_tried_elsewhere() {
+    let cluster = cluster().await;
+    cluster.model("test/refused", &[("first-openai", "status-400"), ("second", "echo")]).await.unwrap();
+    let client = cluster.client().await.unwrap();
+    let answer = client.chat(body("test/refused", "first-openai")).await;
+    assert_eq!(
+        (answer.status, answer.error_type()),
+        (StatusCode::BAD_REQUEST, "invalid_request"),
+        "{}",
+        answer.text
+    );
+    assert_eq!(cluster.lab.counts().requests, 1);
+}
+
+#[tokio::test]
+async fn a_caller_may_forbid_fallbacks() {
+    let cluster = cluster().await;
+    cluster.model("test/two", &[("first-openai", "status-500"), ("second", "echo")]).await.unwrap();
+    let client = cluster.client().await.unwrap();
+    let mut body = body("test/two", "first-openai");
+    body["provider"]["allow_fallbacks"] = false.into();
+    let answer = client.chat(body).await;
+    assert!(answer.status.is_server_error(), "{}", answer.text);
+    assert_eq!(cluster.lab.counts().requests, 1);
+}
+
+#[tokio::test]
+async fn a_caller_may_name_other_models_to_fall_back_to() {
+    let cluster = cluster().await;
+    cluster.model("test/dead", &[("first-openai", "status-500")]).await.unwrap();
+    let last = plain_endpoint("second", "echo");
+    let model = v1::Model { id: "test/alive".to_owned(), ..Default::default() };
+    cluster.model_with(model, [last]).await.unwrap();
+    let client = cluster.client().await.unwrap();
+    let messages = json!([{"role": "user", "content": "hi"}]);
+    let answer = client.chat(json!({"models": ["test/dead", "test/alive"], "messages": messages})).await.ok();
+    assert_eq!((&answer["model"], &answer["provider"]), (&json!("test/alive"), &json!("second")));
+}
