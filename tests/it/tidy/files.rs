@@ -12,6 +12,7 @@ const LONG: &[(&str, usize, &str)] = &[];
 const WAITERS: &[(&str, &str)] = &[
     ("tests/src/wait.rs", "the one helper of the scenarios"),
     ("tests/src/redis.rs", "polls a starting server, until a deadline"),
+    ("cli/src/dev/postgres/tests.rs", "polls the end of processes, until a deadline"),
 ];
 
 /// Crates that cost minutes to build or bring a C library; rustls runs on ring.

@@ -61,7 +61,8 @@ impl Source {
 
     /// Whether the file is there for tests alone.
     pub fn is_test(&self) -> bool {
-        self.path.starts_with("tests/") || self.path.split(['/', '.']).any(|part| part == "tests")
+        let is_test = |part: &str| part == "tests" || part.ends_with("_tests");
+        self.path.split(['/', '.']).any(is_test)
     }
 
     /// What is built into the product: no comments, no strings, no tests.
@@ -76,8 +77,13 @@ impl Source {
 
     /// Before and after the line that opens the file's own tests.
     fn parts(&self) -> (&str, &str) {
-        let at = self.text.find("\n#[cfg(test)]\n").unwrap_or(self.text.len());
-        self.text.split_at(at)
+        const OPENS: &str = "\n#[cfg(test)]\nmod ";
+        let holds_them = |at: &usize| {
+            let line = self.text[at + OPENS.len()..].lines().next().unwrap_or_default();
+            line.ends_with('{')
+        };
+        let at = self.text.match_indices(OPENS).map(|(at, _)| at).find(holds_them);
+        self.text.split_at(at.unwrap_or(self.text.len()))
     }
 }
 
@@ -156,7 +162,9 @@ fn path(words: &[String], mut at: usize, before: &[String], found: &mut Vec<Vec<
         at += 1;
         if words.get(at).is_none_or(|word| word != "::") {
             found.push(segments);
-            return at;
+            // A new name for it is no path.
+            let renamed = words.get(at).is_some_and(|word| word == "as");
+            return if renamed { at + 2 } else { at };
         }
         at += 1;
     }
@@ -194,7 +202,7 @@ fn words(code: &str) -> Vec<String> {
 #[test]
 fn paths_are_found_in_uses_groups_and_expressions_alone() {
     let code = r##"
-        use a::{b, c::{D, self}}; // use comment::no;
+        use a::{b, c::{D as E, self}}; // use comment::no;
         fn f<'x>(y: &'x z::T) -> char { g::h("use string::no;", r#"raw::no"#, '"', '\''); i::j() }
     "##;
     let found: Vec<String> =
