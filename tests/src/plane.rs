@@ -111,8 +111,11 @@ impl Plane {
         Ok(match self.kind {
             Kind::Control => {
                 let plane = settings.control_plane()?;
-                let started = switchyard_control_plane::app::start(plane, metrics, shutdown.clone());
-                Running::Control(shutdown, started.await?)
+                let adapters = switchyard_data_plane::adapters::ADAPTERS.iter().map(|adapter| adapter.name()).collect();
+                let host = switchyard_control_plane::app::Host { metrics: Some(metrics), adapters };
+                let started = switchyard_control_plane::app::start(plane, host, shutdown.clone()).await?;
+                started.ready().await;
+                Running::Control(shutdown, started)
             }
             Kind::Data => {
                 let plane = settings.data_plane()?;
