@@ -85,7 +85,7 @@ impl Shape {
 
     /// Starts everything. Tenants, keys, providers and models are the test's to make.
     pub async fn start(self) -> Result<Cluster> {
-        let database = postgres::database(&switchyard_control_plane::store::MIGRATIONS).await?;
+        let database = postgres::database(&switchyard_control_plane::store::schema::migrations()).await?;
         let folder = tempfile::tempdir()?;
         let mut control = Plane::control(self.control, &database.url, folder.path())?;
         control
