@@ -1,7 +1,5 @@
 //! A whole system for one test: database, control plane, data planes and the fault lab, all its own.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use switchyard_cli::client::{Admin, Answer, endpoint};
 use switchyard_cli::fault_lab::{self, FaultLab};
@@ -15,7 +13,6 @@ use crate::postgres::{self, TestDatabase};
 use crate::wait;
 
 /// A running system. Parts are dropped in this order: callers of others first.
-#[derive(Debug)]
 pub struct Cluster {
     pub planes: Vec<Plane>,
     pub control: Plane,
@@ -268,5 +265,3 @@ pub fn plain_endpoint(provider: &str, upstream_id: &str) -> v1::Endpoint {
     }
 }
 
-/// What a deadline of a provider may be, for tests that run into it.
-pub const SHORT: Duration = Duration::from_millis(300);
