@@ -264,4 +264,3 @@ pub fn plain_endpoint(provider: &str, upstream_id: &str) -> v1::Endpoint {
         ..Default::default()
     }
 }
-

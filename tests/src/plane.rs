@@ -47,7 +47,7 @@ pub struct Plane {
 enum Running {
     Control(CancellationToken, switchyard_control_plane::app::ControlPlane),
     Data(CancellationToken, switchyard_data_plane::app::DataPlane),
-    Child(Process),
+    Child(Box<Process>),
 }
 
 impl Plane {
@@ -111,7 +111,8 @@ impl Plane {
         Ok(match self.kind {
             Kind::Control => {
                 let plane = settings.control_plane()?;
-                let adapters = switchyard_data_plane::adapters::ADAPTERS.iter().map(|adapter| adapter.name()).collect();
+                let adapters =
+                    switchyard_data_plane::adapters::ADAPTERS.iter().map(|adapter| adapter.name()).collect();
                 let host = switchyard_control_plane::app::Host { metrics: Some(metrics), adapters };
                 let started = switchyard_control_plane::app::start(plane, host, shutdown.clone()).await?;
                 started.ready().await;
@@ -130,7 +131,7 @@ impl Plane {
             Kind::Control => "control-plane",
             Kind::Data => "data-plane",
         };
-        Ok(Running::Child(Process::start(&[command], &self.environment, &self.log).await?))
+        Ok(Running::Child(Box::new(Process::start(&[command], &self.environment, &self.log).await?)))
     }
 
     /// Asks it to end and waits for that.

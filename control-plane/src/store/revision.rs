@@ -153,17 +153,15 @@ async fn mark(
     revision: i64,
     owner: &str,
 ) -> Result<(), StoreError> {
-    let statement = match table {
-        Table::Tenants => mark!("tenants", "id", "true"),
-        Table::Keys => mark!("keys", "id", "true"),
-        Table::Providers => mark!("providers", "id", "true"),
-        Table::Models => mark!("models", "id", "true"),
-        Table::Endpoints => mark!("endpoints", "model", "row.id = touched.second"),
-        // No file makes tokens.
-        Table::AdminTokens => {
-            "UPDATE admin_tokens SET revision = $1 FROM unnest($3::text[], $4::text[]) AS touched(first, second)
-             WHERE id = touched.first AND NOT $2"
+    let (statement, owner) = match table {
+        Table::Tenants => (mark_owned!("tenants", "row.id = touched.first"), Some(owner)),
+        Table::Keys => (mark_owned!("keys", "row.id = touched.first"), Some(owner)),
+        Table::Providers => (mark_owned!("providers", "row.id = touched.first"), Some(owner)),
+        Table::Models => (mark_owned!("models", "row.id = touched.first"), Some(owner)),
+        Table::Endpoints => {
+            (mark_owned!("endpoints", "row.model = touched.first AND row.id = touched.second"), Some(owner))
         }
+        Table::AdminTokens => (mark!("admin_tokens", "", "row.id = touched.first"), None),
     };
     let (first, second): (Vec<&str>, Vec<&str>) =
         rows.iter().map(|(first, second)| (first.as_str(), second.as_str())).unzip();

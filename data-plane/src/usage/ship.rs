@@ -174,7 +174,11 @@ impl Shipment {
     async fn acknowledge(&self, upto: Position, session: &Session) -> Result<(), ShipError> {
         let (journal, incarnation) = (Arc::clone(&self.journal), session.incarnation.clone());
         let acknowledge = move || journal.acknowledge(upto, &incarnation);
-        self.blocking(move || Ok(acknowledge())).await?;
+        self.blocking(move || {
+            acknowledge();
+            Ok(())
+        })
+        .await?;
         self.told.send_replace(upto);
         Ok(())
     }

@@ -52,7 +52,7 @@ fn calls(deltas: &[&str]) -> Vec<ToolCall> {
 
 fn chunks(events: &[Event]) -> Vec<&Chunk> {
     let chunk = |event| match event {
-        &Event::Chunk(ref chunk) => Some(chunk),
+        Event::Chunk(chunk) => Some(chunk),
         _ => None,
     };
     events.iter().filter_map(chunk).collect()
