@@ -100,7 +100,7 @@ pub struct Ask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Granted(i64),
-    /// Spent and presumed money alone leave less than `least`.
+    /// What is spent, presumed and in the asker's own hands leaves less than `least`.
     Exhausted,
     /// Enough is left, but lent elsewhere.
     Busy,
@@ -112,12 +112,15 @@ pub enum Outcome {
 ///
 /// All leases together stay under half of what is unspent, so that one data plane cannot starve the others,
 /// except that `least` is lent as long as it is there: near its limit an account lends one attempt at a time.
-pub fn lend(balance: &Balance, wanted: i64, least: i64) -> Outcome {
+///
+/// `own` is the part of what is lent that the asker holds itself. Nobody can give that back to it, so an account whose
+/// rest the asker holds already is exhausted and not busy.
+pub fn lend(balance: &Balance, own: i64, wanted: i64, least: i64) -> Outcome {
     let (Some(unspent), Some(headroom)) = (balance.unspent(), balance.headroom()) else {
         return Outcome::Unlimited;
     };
     let least = least.max(1);
-    if unspent < least {
+    if unspent.saturating_sub(own) < least {
         return Outcome::Exhausted;
     }
     if headroom < least {
@@ -210,8 +213,16 @@ mod tests {
             (balance(11, 0, 0, 0), 100, 11, Outcome::Granted(11)),
             (Balance::default(), 100, 10, Outcome::Unlimited),
         ] {
-            assert_eq!(lend(&balance, wanted, least), outcome, "{balance:?} {wanted} {least}");
+            assert_eq!(lend(&balance, 0, wanted, least), outcome, "{balance:?} {wanted} {least}");
         }
+    }
+
+    #[test]
+    fn what_the_asker_holds_itself_cannot_be_called_back_for_it() {
+        for (own, outcome) in [(0, Outcome::Busy), (890, Outcome::Busy), (991, Outcome::Exhausted)] {
+            assert_eq!(lend(&balance(1000, 0, 0, 991), own, 900, 10), outcome, "{own}");
+        }
+        assert_eq!(lend(&balance(1000, 0, 0, 100), 100, 50, 10), Outcome::Granted(50));
     }
 
     #[test]
@@ -221,7 +232,7 @@ mod tests {
                 for lent in 0..14 {
                     for (wanted, least) in [(0, 0), (3, 1), (9, 4), (i64::MAX, 7), (i64::MAX, i64::MAX)] {
                         let balance = balance(limit, charged, 1, lent);
-                        if let Outcome::Granted(amount) = lend(&balance, wanted, least) {
+                        if let Outcome::Granted(amount) = lend(&balance, 0, wanted, least) {
                             assert!(amount >= least && charged + 1 + lent + amount <= limit, "{balance:?}");
                         }
                     }

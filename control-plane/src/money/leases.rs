@@ -97,7 +97,8 @@ async fn try_acquire(
     }
     // Read after the locks: whoever changes a limit writes the account's row too, so this is the limit in force.
     let owners = store::lease::owners(&mut tx, &wanted).await?;
-    let mut desk = Desk { balances, owners, now };
+    let own = store::lease::rests(&mut tx, &holder.instance, &wanted).await?;
+    let mut desk = Desk { balances, owners, own, now };
     let answers: Vec<Answer> = asks.iter().map(|ask| desk.answer(ask)).collect();
     let grants = grants(&answers);
     if !grants.is_empty() && store::lease::grant(&mut tx, holder, &grants).await? != grants.len() as u64 {
@@ -125,6 +126,8 @@ pub(super) async fn check_session(db: &mut PgConnection, holder: &Holder) -> Res
 struct Desk {
     balances: BTreeMap<AccountPeriod, Balance>,
     owners: BTreeMap<(AccountKind, String), Owner>,
+    /// What the asker holds already, in all its sessions.
+    own: BTreeMap<AccountPeriod, i64>,
     now: DateTime<Utc>,
 }
 
@@ -134,6 +137,7 @@ impl Desk {
         let owner = self.owners.get(&(ask.account.kind, ask.account.owner.clone()));
         let terms = lending::terms(&ask.account, owner, self.now);
         let balance = self.balances.get_mut(&ask.account);
+        let own = self.own.entry(ask.account.clone()).or_default();
         let (outcome, after) = match (terms, balance) {
             (Terms::Unknown, _) => (Outcome::UnknownAccount, Balance::default()),
             (Terms::OtherPeriod, _) => (Outcome::Busy, Balance::default()),
@@ -142,9 +146,10 @@ impl Desk {
                 if let Terms::Limit(limit) = terms {
                     balance.limit = limit;
                 }
-                let outcome = lending::lend(balance, ask.wanted, ask.least);
+                let outcome = lending::lend(balance, *own, ask.wanted, ask.least);
                 if let Outcome::Granted(amount) = outcome {
                     balance.lent += amount;
+                    *own += amount;
                 }
                 (outcome, *balance)
             }

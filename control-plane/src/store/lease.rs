@@ -88,6 +88,36 @@ pub async fn grant(db: &mut PgConnection, holder: &Holder, grants: &[Grant]) -> 
     Ok(done.rows_affected())
 }
 
+/// What one instance holds of each account, in all its sessions; accounts of which it holds nothing are left out.
+pub async fn rests(
+    db: &mut PgConnection,
+    instance: &str,
+    accounts: &[&AccountPeriod],
+) -> Result<BTreeMap<AccountPeriod, i64>, StoreError> {
+    #[derive(sqlx::FromRow)]
+    struct Rest {
+        kind: i16,
+        owner: String,
+        period: String,
+        rest: i64,
+    }
+    let rows: Vec<Rest> = sqlx::query_as(
+        "SELECT kind, owner, period, sum(granted - used - presumed)::bigint AS rest
+         FROM leases JOIN jsonb_to_recordset($1) AS w(kind smallint, owner text, period text)
+             USING (kind, owner, period)
+         WHERE instance = $2 GROUP BY kind, owner, period",
+    )
+    .bind(Json(accounts))
+    .bind(instance)
+    .fetch_all(db)
+    .await?;
+    let rest = |row: Rest| {
+        let kind = ledger::kind_from_number(row.kind.into())?;
+        Some((AccountPeriod { kind, owner: row.owner, period: row.period }, row.rest))
+    };
+    Ok(rows.into_iter().filter_map(rest).collect())
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     kind: i16,

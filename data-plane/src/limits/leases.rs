@@ -304,6 +304,11 @@ fn line(
             entry.listen(waiter);
             Ok(Line::Busy(until))
         }
+        // Worst cases of attempts under way hold the rest; most of it comes back.
+        Some((Refusal::Exhausted { .. }, until)) if entry.may_come_back(epoch, due.amount.0) => {
+            entry.listen(waiter);
+            Ok(Line::Busy(until))
+        }
         Some((Refusal::Exhausted { .. }, _)) => Err(ReserveError::Exhausted {
             kind: due.account.kind,
             affordable: NanoUsd(entry.affordable(epoch).unwrap_or(0)),

@@ -179,6 +179,12 @@ impl Entry {
         Some(oldest.max(self.free(epoch).saturating_add(headroom)))
     }
 
+    /// Whether the account could cover an attempt once those under way have given back what they do not use.
+    pub fn may_come_back(&self, epoch: u64, amount: u64) -> bool {
+        let headroom = self.headroom.unwrap_or(0);
+        self.out > 0 && amount <= self.free(epoch).saturating_add(headroom).saturating_add(self.out)
+    }
+
     /// What is known to stand against a grant of `shortage` now, and until when.
     pub fn refusal(&self, shortage: u64, now: Instant) -> Option<(Refusal, Instant)> {
         let (refusal, until) = self.refusal.filter(|(_, until)| now < *until)?;
