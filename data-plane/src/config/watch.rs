@@ -70,6 +70,7 @@ impl Watch {
             let Err(ended) = self.session().await;
             self.link.detach();
             self.current.detached();
+            self.disk.flush(&self.current);
             if attached.elapsed() > BACKOFF.1 {
                 wait = BACKOFF.0;
             }
