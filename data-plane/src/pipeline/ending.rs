@@ -60,7 +60,9 @@ async fn tell(reply: &mut Reply, error: &RequestError, trail: &Trail) {
     };
     if reply.has_begun() {
         let mut out = BytesMut::new();
-        StreamEncoder::new(&facts(trail)).error(&body, &mut out);
+        let encoder = StreamEncoder::new(&facts(trail));
+        encoder.error(&body, &mut out);
+        encoder.done(&mut out);
         let _ = reply.send(out.freeze(), Instant::now() + LAST_WORDS).await;
         reply.end();
         return;

@@ -210,7 +210,8 @@ fn empty(models: &[String], excluded: &[Excluded]) -> RequestError {
     } else {
         ErrorCode::NotFound
     };
-    RequestError::new(code, text).with(
+    let field = if only(Rule::Modality) { "messages" } else { "" };
+    RequestError::new(code, text).field(field).with(
         "availability",
         json!({"code": if excluded.is_empty() { "no_endpoints" } else { "constraint_filtered" }, "retryable": false, "requested_models": models, "excluded_by": rules}),
     )
