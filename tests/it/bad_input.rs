@@ -81,7 +81,7 @@ async fn a_body_that_is_wrong_is_told_what_is_wrong_with_it() {
         (
             "unsupported content",
             format!(r#"{{"model":"test/text-only","messages":[{{"role":"user","content":[{image}]}}]}}"#),
-            (404, "not_found", "", "image"),
+            (400, "invalid_request", "messages", "image"),
         ),
     ];
     for (what, body, expected) in cases {

@@ -127,6 +127,7 @@ fn conversation() -> Value {
             ]},
             {"role": "assistant", "content": null, "tool_calls": [call]},
             {"role": "tool", "tool_call_id": "call_1", "content": "12 degrees"},
+            {"role": "assistant", "content": "A map of Bern, where it has 12 degrees."},
             {"role": "user", "content": "And tomorrow?"},
         ],
         "tools": [{"type": "function", "function": {
