@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use bytes::{BufMut, BytesMut};
-use memchr::memchr2;
+use memchr::memchr;
 
 /// Above this, members are compared by hash: a hostile object must not cost its size squared.
 const MANY_MEMBERS: usize = 64;
@@ -84,7 +84,11 @@ pub fn elements(text: &[u8]) -> Result<Vec<Range<usize>>, NotAnObject> {
 
 /// The value of the last member with this name.
 pub fn member<'a>(text: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let members = members(text).ok()?;
+    value(text, &members(text).ok()?, name)
+}
+
+/// The same where the members have been found already.
+pub fn value<'a>(text: &'a [u8], members: &[Member], name: &str) -> Option<&'a [u8]> {
     let last = members.iter().rev().find(|member| is_named(text, member, name))?;
     Some(&text[last.value.clone()])
 }
@@ -114,6 +118,8 @@ fn key<'a>(text: &'a [u8], member: &Member) -> Cow<'a, [u8]> {
 pub struct Patch<'a> {
     /// Set to JSON text, or removed.
     edits: Vec<(&'a str, Option<Cow<'a, [u8]>>)>,
+    /// Removed unless an edit sets them.
+    removed: &'a [&'a str],
     /// Whether members that are null go too.
     drop_nulls: bool,
 }
@@ -121,12 +127,7 @@ pub struct Patch<'a> {
 impl<'a> Patch<'a> {
     /// No change yet.
     pub fn new() -> Self {
-        Self { edits: Vec::with_capacity(8), drop_nulls: false }
-    }
-
-    /// Whether nothing would change.
-    pub fn is_empty(&self) -> bool {
-        self.edits.is_empty()
+        Self { edits: Vec::with_capacity(8), ..Self::default() }
     }
 
     /// Gives the member this JSON text: in its place if it exists, else at the end.
@@ -142,6 +143,12 @@ impl<'a> Patch<'a> {
     /// Takes the member out if it is there.
     pub fn remove(self, name: &'a str) -> Self {
         self.edit(name, None)
+    }
+
+    /// Takes all of these out, unless one of them is set; replaces an earlier list.
+    pub fn without(mut self, names: &'a [&'a str]) -> Self {
+        self.removed = names;
+        self
     }
 
     /// Takes out every member that is null, which some readers take for a wrong type.
@@ -166,18 +173,32 @@ impl<'a> Patch<'a> {
     /// # Errors
     /// [`NotAnObject`], with `out` untouched.
     pub fn apply(&self, text: &[u8], out: &mut BytesMut) -> Result<(), NotAnObject> {
-        let members = members(text)?;
+        self.apply_to(text, &members(text)?, out);
+        Ok(())
+    }
+
+    /// The same where the members have been found already.
+    pub fn apply_to(&self, text: &[u8], members: &[Member], out: &mut BytesMut) {
         let growth: usize = self.edits.iter().map(|(name, value)| cost(name, value.as_deref())).sum();
         out.reserve(text.len() + growth);
         let mut done = vec![false; self.edits.len()];
-        let overridden = overridden(text, &members);
+        let overridden = overridden(text, members);
+        let marks = self.marks();
         let mut writer = ObjectWriter::open(out);
         for (position, member) in members.iter().enumerate() {
+            let key = key(text, member);
+            let is_null = self.drop_nulls && &text[member.value.clone()] == b"null";
             if overridden.contains(&position) {
                 continue;
             }
-            match self.edits.iter().position(|(name, _)| is_named(text, member, name)) {
-                None if self.drop_nulls && &text[member.value.clone()] == b"null" => {}
+            if marks & mark(&key) == 0 {
+                if !is_null {
+                    writer.raw(&text[member.whole()]);
+                }
+                continue;
+            }
+            match self.edits.iter().position(|(name, _)| name.as_bytes() == &*key) {
+                None if is_null || self.removed.iter().any(|name| name.as_bytes() == &*key) => {}
                 None => writer.raw(&text[member.whole()]),
                 Some(edit) => {
                     done[edit] = true;
@@ -189,7 +210,12 @@ impl<'a> Patch<'a> {
             self.write_edit(edit, &mut writer);
         }
         writer.close();
-        Ok(())
+    }
+
+    /// Marks of all names that the patch is about.
+    fn marks(&self) -> u64 {
+        let names = self.edits.iter().map(|(name, _)| *name).chain(self.removed.iter().copied());
+        names.fold(0, |marks, name| marks | mark(name.as_bytes()))
     }
 
     fn write_edit(&self, edit: usize, writer: &mut ObjectWriter<'_>) {
@@ -198,6 +224,12 @@ impl<'a> Patch<'a> {
             writer.member(name, value);
         }
     }
+}
+
+/// One bit of a word for a key: two keys with different bits are different, which spares most comparisons.
+fn mark(key: &[u8]) -> u64 {
+    let letter = |at: Option<&u8>| usize::from(at.copied().unwrap_or_default());
+    1 << ((key.len() + letter(key.first()) * 5 + letter(key.last()) * 3) & 63)
 }
 
 fn cost(name: &str, value: Option<&[u8]>) -> usize {
@@ -214,11 +246,17 @@ fn overridden(text: &[u8], members: &[Member]) -> Vec<usize> {
             .map(|(at, _)| at)
             .collect();
     }
-    let repeats = |at: usize, member: &Member| {
+    let mut marks = 0;
+    let mut overridden = Vec::new();
+    for (at, member) in from_the_end {
         let key = key(text, member);
-        members[at + 1..].iter().any(|later| is_key(text, later, &key))
-    };
-    from_the_end.filter(|(at, member)| repeats(*at, member)).map(|(at, _)| at).collect()
+        let mark = mark(&key);
+        if marks & mark != 0 && members[at + 1..].iter().any(|later| is_key(text, later, &key)) {
+            overridden.push(at);
+        }
+        marks |= mark;
+    }
+    overridden
 }
 
 /// Writes one JSON object member by member.
@@ -280,15 +318,16 @@ fn ends(text: &[u8], at: usize) -> Result<(), NotAnObject> {
     if space(text, at) == text.len() { Ok(()) } else { Err(NotAnObject) }
 }
 
-/// The position after the closing quote of a string whose content begins at `at`.
-fn string_end(text: &[u8], mut at: usize) -> Result<usize, NotAnObject> {
+/// The position after the closing quote of a string whose content begins at `start`.
+fn string_end(text: &[u8], start: usize) -> Result<usize, NotAnObject> {
+    let mut at = start;
     loop {
-        let found = memchr2(b'"', b'\\', text.get(at..).ok_or(NotAnObject)?).ok_or(NotAnObject)?;
-        at += found + 1;
-        if text[at - 1] == b'"' {
+        at += memchr(b'"', text.get(at..).ok_or(NotAnObject)?).ok_or(NotAnObject)?;
+        let escapes = text[start..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+        at += 1;
+        if escapes % 2 == 0 {
             return Ok(at);
         }
-        at += 1;
     }
 }
 

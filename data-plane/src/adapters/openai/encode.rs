@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
@@ -14,10 +14,10 @@ use crate::adapters::quirks::{CapField, Quirks, ReasoningStyle};
 use crate::adapters::{Context, Encoded, Target, Unsupported};
 use crate::model::parameter::Parameter;
 use crate::model::request::{ChatRequest, Dialect, Effort, Reasoning};
-use crate::wire::patch::{Patch, member};
+use crate::wire::patch::{Member, Patch, members, value};
 
-/// Members that mean something to routers only.
-const ROUTER_FIELDS: [&str; 11] = [
+/// Members that mean something to routers only, then those that the endpoint gets in its own words.
+const ROUTER_FIELDS: [&str; 14] = [
     "models",
     "provider",
     "route",
@@ -29,6 +29,9 @@ const ROUTER_FIELDS: [&str; 11] = [
     "debug",
     "preset",
     "structured_outputs",
+    "cache_control",
+    "include_reasoning",
+    "reasoning",
 ];
 
 /// Parameters that may be left out where an endpoint does not list them.
@@ -55,12 +58,14 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
         Dialect::OpenAiChat => request.source.body.clone(),
         Dialect::OpenAiResponses | Dialect::AnthropicMessages => build(request)?,
     };
+    let members = members(&source).map_err(|_| Unsupported::new("request", "is no JSON object"))?;
+    let sent = Sent { text: &source, members: &members };
     let mut dropped = Vec::new();
     let mut patch = Patch::new().without_nulls().set_str("model", target.model);
-    patch = with_stream(patch, &source, target);
+    patch = with_stream(patch, sent, target);
     patch = with_cap(patch, request, target);
-    patch = without_router_fields(patch, request, target, &mut dropped);
-    patch = with_reasoning(patch, request, target, &mut dropped);
+    patch = without_router_fields(patch, sent, request, target, &mut dropped);
+    patch = with_reasoning(patch, sent, request, target, &mut dropped);
     patch = without_unsupported(patch, request, target, &mut dropped);
     if let Some(messages) = rewrite_messages(&source, request, target.quirks) {
         patch = patch.set("messages", messages);
@@ -69,8 +74,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
         patch = patch.set("tools", tools);
     }
     let mut body = BytesMut::new();
-    let unreadable = |_| Unsupported::new("request", "is no JSON object");
-    patch.apply(&source, &mut body).map_err(unreadable)?;
+    patch.apply_to(&source, &members, &mut body);
     Ok(Encoded {
         method: Method::POST,
         path: Cow::Borrowed("/chat/completions"),
@@ -79,6 +83,20 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
         dropped,
         context: Context { hide_reasoning: request.reasoning.exclude, ..Context::default() },
     })
+}
+
+/// The client's members, found once.
+#[derive(Clone, Copy)]
+struct Sent<'a> {
+    text: &'a [u8],
+    members: &'a [Member],
+}
+
+impl<'a> Sent<'a> {
+    /// A member's value, unless it is null.
+    fn get(self, name: &str) -> Option<&'a [u8]> {
+        value(self.text, self.members, name).filter(|value| *value != b"null")
+    }
 }
 
 fn headers(stream: bool) -> HeaderMap {
@@ -90,7 +108,7 @@ fn headers(stream: bool) -> HeaderMap {
 }
 
 /// Asks for a stream with usage, or for none.
-fn with_stream<'a>(patch: Patch<'a>, source: &Bytes, target: &Target<'_>) -> Patch<'a> {
+fn with_stream<'a>(patch: Patch<'a>, sent: Sent<'_>, target: &Target<'_>) -> Patch<'a> {
     if !target.stream {
         return patch.remove("stream").remove("stream_options");
     }
@@ -98,10 +116,9 @@ fn with_stream<'a>(patch: Patch<'a>, source: &Bytes, target: &Target<'_>) -> Pat
     if !target.quirks.stream_options {
         return patch.remove("stream_options");
     }
-    let sent = member(source, "stream_options").and_then(|options| serde_json::from_slice(options).ok());
-    let mut options = match sent {
-        Some(Value::Object(options)) => options,
-        _ => serde_json::Map::new(),
+    let options = sent.get("stream_options").and_then(|options| serde_json::from_slice(options).ok());
+    let Some(Value::Object(mut options)) = options else {
+        return patch.set("stream_options", br#"{"include_usage":true}"#.as_slice());
     };
     options.insert("include_usage".to_owned(), Value::Bool(true));
     patch.set("stream_options", Value::Object(options).to_string().into_bytes())
@@ -119,33 +136,32 @@ fn with_cap<'a>(patch: Patch<'a>, request: &ChatRequest, target: &Target<'_>) ->
 
 fn without_router_fields<'a>(
     mut patch: Patch<'a>,
+    sent: Sent<'_>,
     request: &ChatRequest,
     target: &Target<'a>,
     dropped: &mut Vec<Cow<'static, str>>,
 ) -> Patch<'a> {
     if !target.quirks.router_fields {
-        patch = ROUTER_FIELDS.iter().fold(patch, |patch, name| patch.remove(name));
+        patch = patch.without(&ROUTER_FIELDS);
         for parameter in [Parameter::Plugins, Parameter::Transforms, Parameter::CacheControl] {
             if request.facts.parameters.contains(parameter) {
                 dropped.push(Cow::Borrowed(parameter.name()));
             }
         }
-        patch = patch.remove("cache_control");
     }
     // Without tools the members about them are errors in themselves.
     if !request.facts.parameters.contains(Parameter::Tools) {
         patch = ["tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"]
             .into_iter()
+            .filter(|name| sent.get(name).is_some())
             .fold(patch, Patch::remove);
     }
-    if request.stop.is_empty() {
+    if request.stop.is_empty() && sent.get("stop").is_some() {
         patch = patch.remove("stop");
     }
-    for name in &target.quirks.drop {
-        if member(&request.source.body, name).is_some_and(|value| value != b"null") {
-            dropped.push(Cow::Owned(name.clone()));
-            patch = patch.remove(name);
-        }
+    for name in target.quirks.drop.iter().filter(|name| sent.get(name).is_some()) {
+        dropped.push(Cow::Owned(name.clone()));
+        patch = patch.remove(name);
     }
     patch
 }
@@ -169,15 +185,18 @@ fn without_unsupported<'a>(
 /// Writes the wish about reasoning as the endpoint understands it.
 fn with_reasoning<'a>(
     patch: Patch<'a>,
+    sent: Sent<'a>,
     request: &ChatRequest,
     target: &Target<'_>,
     dropped: &mut Vec<Cow<'static, str>>,
 ) -> Patch<'a> {
     let wish = &request.reasoning;
     if target.quirks.reasoning == ReasoningStyle::Object {
-        return patch;
+        return match sent.get("reasoning") {
+            Some(wish) => patch.set("reasoning", wish),
+            None => patch,
+        };
     }
-    let patch = patch.remove("include_reasoning").remove("reasoning");
     let cap = target.output_cap.or(request.max_output_tokens);
     let Some(level) = level(wish, cap) else { return patch };
     let patch = patch.remove("reasoning_effort");

@@ -2,12 +2,11 @@
 //!
 //! An upstream body of the same dialect is patched, so that members nobody here knows reach the caller.
 
-use std::fmt::Write;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use switchyard_proto::money::NanoUsd;
 
 use crate::api::{AnswerFacts, Bill};
 use crate::model::message::{ToolCall, ToolKind};
@@ -195,47 +194,89 @@ impl<'a> From<(usize, &'a ToolCall)> for WireCall<'a> {
 
 /// The `usage` object: tokens, what they cost, and whose credential paid.
 pub fn usage_json(usage: &Usage, bill: &Bill) -> Vec<u8> {
-    let mut out = String::with_capacity(640);
-    write_usage(&mut out, usage, bill).expect("a string takes any text");
-    out.into_bytes()
+    let mut out = Vec::with_capacity(640);
+    serde_json::to_writer(&mut out, &WireUsage::new(usage, bill)).expect("numbers are always JSON");
+    out
 }
 
-fn write_usage(out: &mut String, usage: &Usage, bill: &Bill) -> std::fmt::Result {
-    let Usage { prompt_tokens, completion_tokens, .. } = usage;
-    let (total, cost, byok) = (usage.total_tokens(), bill.cost, bill.is_byok);
-    write!(
-        out,
-        r#"{{"prompt_tokens":{prompt_tokens},"completion_tokens":{completion_tokens},"total_tokens":{total},"cost":{cost},"is_byok":{byok},"#
-    )?;
-    write!(
-        out,
-        r#""prompt_tokens_details":{{"cached_tokens":{},"cache_write_tokens":{},"audio_tokens":{},"image_tokens":{},"video_tokens":{}}},"#,
-        usage.cached_tokens,
-        usage.cache_write_tokens,
-        usage.prompt_audio_tokens,
-        usage.prompt_image_tokens,
-        usage.prompt_video_tokens
-    )?;
-    match bill.upstream_cost {
-        Some(cost) => write!(out, r#""cost_details":{{"upstream_inference_cost":{cost}}},"#)?,
-        None => write!(out, r#""cost_details":{{"upstream_inference_cost":null}},"#)?,
+#[derive(Serialize)]
+struct WireUsage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    cost: Box<RawValue>,
+    is_byok: bool,
+    prompt_tokens_details: PromptDetails,
+    cost_details: CostDetails,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_tool_use_details: Option<ServerTools>,
+    completion_tokens_details: CompletionDetails,
+}
+
+#[derive(Serialize)]
+struct PromptDetails {
+    cached_tokens: u64,
+    cache_write_tokens: u64,
+    audio_tokens: u64,
+    image_tokens: u64,
+    video_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct CostDetails {
+    upstream_inference_cost: Option<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+struct ServerTools {
+    web_search_requests: u64,
+    web_fetch_requests: u64,
+}
+
+#[derive(Serialize)]
+struct CompletionDetails {
+    reasoning_tokens: u64,
+    audio_tokens: u64,
+    image_tokens: u64,
+    accepted_prediction_tokens: u64,
+    rejected_prediction_tokens: u64,
+}
+
+impl WireUsage {
+    fn new(usage: &Usage, bill: &Bill) -> Self {
+        let searched = usage.web_search_requests + usage.web_fetch_requests > 0;
+        Self {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            total_tokens: usage.total_tokens(),
+            cost: decimal(bill.cost),
+            is_byok: bill.is_byok,
+            prompt_tokens_details: PromptDetails {
+                cached_tokens: usage.cached_tokens,
+                cache_write_tokens: usage.cache_write_tokens,
+                audio_tokens: usage.prompt_audio_tokens,
+                image_tokens: usage.prompt_image_tokens,
+                video_tokens: usage.prompt_video_tokens,
+            },
+            cost_details: CostDetails { upstream_inference_cost: bill.upstream_cost.map(decimal) },
+            server_tool_use_details: searched.then_some(ServerTools {
+                web_search_requests: usage.web_search_requests,
+                web_fetch_requests: usage.web_fetch_requests,
+            }),
+            completion_tokens_details: CompletionDetails {
+                reasoning_tokens: usage.reasoning_tokens,
+                audio_tokens: usage.completion_audio_tokens,
+                image_tokens: usage.completion_image_tokens,
+                accepted_prediction_tokens: usage.accepted_prediction_tokens,
+                rejected_prediction_tokens: usage.rejected_prediction_tokens,
+            },
+        }
     }
-    if usage.web_search_requests + usage.web_fetch_requests > 0 {
-        write!(
-            out,
-            r#""server_tool_use_details":{{"web_search_requests":{},"web_fetch_requests":{}}},"#,
-            usage.web_search_requests, usage.web_fetch_requests
-        )?;
-    }
-    write!(
-        out,
-        r#""completion_tokens_details":{{"reasoning_tokens":{},"audio_tokens":{},"image_tokens":{},"accepted_prediction_tokens":{},"rejected_prediction_tokens":{}}}}}"#,
-        usage.reasoning_tokens,
-        usage.completion_audio_tokens,
-        usage.completion_image_tokens,
-        usage.accepted_prediction_tokens,
-        usage.rejected_prediction_tokens
-    )
+}
+
+/// Dollars as an exact JSON number, which a binary fraction would not be.
+fn decimal(amount: NanoUsd) -> Box<RawValue> {
+    RawValue::from_string(amount.to_string()).expect("a decimal is always JSON")
 }
 
 #[cfg(test)]
