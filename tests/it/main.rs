@@ -12,6 +12,7 @@ mod config;
 mod deploy;
 mod dev;
 mod failover;
+mod feed;
 mod money;
 mod real_model;
 mod sdk_python;

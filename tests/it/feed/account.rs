@@ -1,0 +1,102 @@
+//! A tenant's own API, as data planes pass it on.
+
+use serde_json::{Value, json};
+use switchyard_proto::{id::GenerationId, key::KeyHash};
+
+use super::*;
+
+async fn forward(plane: &Plane, secret: &str, path: &str, query: &str) -> (u32, Value) {
+    let request = v1::ForwardRequest {
+        method: "GET".into(),
+        path: path.into(),
+        query: query.into(),
+        key_sha256: KeyHash::of(secret).0.to_vec(),
+        body: Vec::new(),
+    };
+    let answer = plane.account().await.forward(request).await.unwrap().into_inner();
+    (answer.status, serde_json::from_slice(&answer.body).unwrap())
+}
+
+#[tokio::test]
+async fn a_key_sees_its_limit_and_what_it_spent() {
+    let plane = Plane::start().await;
+    plane.tenant("acme", "10.00").await;
+    let made = plane.key("one", "5.00", v1::Reset::Daily).await;
+    let key = made.key.unwrap();
+    let data_plane = DataPlane::attach(&plane, "dp", None).await;
+    let id = GenerationId::generate();
+    let today = id.admitted_at().format("%Y-%m-%d").to_string();
+    let charge = |account| v1::Charge {
+        account: Some(account),
+        charged_nano: 1_500_000_000,
+        reserved_nano: 1_500_000_000,
+        leased: false,
+    };
+    let attempt = v1::AttemptRecord {
+        generation: id.to_bytes(),
+        attempt: 1,
+        instance: "dp".into(),
+        epoch: 1,
+        tenant: "acme".into(),
+        key: key.id.clone(),
+        charges: vec![
+            charge(account(v1::AccountKind::TenantCredits, "acme", "all")),
+            charge(account(v1::AccountKind::KeyLimit, &key.id, &today)),
+        ],
+        charge_nano: 1_500_000_000,
+        provenance: v1::Provenance::Estimated.into(),
+        ..Default::default()
+    };
+    let generation = v1::GenerationRecord {
+        id: id.to_bytes(),
+        instance: "dp".into(),
+        tenant: "acme".into(),
+        key: key.id.clone(),
+        model: "openai/gpt".into(),
+        surface: "chat_completions".into(),
+        charge_nano: 1_500_000_000,
+        ..Default::default()
+    };
+    let kinds = [v1::usage_record::Kind::Attempt(attempt), v1::usage_record::Kind::Generation(generation)];
+    let request = v1::ReportRequest {
+        instance: data_plane.instance.clone(),
+        epoch: data_plane.epoch,
+        records: kinds.map(|kind| v1::UsageRecord { kind: Some(kind) }.encode_to_vec().into()).to_vec(),
+        traceparents: vec!["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into(), String::new()],
+    };
+    plane.usage().await.report(request).await.unwrap();
+
+    let (status, body) = forward(&plane, &made.secret, "/key", "").await;
+    let data = &body["data"];
+    assert_eq!(status, 200);
+    assert_eq!(data["label"], key.label);
+    assert_eq!(
+        [&data["limit"], &data["limit_remaining"], &data["usage"], &data["usage_daily"]],
+        [5.0, 3.5, 1.5, 1.5]
+    );
+    assert_eq!(data["limit_reset"], "daily");
+    let (_, body) = forward(&plane, &made.secret, "/credits", "").await;
+    assert_eq!(body, json!({"data": {"total_credits": 10.0, "total_usage": 1.5}}));
+    let (status, body) = forward(&plane, &made.secret, "/generation", &format!("id={id}")).await;
+    assert_eq!((status, &body["data"]["model"]), (200, &json!("openai/gpt")));
+    assert_eq!(body["data"]["total_cost"], 1.5);
+    assert_eq!(body["data"]["provider_responses"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn others_see_nothing() {
+    let plane = Plane::start().await;
+    plane.tenant("acme", "").await;
+    let secret = plane.key("one", "", v1::Reset::Never).await.secret;
+    let unknown = GenerationId::generate();
+    for (secret, path, query, status, error_type) in [
+        ("sk-sy-v1-nobody", "/key", "", 401, "authentication"),
+        (&*secret, "/generation", &*format!("id={unknown}"), 404, "not_found"),
+        (&*secret, "/generation", "", 400, "invalid_request"),
+        (&*secret, "/keys", "", 501, "not_supported"),
+    ] {
+        let (found, body) = forward(&plane, secret, path, query).await;
+        assert_eq!((found, &body["error"]["metadata"]["error_type"]), (status, &json!(error_type)), "{path}");
+        assert_eq!(body["error"]["code"], status);
+    }
+}

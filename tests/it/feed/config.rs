@@ -1,0 +1,245 @@
+//! The config stream: what a data plane is sent, in which order, and who is told that it arrived.
+
+use switchyard_proto::v1::{
+    endpoint_service_client::EndpointServiceClient, fleet_service_client::FleetServiceClient,
+    model_service_client::ModelServiceClient, provider_service_client::ProviderServiceClient,
+};
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::*;
+
+async fn provider(plane: &Plane) {
+    let provider = v1::Provider {
+        id: "openai".into(),
+        adapter: "openai".into(),
+        base_url: "https://api.openai.com/v1".into(),
+        credential: "sk-upstream".into(),
+        idle_timeout_ms: 250,
+        ..Default::default()
+    };
+    let request = v1::CreateProviderRequest { provider: Some(provider) };
+    let mut client = ProviderServiceClient::new(plane.admin().await);
+    client.create_provider(plane.as_operator(request)).await.unwrap();
+}
+
+async fn model(plane: &Plane) {
+    let model = v1::Model { id: "openai/gpt".into(), ..Default::default() };
+    let request = v1::CreateModelRequest { model: Some(model) };
+    let mut client = ModelServiceClient::new(plane.admin().await);
+    client.create_model(plane.as_operator(request)).await.unwrap();
+    let endpoint = v1::Endpoint {
+        model: "openai/gpt".into(),
+        id: "openai".into(),
+        provider: "openai".into(),
+        upstream_id: "gpt".into(),
+        context_length: 1000,
+        price: Some(v1::Price { input: "0.25".into(), ..Default::default() }),
+        ..Default::default()
+    };
+    let request = v1::CreateEndpointRequest { model: "openai/gpt".into(), endpoint: Some(endpoint) };
+    let mut client = EndpointServiceClient::new(plane.admin().await);
+    client.create_endpoint(plane.as_operator(request)).await.unwrap();
+}
+
+async fn delete_key(plane: &Plane, id: &str) {
+    let request = v1::DeleteKeyRequest { tenant: "acme".into(), id: id.into(), revision: 0 };
+    let mut client = KeyServiceClient::new(plane.admin().await);
+    client.delete_key(plane.as_operator(request)).await.unwrap();
+}
+
+async fn instance(plane: &Plane, id: &str) -> Option<v1::Instance> {
+    let mut client = FleetServiceClient::new(plane.admin().await);
+    let request = plane.as_operator(v1::ListInstancesRequest::default());
+    let instances = client.list_instances(request).await.unwrap().into_inner().instances;
+    instances.into_iter().find(|instance| instance.id == id)
+}
+
+#[tokio::test]
+async fn everything_then_differences_then_tombstones() {
+    let plane = Plane::start().await;
+    provider(&plane).await;
+    model(&plane).await;
+    plane.tenant("acme", "").await;
+    let key = plane.key("one", "5.00", v1::Reset::Daily).await.key.unwrap();
+
+    let mut data_plane = DataPlane::attach(&plane, "dp-1", None).await;
+    let push = data_plane.take().await;
+    assert!(push.full && push.since.is_none());
+    assert_eq!(
+        push.shown(),
+        ["provider openai", "model openai/gpt", "endpoint openai/gpt#openai", "tenant acme", "key one"]
+    );
+    let Some(v1::resource::Body::Provider(sent)) = &push.resources[0].body else { panic!("a provider") };
+    assert_eq!(sent.credentials[0].secret, "sk-upstream");
+    assert_eq!(sent.timeouts.as_ref().unwrap().idle_ms, Some(250));
+    let Some(v1::resource::Body::Key(sent)) = &push.resources[4].body else { panic!("a key") };
+    assert_eq!(sent.limit, Some(v1::SpendLimit { usd: "5".into(), reset: v1::Reset::Daily.into() }));
+
+    delete_key(&plane, &key.id).await;
+    let next = data_plane.take().await;
+    assert_eq!((next.full, next.since), (false, Some(push.revision.number)));
+    assert_eq!(next.shown(), [format!("gone RESOURCE_KEY {}", key.id)]);
+    assert_eq!(next.revision.incarnation, data_plane.incarnation);
+}
+
+#[tokio::test]
+async fn changes_pile_up_while_a_push_is_unanswered_and_go_out_together() {
+    let plane = Plane::start().await;
+    plane.tenant("acme", "").await;
+    let mut data_plane = DataPlane::attach(&plane, "dp-1", None).await;
+    let push = data_plane.push().await;
+    // Nobody answers, so each of these waits its second.
+    let (one, two) =
+        tokio::join!(plane.key("one", "", v1::Reset::Never), plane.key("two", "", v1::Reset::Never));
+    assert!(!one.served_everywhere && !two.served_everywhere);
+    data_plane.answer(&push.revision, Vec::new(), "").await;
+    let next = data_plane.take().await;
+    assert_eq!((next.shown().len(), next.since), (2, Some(push.revision.number)));
+}
+
+#[tokio::test]
+async fn what_a_data_plane_holds_decides_between_difference_and_everything() {
+    let plane = Plane::start().await;
+    plane.tenant("acme", "").await;
+    plane.key("one", "", v1::Reset::Never).await;
+    let mut data_plane = DataPlane::attach(&plane, "dp", None).await;
+    let newest = data_plane.take().await.revision;
+    for (what, number, incarnation, expected) in [
+        ("older", newest.number - 1, newest.incarnation.as_str(), Some((false, 1))),
+        ("newer than ours", newest.number + 1, newest.incarnation.as_str(), Some((true, 2))),
+        ("of another store", newest.number, "other", Some((true, 2))),
+        ("the newest", newest.number, newest.incarnation.as_str(), None),
+    ] {
+        let held = v1::Revision { incarnation: incarnation.into(), number };
+        let mut data_plane = DataPlane::attach(&plane, what, Some(held)).await;
+        match expected {
+            Some((full, resources)) => {
+                let push = data_plane.take().await;
+                assert_eq!((push.full, push.resources.len()), (full, resources), "{what}");
+            }
+            // It counts as current without a push.
+            None => {
+                let look = async || instance(&plane, what).await.filter(|instance| instance.lag == 0);
+                eventually("current", look).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_holds_less_than_the_tombstones_gets_everything() {
+    let plane = Plane::start().await;
+    plane.tenant("acme", "").await;
+    let key = plane.key("one", "", v1::Reset::Never).await.key.unwrap();
+    let old = DataPlane::attach(&plane, "dp", None).await.push().await.revision;
+    delete_key(&plane, &key.id).await;
+    let later = switchyard_proto::clock::now() + chrono::TimeDelta::days(8);
+    jobs::tombstones::run_once(&plane.pool, later).await.unwrap();
+    let mut data_plane = DataPlane::attach(&plane, "dp", Some(old)).await;
+    let push = data_plane.take().await;
+    assert!(push.full);
+    assert_eq!(push.shown(), ["tenant acme"]);
+}
+
+#[tokio::test]
+async fn a_change_arrives_in_a_quarter_of_a_second() {
+    let plane = Plane::start().await;
+    plane.tenant("acme", "").await;
+    let mut data_planes = Vec::new();
+    for name in ["dp-1", "dp-2", "dp-3"] {
+        data_planes.push(DataPlane::current(&plane, name).await);
+    }
+    let mut fastest = Duration::MAX;
+    for round in 0..5 {
+        let begun = Instant::now();
+        let name = format!("key-{round}");
+        let served = async {
+            for data_plane in &mut data_planes {
+                data_plane.take().await;
+            }
+            begun.elapsed()
+        };
+        let (made, took) = tokio::join!(plane.key(&name, "", v1::Reset::Never), served);
+        assert!(made.served_everywhere);
+        fastest = fastest.min(took);
+    }
+    // The slowest of a busy machine says nothing; a poll alone would never be this fast five times.
+    assert!(fastest < Duration::from_millis(250), "{fastest:?}");
+}
+
+#[tokio::test]
+async fn a_broken_push_is_followed_by_everything() {
+    let plane = Plane::start().await;
+    plane.tenant("acme", "").await;
+    let mut data_plane = DataPlane::current(&plane, "dp").await;
+    plane.tenant("beta", "").await;
+    let push = data_plane.push().await;
+    assert!(!push.full);
+    data_plane.answer(&push.revision, Vec::new(), "the checksum is wrong").await;
+    let again = data_plane.take().await;
+    assert!(again.full);
+    assert_eq!(again.shown().len(), 2);
+}
+
+#[tokio::test]
+async fn refusals_are_shown_by_name_and_cleared_by_the_next_answer() {
+    let plane = Plane::start().await;
+    plane.tenant("acme", "").await;
+    let mut data_plane = DataPlane::attach(&plane, "dp", None).await;
+    let push = data_plane.push().await;
+    let refusal = v1::Refusal {
+        kind: v1::ResourceKind::ResourceTenant.into(),
+        id: "acme".into(),
+        field: "markup_ppm".into(),
+        reason: "is odd".into(),
+    };
+    data_plane.answer(&push.revision, vec![refusal.clone()], "").await;
+    let look = async || instance(&plane, "dp").await.filter(|instance| !instance.refused.is_empty());
+    let shown = eventually("the refusal", look).await;
+    assert_eq!((shown.refused, shown.lag, shown.attached, shown.epoch), (vec![refusal], 0, true, 1));
+
+    plane.tenant("beta", "").await;
+    data_plane.take().await;
+    let look = async || instance(&plane, "dp").await.filter(|instance| instance.refused.is_empty());
+    eventually("no refusal", look).await;
+    drop(data_plane);
+    eventually("detached", async || instance(&plane, "dp").await.filter(|instance| !instance.attached)).await;
+}
+
+#[tokio::test]
+async fn a_newer_session_fences_the_older() {
+    let plane = Plane::start().await;
+    let mut older = DataPlane::current(&plane, "dp").await;
+    let newer = DataPlane::attach(&plane, "dp", None).await;
+    assert_eq!((older.epoch, newer.epoch), (1, 2));
+    let status = older.end().await;
+    assert_eq!((status.code(), status.message()), (Code::FailedPrecondition, "fenced"));
+    for (epoch, fenced) in [(older.epoch, true), (newer.epoch, false)] {
+        let request = v1::AcquireRequest { instance: "dp".into(), epoch, asks: Vec::new() };
+        let answer = plane.leases().await.acquire(request).await;
+        assert_eq!(answer.is_err_and(|status| status.message() == "fenced"), fenced, "epoch {epoch}");
+        let request = v1::ReportRequest { instance: "dp".into(), epoch, ..Default::default() };
+        let answer = plane.usage().await.report(request).await;
+        assert_eq!(answer.is_err_and(|status| status.message() == "fenced"), fenced, "epoch {epoch}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_looked_up_by_its_hash() {
+    let plane = Plane::start().await;
+    plane.tenant("acme", "").await;
+    let made = plane.key("one", "", v1::Reset::Never).await;
+    let sha256 = switchyard_proto::key::KeyHash::of(&made.secret).0.to_vec();
+    let look = async |sha256: Vec<u8>| {
+        let request = v1::LookupKeyRequest { sha256 };
+        plane.config().await.lookup_key(request).await.map(tonic::Response::into_inner)
+    };
+    let found = look(sha256.clone()).await.unwrap();
+    assert_eq!(found.key.unwrap().name, "one");
+    assert_eq!(found.tenant.unwrap().id, "acme");
+    assert_eq!(look(vec![0; 32]).await.unwrap(), v1::LookupKeyResponse::default());
+    assert_eq!(look(vec![0; 31]).await.unwrap_err().code(), Code::InvalidArgument);
+    delete_key(&plane, &made.key.unwrap().id).await;
+    assert_eq!(look(sha256).await.unwrap(), v1::LookupKeyResponse::default());
+}
