@@ -51,10 +51,12 @@ fn calls(deltas: &[&str]) -> Vec<ToolCall> {
 }
 
 fn chunks(events: &[Event]) -> Vec<&Chunk> {
-    let chunk = |event| match event {
-        Event::Chunk(chunk) => Some(chunk),
-        _ => None,
-    };
+    fn chunk(event: &Event) -> Option<&Chunk> {
+        match event {
+            Event::Chunk(chunk) => Some(chunk),
+            _ => None,
+        }
+    }
     events.iter().filter_map(chunk).collect()
 }
 
