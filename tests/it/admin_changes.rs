@@ -129,7 +129,7 @@ async fn what_the_file_made_and_somebody_else_edited_has_drifted() {
     let port = AdminPort::start().await.unwrap();
     let id = TenantId::new("acme");
     let rights = service::tenant::Rights::of(&operator(), &id).unwrap();
-    let mut change = Change::begin(&port.pool, "tok_test").await.unwrap().from_file();
+    let mut change = Change::begin(&port.pool, "tok_test").await.unwrap().owned_by("file");
     service::tenant::create_in(&mut change, &rights, &id, (Draft::default(), None)).await.unwrap();
     change.commit().await.unwrap();
     let read = async || service::tenant::get(&state(&port), &operator(), &id).await.unwrap().tenant;
@@ -143,7 +143,7 @@ async fn what_the_file_made_and_somebody_else_edited_has_drifted() {
     assert_eq!(updated.managed_by, "file");
     assert!(read().await.meta.has_drifted());
     // The file wins, and owns it again.
-    let mut change = Change::begin(&port.pool, "tok_test").await.unwrap().from_file();
+    let mut change = Change::begin(&port.pool, "tok_test").await.unwrap().owned_by("file");
     let tenant = read().await;
     service::tenant::update_in(&mut change, &rights.write, tenant, Draft::default()).await.unwrap();
     change.commit().await.unwrap();

@@ -4,6 +4,13 @@
     reason = "a test that cannot go on fails; clippy knows it only of `#[test]` itself"
 )]
 
+mod admin_access;
+mod admin_catalogue;
+mod admin_changes;
+mod admin_keys;
+mod admin_tenants;
+mod admin_usage;
+mod apply;
 mod bad_input;
 mod canary;
 mod chat;

@@ -2,6 +2,7 @@
 //!
 //! Scenarios are in `it/`. Providers are the fault lab's, except where a test names a real one.
 
+pub mod admin;
 pub mod client;
 pub mod cluster;
 pub mod collector;

@@ -13,6 +13,8 @@ const WAITERS: &[(&str, &str)] = &[
     ("tests/src/wait.rs", "the one helper of the scenarios"),
     ("tests/src/redis.rs", "polls a starting server, until a deadline"),
     ("cli/src/dev/postgres/tests.rs", "polls the end of processes, until a deadline"),
+    ("data-plane/src/limits/rates/tests.rs", "polls a starting server and what it counts, until a deadline"),
+    ("data-plane/src/pipeline/reply/tests.rs", "is not a wait but the work that takes time"),
 ];
 
 /// Crates that cost minutes to build or bring a C library; rustls runs on ring.

@@ -66,24 +66,25 @@ const CONTROL_PLANE: &[Row] = &[
     pure("catalogue", &[]),
     rim("crypto", &[]),
     rim("settings", &[]),
+    // Names and units of metrics, and the functions that record them.
     rim("telemetry", &[]),
     rim("error", &["domain", "store", "crypto"]),
     // Sealed forms are stored as they are; only crypto can open them.
     rim("store", &["domain", "crypto"]),
     rim("auth", &["domain", "store", "error"]),
     rim("service", &["domain", "store", "auth", "crypto", "error"]),
-    rim("distribution", &["domain", "store", "crypto", "error", "settings", "service"]),
-    rim("money", &["domain", "store", "error", "settings"]),
+    rim("distribution", &["telemetry", "domain", "store", "crypto", "error", "settings", "service"]),
+    rim("money", &["telemetry", "domain", "store", "error", "settings"]),
     // A tenant's own API, which data planes forward.
-    rim("account", &["domain", "store", "auth", "service", "error"]),
+    rim("account", &["telemetry", "domain", "store", "auth", "service", "error"]),
     rim("grpc", &["domain", "auth", "service", "error"]),
     rim("rest", &["domain", "auth", "service", "error", "grpc"]),
-    rim("jobs", &["domain", "store", "auth", "service", "distribution", "money", "error", "settings"]),
+    rim("jobs", &["telemetry", "domain", "store", "auth", "service", "distribution", "money", "error", "settings"]),
     rim("app", &["*"]),
 ];
 
-/// Names of metrics are one list for everybody; the control plane has its list in `telemetry` itself.
-const OPEN_TO_ALL: &[&str] = &["telemetry::metrics", "telemetry::names"];
+/// Names of metrics are one list for everybody.
+const OPEN_TO_ALL: &[&str] = &["telemetry::metrics"];
 
 /// What a pure module may not even name.
 #[rustfmt::skip] // A list, not a column.
