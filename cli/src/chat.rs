@@ -235,7 +235,7 @@ fn shown(delta: &Value) -> String {
 }
 
 /// As few digits as the number needs, never in powers of ten.
-fn dollars(cost: &Value) -> String {
+pub fn dollars(cost: &Value) -> String {
     let Some(cost) = cost.as_f64() else { return "unknown".to_owned() };
     let text = format!("{cost:.9}");
     format!("${}", text.trim_end_matches('0').trim_end_matches('.'))

@@ -39,12 +39,12 @@ impl DataDir {
         Self(path.into())
     }
 
-    /// Makes the folder, for its owner alone, unless it is there.
+    /// Makes the folder unless it is there. Others may walk through it, not look: PostgreSQL may run as another user.
     ///
     /// # Errors
     /// When it cannot be made.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(path);
         made.with_context(|| format!("cannot make the folder `{}`", path.display()))?;
         // Servers are started elsewhere and need to find it.
         let path = fs::canonicalize(path).with_context(|| format!("cannot open `{}`", path.display()))?;
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(place.secret("key").unwrap().unwrap().expose(), "two");
         assert!(place.secret("other").unwrap().is_none());
         let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(place.path("key")), mode(place.path("."))), (0o600, 0o700));
+        assert_eq!((mode(place.path("key")), mode(place.path("."))), (0o600, 0o711));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! way, so that a caller's trace passes through. Metrics are recorded here and shown by the planes on their ops
 //! ports. What is logged, traced and counted is the planes' business.
 
-use std::{thread, time::Duration};
+use std::{io::IsTerminal, thread, time::Duration};
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -105,7 +105,9 @@ where
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     Ok(match log.format {
         Format::Json => layer.json().flatten_event(true).with_filter(filter).boxed(),
-        Format::Text => layer.compact().with_filter(filter).boxed(),
+        Format::Text => {
+            layer.compact().with_ansi(std::io::stderr().is_terminal()).with_filter(filter).boxed()
+        }
     })
 }
 
