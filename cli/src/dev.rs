@@ -180,10 +180,12 @@ impl House {
         let endpoint = client::endpoint(&running.admin)?;
         let admin =
             Admin::connect(endpoint, &identity.token).await.context("the control plane does not answer")?;
+        tracing::debug!("key and token are there");
         let wish = first_start::wish(&identity, found, &parts.lab_url());
         let (ready, data_plane) = tokio::join!(self.configure(&admin, &wish), parts.start_data_plane());
         data_plane?;
         let ready = ready?;
+        tracing::debug!("everything is configured");
         first_start::wait_until_served(&admin).await?;
         Ok(Some((identity, ready)))
     }

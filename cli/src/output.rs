@@ -79,8 +79,16 @@ pub fn is_terminal() -> bool {
 /// Rows under heads, columns apart by two spaces.
 pub fn table(rows: &[Value], columns: &[Column]) -> String {
     let heads: Vec<String> = columns.iter().map(|(head, _)| (*head).to_owned()).collect();
-    let cells = rows.iter().map(|row| columns.iter().map(|(_, path)| cell(at(row, path))).collect());
+    let cells = rows.iter().map(|row| columns.iter().map(|(_, path)| clipped(cell(at(row, path)))).collect());
     lines(&std::iter::once(heads).chain(cells).collect::<Vec<Vec<String>>>())
+}
+
+/// A cell that leaves room for the others; JSON shows the whole.
+fn clipped(cell: String) -> String {
+    match cell.char_indices().nth(WIDEST) {
+        Some((end, _)) => format!("{}…", &cell[..end]),
+        None => cell,
+    }
 }
 
 /// Pads all columns but the last.
@@ -115,6 +123,9 @@ fn flatten(name: &str, value: &Value, rows: &mut Vec<Vec<String>>) {
     }
 }
 
+/// Characters of a table's cell.
+const WIDEST: usize = 80;
+
 /// Stands for what is not set.
 const NOTHING: &str = "-";
 
@@ -125,7 +136,7 @@ fn at<'a>(row: &'a Value, path: &str) -> Option<&'a Value> {
 fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => NOTHING.to_owned(),
-        Some(Value::String(text)) if text.is_empty() => NOTHING.to_owned(),
+        Some(Value::String(text)) if text.is_empty() || text.ends_with("_UNSPECIFIED") => NOTHING.to_owned(),
         Some(Value::Array(items)) if items.is_empty() => NOTHING.to_owned(),
         Some(Value::Bool(yes)) => if *yes { "yes" } else { "no" }.to_owned(),
         Some(Value::String(text)) => shortened(text),

@@ -3,7 +3,7 @@
 //! PostgreSQL and the fault lab, then the control plane, then the data plane. PostgreSQL is started again when
 //! it dies, so the planes outlive it.
 
-use std::net::SocketAddr;
+use std::{fs::DirBuilder, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path};
 
 use anyhow::{Context, anyhow, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -59,6 +59,7 @@ impl Parts {
         let options = Options::dev(place.path("postgres"));
         let (postgres, lab) = tokio::join!(Postgres::start(options), start_lab(place));
         let (postgres, lab) = (postgres.context("cannot start PostgreSQL")?, lab?);
+        tracing::debug!("PostgreSQL is up");
         postgres.create_database(DATABASE, None).await.context("cannot make the database")?;
         let database_url = postgres.url(DATABASE);
         let postgres = Supervised::new(postgres);
@@ -70,7 +71,9 @@ impl Parts {
         if !control_plane.ready().await {
             bail!("the control plane ended before it was ready");
         }
+        tracing::debug!("the control plane is up");
         let mut data_plane_settings = settings.data_plane()?;
+        create_private(&data_plane_settings.data_dir)?;
         data_plane_settings.control_plane = format!("http://{}", reachable(control_plane.fleet_addr));
         Ok(Self {
             lab,
@@ -93,6 +96,7 @@ impl Parts {
         let (settings, metrics) = (self.data_plane_settings.clone(), self.metrics.clone());
         let started = data_plane::start(settings, metrics, self.stop_data_plane.clone()).await;
         self.data_plane = Some(started?);
+        tracing::debug!("the data plane is up");
         Ok(())
     }
 
@@ -142,8 +146,10 @@ impl Parts {
         if let Some(plane) = self.data_plane {
             plane.stopped().await;
         }
+        tracing::debug!("the data plane has ended");
         self.stop_control_plane.cancel();
         self.control_plane.stopped().await;
+        tracing::debug!("the control plane has ended");
         self.lab.stop().await;
         self.postgres.stop().await
     }
@@ -165,6 +171,12 @@ impl Supervised {
         }
         self.task.await?.context("cannot stop PostgreSQL")
     }
+}
+
+/// The journal and the last good config are nobody else's to read.
+fn create_private(folder: &Path) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("cannot make the folder `{}`", folder.display()))
 }
 
 /// On the port of last time if that is free, so that the provider's row need not change.

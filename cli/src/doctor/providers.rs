@@ -133,11 +133,11 @@ async fn call(
 fn judge(subject: String, model: &str, status: http::StatusCode, body: &[u8], took: Duration) -> Finding {
     if status.is_success() {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let cost = body["usage"]["cost"].as_f64().map(|cost| format!(", ${cost:.6}")).unwrap_or_default();
+        let cost = chat::dollars(&body["usage"]["cost"]);
         return Finding::new(
             subject,
             Verdict::Ok,
-            format!("{model} answered in {} ms{cost}", took.as_millis()),
+            format!("{model} answered in {} ms for {cost}", took.as_millis()),
         );
     }
     let detail = format!("{model}: {}", chat::refused(status, body));
