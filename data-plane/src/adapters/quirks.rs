@@ -123,12 +123,16 @@ impl Quirks {
         Ok(())
     }
 
-    /// The accepted level nearest to this one, the lower of two equally near; None where none is accepted.
+    /// The accepted level nearest to this one; None where none is accepted.
+    ///
+    /// Of two equally near it is the higher one, but never `max`, which costs out of proportion.
     pub fn nearest_effort(&self, level: Effort) -> Option<Effort> {
         const USUAL: [Effort; 6] =
             [Effort::None, Effort::Minimal, Effort::Low, Effort::Medium, Effort::High, Effort::Xhigh];
         let accepted = if self.efforts.is_empty() { &USUAL[..] } else { &self.efforts[..] };
-        accepted.iter().copied().min_by_key(|known| (known.rank().abs_diff(level.rank()), known.rank()))
+        let second_choice = |known: Effort| known < level || known == Effort::Max;
+        let distance = |known: &Effort| (known.rank().abs_diff(level.rank()), second_choice(*known), *known);
+        accepted.iter().copied().min_by_key(distance)
     }
 }
 
@@ -283,4 +287,65 @@ pub enum ThinkingOff {
     BetweenTools,
     /// It cannot be; the lowest effort is asked for.
     Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_spell_quirks_and_unknown_ones_are_named() {
+        let mut quirks = Quirks::default();
+        for (name, value) in [
+            ("max_tokens_field", "max_tokens"),
+            ("developer_role", "false"),
+            ("stream_options", "false"),
+            ("reasoning_style", "thinking_type"),
+            ("replay_reasoning", "reasoning_content"),
+            ("efforts", "low, high,max"),
+            ("cache_marks", "keep"),
+            ("drop", "a, b,"),
+            ("thinking", "adaptive"),
+            ("default_output_cap", "7"),
+        ] {
+            assert_eq!(quirks.set(name, value), Ok(()), "{name}");
+        }
+        let expected = Quirks {
+            cap_field: CapField::MaxTokens,
+            developer_role: false,
+            stream_options: false,
+            reasoning: ReasoningStyle::ThinkingType,
+            replay: ReplayField::ReasoningContent,
+            efforts: vec![Effort::Low, Effort::High, Effort::Max],
+            cache_marks: CacheMarks::Keep,
+            drop: vec!["a".to_owned(), "b".to_owned()],
+            thinking: Thinking::Adaptive,
+            default_output_cap: 7,
+            ..Quirks::default()
+        };
+        assert_eq!(quirks, expected);
+        for (name, value, message) in [
+            ("colour", "red", "quirk `colour` is unknown"),
+            ("developer_role", "maybe", "quirk `developer_role` cannot be `maybe`"),
+            ("efforts", "low,huge", "quirk `efforts` cannot be `low,huge`"),
+        ] {
+            let refused = quirks.set(name, value).expect_err(name);
+            assert_eq!(refused.to_string(), message);
+        }
+    }
+
+    #[test]
+    fn efforts_between_two_levels_rise_but_not_to_max() {
+        let quirks = Quirks { efforts: vec![Effort::Low, Effort::High, Effort::Max], ..Quirks::default() };
+        for (asked, sent) in [
+            (Effort::None, Effort::Low),
+            (Effort::Low, Effort::Low),
+            (Effort::Medium, Effort::High),
+            (Effort::High, Effort::High),
+            (Effort::Xhigh, Effort::High),
+            (Effort::Max, Effort::Max),
+        ] {
+            assert_eq!(quirks.nearest_effort(asked), Some(sent), "{asked:?}");
+        }
+    }
 }

@@ -286,7 +286,7 @@ fn provider(config: v1::ProviderConfig, revision: u64) -> Result<Provider, Fault
         }
         _ => return Err(fault("base_url", "must be http or https with a host")),
     };
-    quirks(&[&config.quirks])?;
+    quirks(adapter.quirks(""), &[&config.quirks])?;
     let path_prefix = uri.path().trim_end_matches('/').to_owned();
     let credentials = config.credentials.iter().map(credential).collect();
     Ok(Provider {
@@ -326,15 +326,17 @@ fn endpoint(config: v1::EndpointConfig, provider: &Arc<Provider>, revision: u64)
         prices,
         price: Arc::new(price),
         supported: Parameters::from_names(config.supported_parameters.iter().map(String::as_str)),
-        quirks: quirks(&[&provider.config.quirks, &config.quirks])?,
+        quirks: quirks(
+            provider.adapter.quirks(&config.upstream_id),
+            &[&provider.config.quirks, &config.quirks],
+        )?,
         config,
         revision,
     })
 }
 
-/// The rows' quirks on the dialect's own habits, later rows on top.
-fn quirks(rows: &[&Vec<v1::Quirk>]) -> Result<Quirks, Fault> {
-    let mut quirks = Quirks::default();
+/// The rows' quirks on what is known of the model's habits, later rows on top.
+fn quirks(mut quirks: Quirks, rows: &[&Vec<v1::Quirk>]) -> Result<Quirks, Fault> {
     for quirk in rows.iter().flat_map(|row| row.iter()) {
         quirks
             .set(&quirk.name, &quirk.value)

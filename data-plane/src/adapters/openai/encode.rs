@@ -197,6 +197,10 @@ fn with_reasoning<'a>(
             None => patch,
         };
     }
+    let patch = ["reasoning", "include_reasoning"]
+        .into_iter()
+        .filter(|name| sent.get(name).is_some())
+        .fold(patch, Patch::remove);
     let cap = target.output_cap.or(request.max_output_tokens);
     let Some(level) = level(wish, cap) else { return patch };
     let patch = patch.remove("reasoning_effort");

@@ -54,7 +54,7 @@ mod tests {
             ("gpt-5-mini", Off, Some(Minimal)),
             ("gpt-5-mini", Xhigh, Some(High)),
             ("gpt-5-pro", Low, Some(High)),
-            ("gpt-5.1", Minimal, Some(Off)),
+            ("gpt-5.1", Minimal, Some(Low)),
             ("gpt-5.4", Max, Some(Xhigh)),
             ("o4-mini", Off, Some(Low)),
             ("unheard", Max, Some(Xhigh)),

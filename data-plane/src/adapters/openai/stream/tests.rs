@@ -51,13 +51,13 @@ fn calls(deltas: &[&str]) -> Vec<ToolCall> {
 }
 
 fn chunks(events: &[Event]) -> Vec<&Chunk> {
-    fn chunk(event: &Event) -> Option<&Chunk> {
-        match event {
-            Event::Chunk(chunk) => Some(chunk),
-            _ => None,
+    let mut chunks = Vec::new();
+    for event in events {
+        if let Event::Chunk(chunk) = event {
+            chunks.push(chunk);
         }
     }
-    events.iter().filter_map(chunk).collect()
+    chunks
 }
 
 #[test]
