@@ -18,7 +18,7 @@ pub struct Owned {
     pub providers: Vec<ProviderId>,
 }
 
-/// Lists what `owner` made and nobody deleted, oldest first.
+/// Lists what `owner` made and nobody deleted, by id; keys by tenant and name.
 pub async fn owned(
     db: &mut PgConnection,
     _allowed: &Allowed<Apply>,
@@ -26,24 +26,24 @@ pub async fn owned(
 ) -> Result<Owned, StoreError> {
     let keys = pairs(
         db,
-        "SELECT tenant, id FROM keys WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY created_at, id",
+        "SELECT tenant, id FROM keys WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY tenant, name",
         owner,
     )
     .await?;
-    let endpoints = pairs(db, "SELECT model, id FROM endpoints WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY created_at, model, id", owner).await?;
+    let endpoints = pairs(db, "SELECT model, id FROM endpoints WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY model, id", owner).await?;
     let tenants = ids(
         db,
-        "SELECT id FROM tenants WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY created_at, id",
+        "SELECT id FROM tenants WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY id",
         owner,
     )
     .await?;
     let models = ids(
         db,
-        "SELECT id FROM models WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY created_at, id",
+        "SELECT id FROM models WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY id",
         owner,
     )
     .await?;
-    let providers = ids(db, "SELECT id FROM providers WHERE managed_by = $1 AND tenant IS NULL AND deleted_at IS NULL ORDER BY created_at, id", owner).await?;
+    let providers = ids(db, "SELECT id FROM providers WHERE managed_by = $1 AND tenant IS NULL AND deleted_at IS NULL ORDER BY id", owner).await?;
     Ok(Owned {
         keys: keys.into_iter().map(|(tenant, id)| (TenantId::new(tenant), KeyId::new(id))).collect(),
         tenants: tenants.into_iter().map(TenantId::new).collect(),

@@ -25,7 +25,7 @@ pub struct Exported {
     pub tenants: Vec<(Tenant, Vec<Key>)>,
 }
 
-/// Reads everything.
+/// Reads everything, by id; keys by name.
 ///
 /// # Errors
 /// Unless the actor is an operator.
@@ -54,7 +54,23 @@ pub async fn export(state: &State, actor: &Actor) -> Result<Exported, ServiceErr
             all.tenants.push((tenant, keys));
         }
     }
+    all.sort();
     Ok(all)
+}
+
+impl Exported {
+    /// Rows of one apply are equally old, so that age would give an order that changes from store to store.
+    fn sort(&mut self) {
+        self.providers.sort_by(|one, other| one.id.cmp(&other.id));
+        self.models.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id));
+        for (_, endpoints) in &mut self.models {
+            endpoints.sort_by(|one, other| one.id.cmp(&other.id));
+        }
+        self.tenants.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id));
+        for (_, keys) in &mut self.tenants {
+            keys.sort_by(|one, other| one.draft.name.cmp(&other.draft.name));
+        }
+    }
 }
 
 async fn endpoints(
