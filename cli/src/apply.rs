@@ -159,3 +159,55 @@ fn contents(path: &Path) -> anyhow::Result<(String, String)> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{name}`"))?;
     Ok((name, text))
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::{Code, metadata::MetadataMap};
+
+    use super::*;
+
+    const TEXT: &str = "\
+models:
+  - id: a/b
+    endpoints:
+      - {provider: p, upstream_id: b, context_length: 8, price: {input: cheap}}
+tenants:
+  - id: acme
+    keys:
+      - name: ci
+        limit: {usd: x}
+";
+
+    fn refused(field: &str, message: &str) -> tonic::Status {
+        let mut metadata = MetadataMap::new();
+        metadata.insert("switchyard-field", field.parse().unwrap());
+        tonic::Status::with_metadata(Code::InvalidArgument, message, metadata)
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_terms_of_the_file() {
+        let prepared = Prepared::parse("f.yaml".into(), TEXT.into(), &Variables::new()).unwrap();
+        for (field, expected) in [
+            ("models[0].endpoints[0].price.input", "f.yaml:4: models[0].endpoints[0].price.input: is wrong"),
+            ("models[0].model.id", "f.yaml:2: models[0].id: is wrong"),
+            ("tenants[0].keys[0].key.limit.usd", "f.yaml:9: tenants[0].keys[0].limit.usd: is wrong"),
+            ("tenants[0].keys[0].secret", "f.yaml:8: tenants[0].keys[0].secret: is wrong"),
+            ("tenants[0].credits_usd", "f.yaml:6: tenants[0].credits: is wrong"),
+        ] {
+            let error = prepared.explain(&refused(field, &format!("{field} is wrong")));
+            assert_eq!(error.to_string(), expected);
+        }
+        let error = prepared.explain(&tonic::Status::unavailable("gone"));
+        assert!(error.to_string().starts_with("gone"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_file_is_told_by_name_line_and_field() {
+        let text = TEXT.replace("input:", "inptu:");
+        let error = Prepared::parse("f.yaml".into(), text, &Variables::new()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("f.yaml:4: models[0].endpoints[0].price: unknown field `inptu`"),
+            "{error}"
+        );
+    }
+}
