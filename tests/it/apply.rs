@@ -1,83 +1,30 @@
 //! `apply` and `export`: a file is made true in one change, or not at all.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use futures_util::future::BoxFuture;
-use hyper::service::Service;
-use hyper_util::service::TowerToHyperService;
+use prost::Message;
 use serde_json::{Value, json};
-use sqlx::PgPool;
-use sqlx::migrate::Migrator;
 use switchyard_cli::apply::{Prepared, export, variables::Variables};
-use switchyard_control_plane::crypto::{Crypto, master::MasterKey};
-use switchyard_control_plane::domain::fleet::Instance;
-use switchyard_control_plane::error::ServiceError;
-use switchyard_control_plane::service::{self, Fleet, State};
-use switchyard_control_plane::{grpc, rest};
 use switchyard_proto::v1::{self, change::Action};
-use switchyard_proto::{seal, secret::Secret};
-use switchyard_tests::postgres::{self, TestDatabase};
-use tonic::service::Routes;
-use tonic::{Code, Request, Status};
+use switchyard_tests::admin::AdminPort;
+use tonic::{Code, Status};
 
-static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
-
-/// The admin API of a control plane without a fleet, in this process.
+/// The admin port, and who asks there.
 struct Admin {
-    routes: Routes,
-    pool: PgPool,
+    port: AdminPort,
     token: String,
-    // Dropped last: the database goes with it.
-    _database: TestDatabase,
-}
-
-struct NoFleet;
-
-impl Fleet for NoFleet {
-    fn served(&self, _: u64, _: Duration) -> BoxFuture<'_, bool> {
-        Box::pin(std::future::ready(true))
-    }
-
-    fn instances(&self) -> BoxFuture<'_, Result<Vec<Instance>, ServiceError>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
-    }
-}
-
-/// One call by a gRPC client that runs on the services themselves.
-macro_rules! call {
-    ($admin:expr, $module:ident::$client:ident, $method:ident, $message:expr) => {
-        v1::$module::$client::new($admin.routes.clone())
-            .$method($admin.signed($message))
-            .await
-            .map(tonic::Response::into_inner)
-    };
 }
 
 impl Admin {
     async fn start() -> Self {
-        let database = postgres::database(&MIGRATOR).await.unwrap();
-        let pool = PgPool::connect(&database.url).await.unwrap();
-        let token = service::token::init(&pool).await.unwrap().unwrap();
-        let master = MasterKey::from_base64(&Secret::new(seal::generate_base64())).unwrap();
-        let state = State {
-            pool: pool.clone(),
-            crypto: Crypto::new(Arc::new(master)),
-            fleet: Arc::new(NoFleet),
-            adapters: ["anthropic", "openai"].into(),
-        };
-        let routes = grpc::routes(state).await;
-        Self { routes, pool, token: token.expose().to_owned(), _database: database }
+        let port = AdminPort::start().await.unwrap();
+        Self { token: port.operator.clone(), port }
     }
 
-    fn signed<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.metadata_mut().insert("authorization", format!("Bearer {}", self.token).parse().unwrap());
-        request
+    async fn call<A: Message, B: Message + Default>(&self, rpc: &str, request: A) -> Result<B, Status> {
+        self.port.call_as(&self.token, rpc, &request).await
     }
 
     async fn send(&self, request: v1::ApplyRequest) -> Result<v1::ApplyResponse, Status> {
-        call!(self, apply_service_client::ApplyServiceClient, apply, request)
+        self.call("ApplyService/Apply", request).await
     }
 
     async fn try_apply(&self, file: &str, variables: &[(&str, &str)]) -> Result<v1::ApplyResponse, Status> {
@@ -93,18 +40,27 @@ impl Admin {
         self.send(v1::ApplyRequest { manifest, prune: true, ..Default::default() }).await.unwrap()
     }
 
+    async fn try_export(&self) -> Result<v1::Manifest, Status> {
+        self.call("ApplyService/Export", v1::ExportRequest {}).await
+    }
+
     async fn export(&self) -> v1::Manifest {
-        call!(self, apply_service_client::ApplyServiceClient, export, v1::ExportRequest {}).unwrap()
+        self.try_export().await.unwrap()
+    }
+
+    async fn tenant(&self, tenant: v1::Tenant, credits_usd: &str) {
+        let ask = v1::CreateTenantRequest { tenant: Some(tenant), credits_usd: credits_usd.into() };
+        let _: v1::CreateTenantResponse = self.call("TenantService/CreateTenant", ask).await.unwrap();
     }
 
     async fn key(&self, tenant: &str, name: &str) -> v1::Key {
         let ask = v1::ListKeysRequest { tenant: tenant.into(), ..Default::default() };
-        let keys = call!(self, key_service_client::KeyServiceClient, list_keys, ask).unwrap().keys;
-        keys.into_iter().find(|key| key.name == name).unwrap()
+        let listed: v1::ListKeysResponse = self.call("KeyService/ListKeys", ask).await.unwrap();
+        listed.keys.into_iter().find(|key| key.name == name).unwrap()
     }
 
     async fn revision(&self) -> i64 {
-        sqlx::query_scalar("SELECT revision FROM config_state").fetch_one(&self.pool).await.unwrap()
+        sqlx::query_scalar("SELECT revision FROM config_state").fetch_one(&self.port.pool).await.unwrap()
     }
 
     /// A ledger line that names all of these.
@@ -112,7 +68,7 @@ impl Admin {
         let statement = "INSERT INTO lines (id, attempt, kind, tenant, key, model, endpoint, provider)
              VALUES ($1, 1, 'attempt', $2, $3, $4, $5, $5)";
         let line = sqlx::query(statement).bind(uuid::Uuid::now_v7()).bind(tenant).bind(key).bind(model);
-        line.bind(provider).execute(&self.pool).await.unwrap();
+        line.bind(provider).execute(&self.port.pool).await.unwrap();
     }
 }
 
@@ -156,7 +112,8 @@ fn told(answer: &v1::ApplyResponse) -> Vec<String> {
     let told = answer.changes.iter().map(|change| {
         let fields: Vec<&str> = change.fields.iter().map(|field| field.field.as_str()).collect();
         let drifted = if change.drifted { " (drifted)" } else { "" };
-        let text = format!("{:?} {} {} {}{drifted}", change.action(), change.noun, change.id, fields.join(","));
+        let text =
+            format!("{:?} {} {} {}{drifted}", change.action(), change.noun, change.id, fields.join(","));
         text.trim_end().to_owned()
     });
     told.collect()
@@ -207,7 +164,8 @@ async fn one_apply_is_one_revision() {
 async fn a_dry_run_tells_the_same_and_changes_nothing() {
     let admin = Admin::start().await;
     let before = admin.revision().await;
-    let request = v1::ApplyRequest { manifest: Some(manifest(FILE, SECRETS)), dry_run: true, ..Default::default() };
+    let request =
+        v1::ApplyRequest { manifest: Some(manifest(FILE, SECRETS)), dry_run: true, ..Default::default() };
     let dry = admin.send(request).await.unwrap();
     assert_eq!((admin.revision().await, dry.secrets.len()), (before, 0));
     assert!(admin.export().await.tenants.is_empty());
@@ -227,7 +185,11 @@ async fn nothing_changes_when_anything_is_invalid() {
         ("id: acme", "id: ACME", "tenants[0].tenant.id"),
         ("credits: \"100.00\"", "credits: many", "tenants[0].credits_usd"),
         ("usd: \"5.00\"", "usd: five", "tenants[0].keys[0].key.limit.usd"),
-        ("requests_per_minute: 600", "requests_per_minute: 0", "tenants[0].keys[0].key.rates.requests_per_minute"),
+        (
+            "requests_per_minute: 600",
+            "requests_per_minute: 0",
+            "tenants[0].keys[0].key.rates.requests_per_minute",
+        ),
         ("openai/*", "openai*", "tenants[0].keys[1].key.allowed_models[0]"),
         ("name: web", "name: ci", "tenants[0].keys[1].key.name"),
         ("secret: ${ACME_KEY}", "secret: short", "tenants[0].keys[0].secret"),
@@ -236,7 +198,12 @@ async fn nothing_changes_when_anything_is_invalid() {
     ] {
         assert!(FILE.contains(from), "{from}");
         let status = admin.try_apply(&FILE.replacen(from, to, 1), SECRETS).await.unwrap_err();
-        assert_eq!((status.code(), field(&status)), (Code::InvalidArgument, at), "{to}: {}", status.message());
+        assert_eq!(
+            (status.code(), field(&status)),
+            (Code::InvalidArgument, at),
+            "{to}: {}",
+            status.message()
+        );
         assert!(status.message().starts_with(at), "{}", status.message());
     }
     assert_eq!(admin.revision().await, 1, "the first admin token alone");
@@ -255,7 +222,7 @@ async fn edits_by_others_show_as_drift_and_are_set_back() {
         key: Some(v1::Key { disabled: true, ..Default::default() }),
         ..Default::default()
     };
-    call!(admin, key_service_client::KeyServiceClient, update_key, edit).unwrap();
+    let _: v1::Key = admin.call("KeyService/UpdateKey", edit).await.unwrap();
     let again = admin.apply(FILE).await;
     assert_eq!(told(&again), ["Update key acme/ci disabled (drifted)"]);
     let field = &again.changes[0].fields[0];
@@ -278,7 +245,7 @@ async fn credits_are_granted_when_the_tenant_is_first_made() {
     let admin = Admin::start().await;
     let left = async || {
         let ask = v1::GetTenantRequest { id: "acme".into() };
-        call!(admin, tenant_service_client::TenantServiceClient, get_tenant, ask).unwrap().credits_left_usd
+        admin.call::<_, v1::Tenant>("TenantService/GetTenant", ask).await.unwrap().credits_left_usd
     };
     admin.apply(FILE).await;
     assert_eq!(left().await, "100");
@@ -314,11 +281,7 @@ async fn a_new_origin_asks_for_the_credential_again() {
 #[tokio::test]
 async fn prune_removes_what_the_file_made_and_nothing_else() {
     let admin = Admin::start().await;
-    let by_hand = v1::CreateTenantRequest {
-        tenant: Some(v1::Tenant { id: "byhand".into(), ..Default::default() }),
-        ..Default::default()
-    };
-    call!(admin, tenant_service_client::TenantServiceClient, create_tenant, by_hand).unwrap();
+    admin.tenant(v1::Tenant { id: "byhand".into(), ..Default::default() }, "").await;
     let file = FILE.replace("    credits: \"100.00\"\n", "");
     admin.apply(&format!("{file}  - {{id: byhand, name: renamed}}\n")).await;
 
@@ -333,7 +296,8 @@ async fn prune_removes_what_the_file_made_and_nothing_else() {
     ];
     assert_eq!(told(&gone), expected);
     let left = admin.export().await;
-    let tenants: Vec<&str> = left.tenants.iter().map(|entry| entry.tenant.as_ref().unwrap().id.as_str()).collect();
+    let tenants: Vec<&str> =
+        left.tenants.iter().map(|entry| entry.tenant.as_ref().unwrap().id.as_str()).collect();
     assert_eq!((tenants, left.providers.len(), left.models.len()), (vec!["byhand"], 0, 0));
     assert!(admin.prune("providers: []\n").await.changes.is_empty());
     // What is gone can come back.
@@ -364,7 +328,7 @@ async fn prune_keeps_a_tenant_whose_key_somebody_else_made() {
     admin.apply(&FILE.replace("    credits: \"100.00\"\n", "")).await;
     let key = v1::Key { name: "mine".into(), ..Default::default() };
     let ask = v1::CreateKeyRequest { tenant: "acme".into(), key: Some(key), ..Default::default() };
-    call!(admin, key_service_client::KeyServiceClient, create_key, ask).unwrap();
+    let _: v1::CreateKeyResponse = admin.call("KeyService/CreateKey", ask).await.unwrap();
     let gone = told(&admin.prune("tenants: []\n").await);
     assert!(gone.contains(&"Disable tenant acme disabled".to_owned()), "{gone:?}");
     assert!(!admin.key("acme", "mine").await.disabled);
@@ -391,11 +355,7 @@ async fn owners_prune_their_own() {
 async fn what_is_exported_changes_nothing_when_applied() {
     let admin = Admin::start().await;
     admin.apply(FILE).await;
-    let by_hand = v1::CreateTenantRequest {
-        tenant: Some(v1::Tenant { id: "byhand".into(), markup_ppm: 50_000, ..Default::default() }),
-        credits_usd: "7".into(),
-    };
-    call!(admin, tenant_service_client::TenantServiceClient, create_tenant, by_hand).unwrap();
+    admin.tenant(v1::Tenant { id: "byhand".into(), markup_ppm: 50_000, ..Default::default() }, "7").await;
     let yaml = export::to_yaml(admin.export().await);
     assert!(!yaml.contains("canary") && yaml.contains("${SWITCHYARD_PROVIDER_OPENAI}"), "{yaml}");
     let before = admin.revision().await;
@@ -420,33 +380,30 @@ async fn only_operators_apply_and_export() {
     let mut admin = Admin::start().await;
     admin.apply(FILE).await;
     let mut tokens = vec![("nonsense".to_owned(), Code::Unauthenticated)];
-    for (role, tenant) in [(v1::Role::TenantAdmin, "acme"), (v1::Role::Viewer, "acme"), (v1::Role::Viewer, "")] {
-        let token =
-            v1::Token { name: "t".into(), role: role.into(), tenant: tenant.into(), ..Default::default() };
-        let ask = v1::CreateTokenRequest { token: Some(token) };
-        let made = call!(admin, token_service_client::TokenServiceClient, create_token, ask).unwrap();
+    for (role, tenant) in
+        [(v1::Role::TenantAdmin, "acme"), (v1::Role::Viewer, "acme"), (v1::Role::Viewer, "")]
+    {
+        let made = admin.port.token(role, tenant).await.unwrap();
         tokens.push((made.secret, Code::PermissionDenied));
     }
     for (token, code) in tokens {
         admin.token = token;
         assert_eq!(admin.try_apply(FILE, SECRETS).await.unwrap_err().code(), code);
-        let export = call!(admin, apply_service_client::ApplyServiceClient, export, v1::ExportRequest {});
-        assert_eq!(export.unwrap_err().code(), code);
+        assert_eq!(admin.try_export().await.unwrap_err().code(), code);
     }
 }
 
 #[tokio::test]
 async fn rest_applies_too() {
     let admin = Admin::start().await;
-    let body = json!({"manifest": {"tenants": [{"tenant": {"id": "acme"}, "keys": [{"key": {"name": "ci"}}]}]}});
+    let body =
+        json!({"manifest": {"tenants": [{"tenant": {"id": "acme"}, "keys": [{"key": {"name": "ci"}}]}]}});
+    let client = reqwest::Client::new();
     let send = async |body: Value| {
-        let request = http::Request::post("/admin/v1/apply").header("authorization", format!("Bearer {}", admin.token));
-        let request = request.body(axum::body::Body::from(body.to_string())).unwrap();
-        let port = TowerToHyperService::new(rest::port(admin.routes.clone()));
-        let answer = port.call(request).await.unwrap();
-        let status = answer.status().as_u16();
-        let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
-        (status, serde_json::from_slice::<Value>(&bytes).unwrap())
+        let request =
+            client.post(format!("http://{}/admin/v1/apply", admin.port.addr)).bearer_auth(&admin.token);
+        let answer = request.json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
     };
     let (status, answer) = send(body.clone()).await;
     assert_eq!((status, &answer["changes"][1]["id"]), (200, &json!("acme/ci")), "{answer}");

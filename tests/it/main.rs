@@ -13,6 +13,7 @@ mod admin_usage;
 mod apply;
 mod bad_input;
 mod canary;
+mod catalogue;
 mod chat;
 mod commit;
 mod config;
