@@ -4,6 +4,7 @@
 --   revision          number of the config state that last changed the row
 --   managed_by        'file' where `apply` owns the row, else ''
 --   managed_revision  the revision at which `apply` last wrote it; older than `revision`: somebody else edited it since
+--   created_at        of the statement, not the transaction: what one apply makes is listed in the order of its file
 --   deleted_at        set: a tombstone, kept seven days so that every data plane hears of it
 
 -- One row. Nothing else is locked for as short a time or as often: see store/revision.rs.
@@ -32,8 +33,8 @@ CREATE TABLE tenants (
     revision bigint NOT NULL DEFAULT 0,
     managed_by text NOT NULL DEFAULT '',
     managed_revision bigint NOT NULL DEFAULT 0,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     deleted_at timestamptz
 );
 CREATE INDEX tenants_by_age ON tenants (created_at, id) WHERE deleted_at IS NULL;
@@ -59,8 +60,8 @@ CREATE TABLE keys (
     revision bigint NOT NULL DEFAULT 0,
     managed_by text NOT NULL DEFAULT '',
     managed_revision bigint NOT NULL DEFAULT 0,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     deleted_at timestamptz
 );
 CREATE UNIQUE INDEX keys_secret ON keys (sha256) WHERE deleted_at IS NULL;
@@ -92,8 +93,8 @@ CREATE TABLE providers (
     revision bigint NOT NULL DEFAULT 0,
     managed_by text NOT NULL DEFAULT '',
     managed_revision bigint NOT NULL DEFAULT 0,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     deleted_at timestamptz
 );
 CREATE INDEX providers_by_age ON providers (created_at, id) WHERE deleted_at IS NULL;
@@ -107,7 +108,7 @@ CREATE TABLE data_keys (
     -- Which master key wraps it, so that one can be replaced while the other is still needed.
     master_key text NOT NULL,
     wrapped bytea NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     -- Set: opens what it sealed, seals nothing new.
     retired_at timestamptz
 );
@@ -123,7 +124,7 @@ CREATE TABLE provider_credentials (
     sealed bytea NOT NULL,
     -- Share of calls among the provider's credentials.
     weight integer NOT NULL DEFAULT 1 CHECK (weight >= 0),
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT statement_timestamp()
 );
 CREATE INDEX provider_credentials_by_provider ON provider_credentials (provider);
 
@@ -140,8 +141,8 @@ CREATE TABLE models (
     revision bigint NOT NULL DEFAULT 0,
     managed_by text NOT NULL DEFAULT '',
     managed_revision bigint NOT NULL DEFAULT 0,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     deleted_at timestamptz
 );
 CREATE INDEX models_by_age ON models (created_at, id) WHERE deleted_at IS NULL;
@@ -173,8 +174,8 @@ CREATE TABLE endpoints (
     revision bigint NOT NULL DEFAULT 0,
     managed_by text NOT NULL DEFAULT '',
     managed_revision bigint NOT NULL DEFAULT 0,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     deleted_at timestamptz,
     PRIMARY KEY (model, id)
 );
@@ -194,8 +195,8 @@ CREATE TABLE admin_tokens (
     expires_at timestamptz,
     last_used_at timestamptz,
     revision bigint NOT NULL DEFAULT 0,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     deleted_at timestamptz,
     CHECK (role <> 'tenant_admin' OR tenant IS NOT NULL),
     CHECK (role <> 'operator' OR tenant IS NULL)
@@ -210,7 +211,7 @@ CREATE TABLE credit_requests (
     idempotency_key text NOT NULL,
     amount_nano bigint NOT NULL,
     line uuid NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     PRIMARY KEY (tenant, idempotency_key)
 );
 

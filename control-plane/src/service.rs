@@ -64,7 +64,13 @@ pub struct Update<P> {
 }
 
 /// Checks a right; `tenant` is whose rows it is about.
-fn allow<A: Action>(actor: &Actor, tenant: Option<&TenantId>) -> Result<Allowed<A>, ServiceError> {
+///
+/// Use cases check by themselves. `grpc` checks before it reads a message, so that whoever may not do a thing hears
+/// that, and not what is wrong with how it was asked for.
+///
+/// # Errors
+/// What another tenant has does not exist; the rest is refused.
+pub fn allow<A: Action>(actor: &Actor, tenant: Option<&TenantId>) -> Result<Allowed<A>, ServiceError> {
     permission::check(actor, tenant).map_err(|denied| match (denied, tenant) {
         (Denied::Hidden, Some(tenant)) => ServiceError::not_found("tenant", tenant),
         (Denied::Hidden | Denied::Role, _) => {

@@ -12,11 +12,11 @@ use switchyard_proto::{
 use tonic::{Request, Response, Status};
 
 use crate::{
-    domain::{diff, invalid::Invalid},
+    domain::{diff, invalid::Invalid, permission::Apply},
     error::ServiceError,
     grpc::{Admin, common, endpoint, enter, given, key, model, provider, tenant},
     service::{
-        self,
+        self, allow,
         apply::{
             Action, Changed, EndpointEntry, Exported, KeyEntry, Manifest, ModelEntry, Options, Outcome,
             ProviderEntry, TenantEntry,
@@ -36,6 +36,7 @@ pub const LARGEST_MANIFEST: usize = 64 << 20;
 impl ApplyService for Admin {
     async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<ApplyResponse>, Status> {
         let (actor, ask) = enter(self, request).await?;
+        allow::<Apply>(&actor, None)?;
         let manifest = manifest(&given("manifest", ask.manifest)?)?;
         let owner = if ask.managed_by.is_empty() { FILE.to_owned() } else { ask.managed_by };
         let options = Options { dry_run: ask.dry_run, prune: ask.prune, owner };

@@ -14,10 +14,11 @@ use crate::{
     domain::{
         endpoint::{Draft, Endpoint, Price},
         page::Page,
+        permission::WriteCatalogue,
     },
     error::ServiceError,
     grpc::{Admin, common::timestamp, enter, given, mask::Masked},
-    service::{self, Update},
+    service::{self, Update, allow},
 };
 
 /// Fields that the server sets, or that never change.
@@ -52,6 +53,7 @@ impl EndpointService for Admin {
         request: Request<CreateEndpointRequest>,
     ) -> Result<Response<CreateEndpointResponse>, Status> {
         let (actor, ask) = enter(self, request).await?;
+        allow::<WriteCatalogue>(&actor, None)?;
         let endpoint = given("endpoint", ask.endpoint)?;
         let id = (!endpoint.id.is_empty()).then(|| EndpointId::new(endpoint.id.as_str()));
         let chosen = (id, draft(&endpoint));
@@ -65,6 +67,7 @@ impl EndpointService for Admin {
     ) -> Result<Response<EndpointMessage>, Status> {
         let (actor, ask) = enter(self, request).await?;
         let (model, id) = (ModelId::new(ask.model), EndpointId::new(ask.id));
+        allow::<WriteCatalogue>(&actor, None)?;
         let endpoint = given("endpoint", ask.endpoint)?;
         let mask = ask.update_mask;
         let patch = move |current: &Endpoint| {

@@ -17,6 +17,7 @@ use crate::{
         invalid::Invalid,
         key::{Draft, Key},
         page::Page,
+        permission::WriteKeys,
     },
     error::ServiceError,
     grpc::{
@@ -25,7 +26,7 @@ use crate::{
         enter, given,
         mask::Masked,
     },
-    service::{self, Update, key::NewKey, key::WithUsage},
+    service::{self, Update, allow, key::NewKey, key::WithUsage},
 };
 
 /// Fields that the server sets, or that never change.
@@ -57,10 +58,12 @@ impl KeyService for Admin {
         request: Request<CreateKeyRequest>,
     ) -> Result<Response<CreateKeyResponse>, Status> {
         let (actor, ask) = enter(self, request).await?;
+        let tenant = TenantId::new(ask.tenant);
+        allow::<WriteKeys>(&actor, Some(&tenant))?;
         let draft = draft(&given("key", ask.key)?).map_err(ServiceError::from)?;
         let secret = (!ask.secret.is_empty()).then(|| Secret::new(ask.secret));
         let new = NewKey { draft, secret, secret_ref: String::new() };
-        let made = service::key::create(&self.0, &actor, &TenantId::new(ask.tenant), new).await?;
+        let made = service::key::create(&self.0, &actor, &tenant, new).await?;
         Ok(Response::new(CreateKeyResponse {
             key: Some(to_proto(WithUsage { key: made.key, charged_nano: 0 })),
             secret: made.secret.map(|secret| secret.expose().to_owned()).unwrap_or_default(),
@@ -71,6 +74,7 @@ impl KeyService for Admin {
     async fn update_key(&self, request: Request<UpdateKeyRequest>) -> Result<Response<KeyMessage>, Status> {
         let (actor, ask) = enter(self, request).await?;
         let (tenant, id) = (TenantId::new(ask.tenant), KeyId::new(ask.id));
+        allow::<WriteKeys>(&actor, Some(&tenant))?;
         let key = given("key", ask.key)?;
         let mask = ask.update_mask;
         let patch = move |current: &Key| {

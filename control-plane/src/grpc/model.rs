@@ -15,6 +15,7 @@ use crate::{
         invalid::Invalid,
         model::{Draft, Model},
         page::Page,
+        permission::WriteCatalogue,
     },
     error::ServiceError,
     grpc::{
@@ -23,7 +24,7 @@ use crate::{
         enter, given,
         mask::Masked,
     },
-    service::{self, Update},
+    service::{self, Update, allow},
 };
 
 /// Fields that the server sets, or that never change.
@@ -52,6 +53,7 @@ impl ModelService for Admin {
         request: Request<CreateModelRequest>,
     ) -> Result<Response<CreateModelResponse>, Status> {
         let (actor, ask) = enter(self, request).await?;
+        allow::<WriteCatalogue>(&actor, None)?;
         let model = given("model", ask.model)?;
         let draft = draft(&model).map_err(ServiceError::from)?;
         let made = service::model::create(&self.0, &actor, &ModelId::new(model.id), draft).await?;
@@ -63,6 +65,7 @@ impl ModelService for Admin {
         request: Request<UpdateModelRequest>,
     ) -> Result<Response<ModelMessage>, Status> {
         let (actor, ask) = enter(self, request).await?;
+        allow::<WriteCatalogue>(&actor, None)?;
         let model = given("model", ask.model)?;
         let mask = ask.update_mask;
         let patch = move |current: &Model| {

@@ -15,11 +15,12 @@ use tonic::{Request, Response, Status};
 use crate::{
     domain::{
         page::Page,
+        permission::WriteCatalogue,
         provider::{Credential, DataPolicy, Draft, Provider},
     },
     error::ServiceError,
     grpc::{Admin, common::timestamp, enter, given, mask::Masked},
-    service::{self, Update, provider::Edit},
+    service::{self, Update, allow, provider::Edit},
 };
 
 /// Fields that the server sets, or that never change.
@@ -53,6 +54,7 @@ impl ProviderService for Admin {
         request: Request<CreateProviderRequest>,
     ) -> Result<Response<CreateProviderResponse>, Status> {
         let (actor, ask) = enter(self, request).await?;
+        allow::<WriteCatalogue>(&actor, None)?;
         let provider = given("provider", ask.provider)?;
         let edit = Edit { draft: draft(&provider), credential: credential(&provider), credential_ref: None };
         let id = ProviderId::new(provider.id);
@@ -65,6 +67,7 @@ impl ProviderService for Admin {
         request: Request<UpdateProviderRequest>,
     ) -> Result<Response<ProviderMessage>, Status> {
         let (actor, ask) = enter(self, request).await?;
+        allow::<WriteCatalogue>(&actor, None)?;
         let provider = given("provider", ask.provider)?;
         let mask = ask.update_mask;
         let patch = move |current: &Provider| {

@@ -15,6 +15,7 @@ use crate::{
     domain::{
         invalid::Invalid,
         page::Page,
+        permission::{MoveCredits, WriteTenants},
         tenant::{Draft, Tenant},
     },
     error::ServiceError,
@@ -25,7 +26,7 @@ use crate::{
         mask::Masked,
     },
     service::{
-        self, Update,
+        self, Update, allow,
         tenant::{Credits, WithCredits},
     },
 };
@@ -59,6 +60,7 @@ impl TenantService for Admin {
         request: Request<CreateTenantRequest>,
     ) -> Result<Response<CreateTenantResponse>, Status> {
         let (actor, ask) = enter(self, request).await?;
+        allow::<WriteTenants>(&actor, tenant_id(ask.tenant.as_ref()).as_ref())?;
         let tenant = given("tenant", ask.tenant)?;
         let credits = credits(&ask.credits_usd).map_err(ServiceError::from)?;
         let id = TenantId::new(tenant.id.as_str());
@@ -71,6 +73,8 @@ impl TenantService for Admin {
         request: Request<UpdateTenantRequest>,
     ) -> Result<Response<TenantMessage>, Status> {
         let (actor, ask) = enter(self, request).await?;
+        let id = TenantId::new(ask.id);
+        allow::<WriteTenants>(&actor, Some(&id))?;
         let tenant = given("tenant", ask.tenant)?;
         let mask = ask.update_mask;
         let patch = move |current: &Tenant| {
@@ -79,7 +83,7 @@ impl TenantService for Admin {
             Ok(draft(&masked.over(&to_proto(current))?))
         };
         let update = Update { revision: ask.revision, patch };
-        let tenant = service::tenant::update(&self.0, &actor, &TenantId::new(ask.id), update).await?;
+        let tenant = service::tenant::update(&self.0, &actor, &id, update).await?;
         Ok(Response::new(to_proto(tenant)))
     }
 
@@ -97,13 +101,18 @@ impl TenantService for Admin {
         request: Request<AdjustCreditsRequest>,
     ) -> Result<Response<TenantMessage>, Status> {
         let (actor, ask) = enter(self, request).await?;
+        let id = TenantId::new(ask.id);
+        allow::<MoveCredits>(&actor, Some(&id))?;
         let amount = money::parse_signed(&ask.usd).map_err(|reason| ServiceError::invalid("usd", reason))?;
         let credits =
             Credits { amount_nano: amount, reason: ask.reason, idempotency_key: ask.idempotency_key };
-        let id = TenantId::new(ask.id);
         let tenant = service::tenant::adjust_credits(&self.0, &actor, &id, &credits).await?;
         Ok(Response::new(to_proto(tenant)))
     }
+}
+
+fn tenant_id(tenant: Option<&TenantMessage>) -> Option<TenantId> {
+    tenant.map(|tenant| TenantId::new(tenant.id.as_str()))
 }
 
 /// Reads the credits that a tenant starts with; empty: none.

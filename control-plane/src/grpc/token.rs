@@ -14,7 +14,7 @@ use crate::{
     domain::{
         invalid::Invalid,
         page::Page,
-        permission::Role,
+        permission::{ManageTokens, Role},
         token::{Draft, Token},
     },
     error::ServiceError,
@@ -24,7 +24,7 @@ use crate::{
         enter, given,
         mask::Masked,
     },
-    service::{self, Update},
+    service::{self, Update, allow},
 };
 
 /// Fields that the server sets, or that never change.
@@ -53,6 +53,7 @@ impl TokenService for Admin {
         request: Request<CreateTokenRequest>,
     ) -> Result<Response<CreateTokenResponse>, Status> {
         let (actor, ask) = enter(self, request).await?;
+        allow::<ManageTokens>(&actor, None)?;
         let draft = draft(&given("token", ask.token)?).map_err(ServiceError::from)?;
         let made = service::token::create(&self.0, &actor, draft).await?;
         let secret = made.secret.expose().to_owned();
@@ -64,6 +65,7 @@ impl TokenService for Admin {
         request: Request<UpdateTokenRequest>,
     ) -> Result<Response<TokenMessage>, Status> {
         let (actor, ask) = enter(self, request).await?;
+        allow::<ManageTokens>(&actor, None)?;
         let token = given("token", ask.token)?;
         let mask = ask.update_mask;
         let patch = move |current: &Token| {

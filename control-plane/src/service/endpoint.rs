@@ -65,8 +65,8 @@ pub async fn create_in(
 ) -> Result<Endpoint, ServiceError> {
     let id = id.unwrap_or_else(|| EndpointId::new(draft.provider.as_str()));
     draft.check().and_then(|()| check_id(id.as_str())).map_err(|invalid| invalid.within("endpoint"))?;
-    store::model::hold(change, model).await.map_err(missing("model", model))?;
-    hold_provider(change, &draft).await?;
+    store::model::hold(change, allowed, model).await.map_err(missing("model", model))?;
+    hold_provider(change, allowed, &draft).await?;
     let endpoint =
         store::endpoint::insert(change, allowed, model, &id, &draft).await.map_err(|error| match error {
             StoreError::Duplicate(_) => ServiceError::exists("endpoint", full_id(model, &id)),
@@ -77,9 +77,13 @@ pub async fn create_in(
     Ok(endpoint)
 }
 
-async fn hold_provider(change: &mut Change, draft: &Draft) -> Result<(), ServiceError> {
+async fn hold_provider(
+    change: &mut Change,
+    allowed: &Allowed<WriteCatalogue>,
+    draft: &Draft,
+) -> Result<(), ServiceError> {
     let provider = ProviderId::new(draft.provider.as_str());
-    store::provider::hold(change, &provider).await.map_err(|error| match error {
+    store::provider::hold(change, allowed, &provider).await.map_err(|error| match error {
         StoreError::NotFound => {
             ServiceError::invalid("endpoint.provider", format!("names unknown provider `{provider}`"))
         }
@@ -122,7 +126,7 @@ pub async fn update_in(
         return Ok(endpoint);
     }
     if draft.provider != endpoint.draft.provider {
-        hold_provider(change, &draft).await?;
+        hold_provider(change, allowed, &draft).await?;
     }
     let stored = store::endpoint::update(change, allowed, &endpoint.model, &endpoint.id, &draft).await?;
     let changes = diff::between(&endpoint.draft, &stored.draft);

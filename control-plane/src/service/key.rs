@@ -73,10 +73,10 @@ pub async fn list(
 ) -> Result<Listed<WithUsage>, ServiceError> {
     let allowed = allow::<ReadKeys>(actor, Some(tenant))?;
     let mut db = state.connection().await?;
-    store::tenant::check(&mut db, tenant).await.map_err(missing("tenant", tenant))?;
+    store::tenant::check(&mut db, &allowed).await.map_err(missing("tenant", tenant))?;
     let keys = store::key::list(&mut db, &allowed, page).await?;
     let current: Vec<(KeyId, String)> = keys.items.iter().map(current_period).collect();
-    let charged = store::usage::charged_to_keys(&mut db, &current).await?;
+    let charged = store::usage::charged_to_keys(&mut db, &allowed, &current).await?;
     Ok(keys.map(|key| {
         let charged_nano = charged.get(key.id.as_str()).copied().unwrap_or(0);
         WithUsage { key, charged_nano }
@@ -93,7 +93,7 @@ pub async fn get(
     let allowed = allow::<ReadKeys>(actor, Some(tenant))?;
     let mut db = state.connection().await?;
     let key = store::key::get(&mut db, &allowed, id).await.map_err(missing("key", id))?;
-    let charged = store::usage::charged_to_keys(&mut db, &[current_period(&key)]).await?;
+    let charged = store::usage::charged_to_keys(&mut db, &allowed, &[current_period(&key)]).await?;
     let charged_nano = charged.get(key.id.as_str()).copied().unwrap_or(0);
     Ok(WithUsage { key, charged_nano })
 }
@@ -128,7 +128,7 @@ pub async fn create_in(
 ) -> Result<Made, ServiceError> {
     new.draft.check().map_err(|invalid| invalid.within("key"))?;
     new.secret.as_ref().map(check_secret).transpose()?;
-    store::tenant::hold(change, tenant).await.map_err(missing("tenant", tenant))?;
+    store::tenant::hold(change, allowed, tenant).await.map_err(missing("tenant", tenant))?;
     let made = new.secret.is_none().then(|| key::generate(KEY_PREFIX));
     let secret = new.secret.as_ref().or(made.as_ref()).expect("given or made");
     let row = store::key::NewKey {
@@ -157,7 +157,8 @@ pub async fn update(
     key.meta.expect(update.revision)?;
     let edit = Edit { draft: (update.patch)(&key)?, secret: None, secret_ref: None };
     let mut key = update_in(&mut change, &allowed, key, edit).await?;
-    let charged = store::usage::charged_to_keys(change.connection(), &[current_period(&key)]).await?;
+    let charged =
+        store::usage::charged_to_keys(change.connection(), &allowed, &[current_period(&key)]).await?;
     let is_changed = !change.is_empty();
     let revision = change.commit().await?;
     if is_changed {
@@ -181,7 +182,7 @@ pub async fn update_in(
         return Ok(key);
     }
     let stored = store::key::update(change, allowed, &after).await.map_err(duplicate(&after.draft.name))?;
-    set_limit(change, &key, &stored).await?;
+    set_limit(change, allowed, (&key, &stored)).await?;
     let mut changes = diff::between(&key.draft, &stored.draft);
     if key.hash != stored.hash {
         changes.push(diff::replaced("secret"));
@@ -204,7 +205,11 @@ fn edited(key: &Key, edit: Edit) -> Key {
 }
 
 /// Carries a new limit to the account of the current period.
-async fn set_limit(change: &mut Change, before: &Key, after: &Key) -> Result<(), StoreError> {
+async fn set_limit(
+    change: &mut Change,
+    allowed: &Allowed<WriteKeys>,
+    (before, after): (&Key, &Key),
+) -> Result<(), StoreError> {
     if before.draft.limit == after.draft.limit {
         return Ok(());
     }
@@ -215,7 +220,7 @@ async fn set_limit(change: &mut Change, before: &Key, after: &Key) -> Result<(),
         period: &period,
         tenant: &after.tenant,
     };
-    limit::set(change, target, after.draft.limit.map(|limit| limit.usd.to_i64())).await
+    limit::set(change, allowed, target, after.draft.limit.map(|limit| limit.usd.to_i64())).await
 }
 
 /// Deletes a key.

@@ -80,7 +80,7 @@ pub async fn list(
     let mut db = state.connection().await?;
     let tenants = store::tenant::list(&mut db, &allowed, page).await?;
     let ids: Vec<TenantId> = tenants.items.iter().map(|tenant| tenant.id.clone()).collect();
-    let taken = store::usage::credits_taken(&mut db, &ids).await?;
+    let taken = store::usage::credits_taken(&mut db, &allowed, &ids).await?;
     Ok(tenants.map(|tenant| {
         let taken_nano = taken.get(tenant.id.as_str()).copied().unwrap_or(0);
         WithCredits { tenant, taken_nano }
@@ -92,11 +92,15 @@ pub async fn get(state: &State, actor: &Actor, id: &TenantId) -> Result<WithCred
     let allowed = allow::<ReadTenants>(actor, Some(id))?;
     let mut db = state.connection().await?;
     let tenant = store::tenant::get(&mut db, &allowed).await.map_err(missing("tenant", id))?;
-    Ok(with_credits(&mut db, tenant).await?)
+    Ok(with_credits(&mut db, &allowed, tenant).await?)
 }
 
-async fn with_credits(db: &mut sqlx::PgConnection, tenant: Tenant) -> Result<WithCredits, StoreError> {
-    let taken = store::usage::credits_taken(db, std::slice::from_ref(&tenant.id)).await?;
+async fn with_credits<A>(
+    db: &mut sqlx::PgConnection,
+    allowed: &Allowed<A>,
+    tenant: Tenant,
+) -> Result<WithCredits, StoreError> {
+    let taken = store::usage::credits_taken(db, allowed, std::slice::from_ref(&tenant.id)).await?;
     let taken_nano = taken.get(tenant.id.as_str()).copied().unwrap_or(0);
     Ok(WithCredits { tenant, taken_nano })
 }
@@ -111,7 +115,7 @@ pub async fn create(
     let rights = Rights::of(actor, id)?;
     let mut change = Change::begin(&state.pool, &actor.id).await?;
     let tenant = create_in(&mut change, &rights, id, (draft, credits)).await?;
-    let mut made = with_credits(change.connection(), tenant).await?;
+    let mut made = with_credits(change.connection(), &rights.write, tenant).await?;
     made.tenant.meta.revision = change.commit().await?.number;
     Ok(made)
 }
@@ -135,7 +139,7 @@ pub async fn create_in(
     if let Some(amount) = credits.filter(|amount| *amount > NanoUsd::ZERO) {
         tenant = move_credits(change, &rights.credits, tenant, &Credits::opening(amount)).await?;
     }
-    set_limit(change, &tenant).await?;
+    set_limit(change, &rights.write, &tenant).await?;
     Ok(tenant)
 }
 
@@ -152,7 +156,7 @@ pub async fn update(
     tenant.meta.expect(update.revision)?;
     let draft = (update.patch)(&tenant)?;
     let tenant = update_in(&mut change, &allowed, tenant, draft).await?;
-    let mut updated = with_credits(change.connection(), tenant).await?;
+    let mut updated = with_credits(change.connection(), &allowed, tenant).await?;
     let is_changed = !change.is_empty();
     let revision = change.commit().await?;
     if is_changed {
@@ -174,7 +178,7 @@ pub async fn update_in(
     }
     let stored = store::tenant::update(change, allowed, &tenant.id, &draft).await?;
     if stored.draft.prepaid != tenant.draft.prepaid {
-        set_limit(change, &stored).await?;
+        set_limit(change, allowed, &stored).await?;
     }
     let changes = diff::between(&tenant.draft, &stored.draft);
     let id = stored.id.as_str();
@@ -228,8 +232,8 @@ pub async fn adjust_credits(
         return Err(ServiceError::new(ErrorCode::PreconditionFailed, public));
     }
     let tenant = move_credits(&mut change, &allowed, tenant, credits).await?;
-    set_limit(&mut change, &tenant).await?;
-    let adjusted = with_credits(change.connection(), tenant).await?;
+    set_limit(&mut change, &allowed, &tenant).await?;
+    let adjusted = with_credits(change.connection(), &allowed, tenant).await?;
     change.commit().await?;
     Ok(adjusted)
 }
@@ -295,12 +299,12 @@ fn granted(credits_nano: i64) -> serde_json::Value {
 }
 
 /// Carries the sum of credits to the tenant's account: its limit while it is prepaid.
-async fn set_limit(change: &mut Change, tenant: &Tenant) -> Result<(), StoreError> {
+async fn set_limit<A>(change: &mut Change, allowed: &Allowed<A>, tenant: &Tenant) -> Result<(), StoreError> {
     let target = limit::Target {
         kind: AccountKind::TenantCredits,
         owner: tenant.id.as_str(),
         period: WHOLE_LIFE,
         tenant: &tenant.id,
     };
-    limit::set(change, target, tenant.draft.prepaid.then_some(tenant.credits_nano)).await
+    limit::set(change, allowed, target, tenant.draft.prepaid.then_some(tenant.credits_nano)).await
 }

@@ -33,8 +33,9 @@ pub struct Made {
 /// Only for whoever holds the database: no right is checked.
 pub async fn init(pool: &PgPool) -> Result<Option<Secret>, ServiceError> {
     let actor = Actor::system("init");
+    let allowed = allow::<ManageTokens>(&actor, None)?;
     let mut change = Change::begin(pool, &actor.id).await?;
-    if store::token::operator_exists(&mut change).await? {
+    if store::token::operator_exists(&mut change, &allowed).await? {
         return Ok(None);
     }
     let draft = Draft {
@@ -44,7 +45,7 @@ pub async fn init(pool: &PgPool) -> Result<Option<Secret>, ServiceError> {
         disabled: false,
         expires_at: None,
     };
-    let made = create_in(&mut change, &allow(&actor, None)?, draft).await?;
+    let made = create_in(&mut change, &allowed, draft).await?;
     change.commit().await?;
     Ok(Some(made.secret))
 }
@@ -78,7 +79,7 @@ async fn create_in(
     draft: Draft,
 ) -> Result<Made, ServiceError> {
     draft.check().map_err(|invalid| invalid.within("token"))?;
-    hold_tenant(change, &draft).await?;
+    hold_tenant(change, allowed, &draft).await?;
     let secret = key::generate(TOKEN_PREFIX);
     let row = store::token::NewToken {
         id: id::random("tok_"),
@@ -92,9 +93,13 @@ async fn create_in(
     Ok(Made { token, secret })
 }
 
-async fn hold_tenant(change: &mut Change, draft: &Draft) -> Result<(), ServiceError> {
+async fn hold_tenant(
+    change: &mut Change,
+    allowed: &Allowed<ManageTokens>,
+    draft: &Draft,
+) -> Result<(), ServiceError> {
     let Some(tenant) = &draft.tenant else { return Ok(()) };
-    store::tenant::hold(change, tenant).await.map_err(|error| match error {
+    store::tenant::hold(change, allowed, tenant).await.map_err(|error| match error {
         StoreError::NotFound => {
             ServiceError::invalid("token.tenant", format!("names unknown tenant `{tenant}`"))
         }
@@ -118,7 +123,7 @@ pub async fn update(
     if draft == token.draft {
         return Ok(token);
     }
-    hold_tenant(&mut change, &draft).await?;
+    hold_tenant(&mut change, &allowed, &draft).await?;
     let mut stored = store::token::update(&mut change, &allowed, id, &draft).await?;
     change.record(entry(Verb::Update, &stored, &diff::between(&token.draft, &stored.draft)));
     stored.revision = change.commit().await?.number;

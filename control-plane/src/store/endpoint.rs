@@ -150,7 +150,8 @@ pub async fn insert(
          ON CONFLICT (model, id) DO UPDATE SET provider = $3, upstream_id = $4, context_length = $5,
              max_output_tokens = $6, price = $7, supported_parameters = $8, quantization = $9,
              cancel_stops_billing = $10, disabled = $11, quirks = $12, input_modalities = $13, managed_by = $14,
-             managed_revision = 0, created_at = now(), updated_at = now(), deleted_at = NULL
+             managed_revision = 0, created_at = statement_timestamp(),
+             updated_at = statement_timestamp(), deleted_at = NULL
              WHERE endpoints.deleted_at IS NOT NULL
          RETURNING ",
         columns!()
@@ -186,7 +187,7 @@ pub async fn update(
     let row: Row = sqlx::query_as(concat!(
         "UPDATE endpoints SET provider = $3, upstream_id = $4, context_length = $5, max_output_tokens = $6, price = $7,
              supported_parameters = $8, quantization = $9, cancel_stops_billing = $10, disabled = $11, quirks = $12,
-             input_modalities = $13, updated_at = now()
+             input_modalities = $13, updated_at = statement_timestamp()
          WHERE model = $1 AND id = $2 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -216,7 +217,7 @@ pub async fn delete(
     model: &ModelId,
     id: &EndpointId,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE endpoints SET deleted_at = now(), updated_at = now() WHERE model = $1 AND id = $2")
+    sqlx::query("UPDATE endpoints SET deleted_at = now(), updated_at = statement_timestamp() WHERE model = $1 AND id = $2")
         .bind(model.as_str())
         .bind(id.as_str())
         .execute(change.connection())
@@ -232,7 +233,7 @@ pub async fn delete_all(
     model: &ModelId,
 ) -> Result<Vec<EndpointId>, StoreError> {
     let ids: Vec<String> = sqlx::query_scalar(
-        "UPDATE endpoints SET deleted_at = now(), updated_at = now()
+        "UPDATE endpoints SET deleted_at = now(), updated_at = statement_timestamp()
          WHERE model = $1 AND deleted_at IS NULL RETURNING id",
     )
     .bind(model.as_str())

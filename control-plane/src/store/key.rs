@@ -210,7 +210,7 @@ pub async fn update(change: &mut Change, allowed: &Allowed<WriteKeys>, key: &Key
         "UPDATE keys SET name = $3, disabled = $4, expires_at = $5, limit_nano = $6, limit_reset = $7,
              requests_per_minute = $8, tokens_per_minute = $9, concurrency = $10, allowed_models = $11,
              secret_ref = $12, sha256 = $13, label = $14,
-             updated_at = now()
+             updated_at = statement_timestamp()
          WHERE tenant = $1 AND id = $2 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -237,7 +237,7 @@ pub async fn update(change: &mut Change, allowed: &Allowed<WriteKeys>, key: &Key
 /// Makes a key a tombstone.
 pub async fn delete(change: &mut Change, allowed: &Allowed<WriteKeys>, id: &KeyId) -> Result<(), StoreError> {
     let done = sqlx::query(
-        "UPDATE keys SET deleted_at = now(), updated_at = now()
+        "UPDATE keys SET deleted_at = now(), updated_at = statement_timestamp()
          WHERE tenant = $1 AND id = $2 AND deleted_at IS NULL",
     )
     .bind(allowed.scope())
@@ -258,7 +258,7 @@ pub async fn delete_all(
     tenant: &TenantId,
 ) -> Result<Vec<KeyId>, StoreError> {
     let ids: Vec<String> = sqlx::query_scalar(
-        "UPDATE keys SET deleted_at = now(), updated_at = now()
+        "UPDATE keys SET deleted_at = now(), updated_at = statement_timestamp()
          WHERE tenant = $1 AND deleted_at IS NULL RETURNING id",
     )
     .bind(tenant.as_str())

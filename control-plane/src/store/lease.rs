@@ -78,7 +78,7 @@ pub async fn grant(db: &mut PgConnection, holder: &Holder, grants: &[Grant]) -> 
          INSERT INTO leases (kind, owner, period, instance, epoch, granted)
          SELECT kind, owner, period, $2, $3, amount FROM lent
          ON CONFLICT (kind, owner, period, instance, epoch)
-         DO UPDATE SET granted = leases.granted + excluded.granted, updated_at = now()",
+         DO UPDATE SET granted = leases.granted + excluded.granted, updated_at = statement_timestamp()",
     )
     .bind(Json(grants))
     .bind(&holder.instance)
@@ -208,7 +208,7 @@ pub async fn write(db: &mut PgConnection, held: &BTreeMap<AccountPeriod, Held>) 
          FROM jsonb_to_recordset($1) AS w(kind smallint, owner text, period text, instance text, epoch bigint,
              granted bigint, used bigint, presumed bigint)
          ON CONFLICT (kind, owner, period, instance, epoch) DO UPDATE
-         SET granted = excluded.granted, used = excluded.used, presumed = excluded.presumed, updated_at = now()",
+         SET granted = excluded.granted, used = excluded.used, presumed = excluded.presumed, updated_at = statement_timestamp()",
     )
     .bind(Json(moved.collect::<Vec<_>>()))
     .execute(db)

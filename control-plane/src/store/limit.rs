@@ -3,7 +3,7 @@
 use switchyard_proto::id::TenantId;
 
 use crate::{
-    domain::account::AccountKind,
+    domain::{account::AccountKind, permission::Allowed},
     store::{StoreError, revision::Change},
 };
 
@@ -15,10 +15,16 @@ pub struct Target<'a> {
     pub tenant: &'a TenantId,
 }
 
-/// Sets the limit of an account in one period, opening it where it is not there yet; `None`: no limit.
+/// Sets the limit of an account in one period, opening it where it is not there yet; `None`: no limit. For rights to
+/// write the account's owner.
 ///
 /// The row is always written, so that a grant which read the old limit cannot open the account with it afterwards.
-pub async fn set(change: &mut Change, target: Target<'_>, limit_nano: Option<i64>) -> Result<(), StoreError> {
+pub async fn set<A>(
+    change: &mut Change,
+    _allowed: &Allowed<A>,
+    target: Target<'_>,
+    limit_nano: Option<i64>,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO accounts (kind, owner, period, tenant, limit_nano) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (kind, owner, period) DO UPDATE SET limit_nano = excluded.limit_nano",

@@ -94,7 +94,11 @@ pub async fn get(
 }
 
 /// Whether a model is there; keeps it from being deleted until the change ends.
-pub async fn hold(change: &mut Change, id: &ModelId) -> Result<(), StoreError> {
+pub async fn hold(
+    change: &mut Change,
+    _allowed: &Allowed<WriteCatalogue>,
+    id: &ModelId,
+) -> Result<(), StoreError> {
     let found: Option<i32> =
         sqlx::query_scalar("SELECT 1 FROM models WHERE id = $1 AND deleted_at IS NULL FOR SHARE")
             .bind(id.as_str())
@@ -137,7 +141,8 @@ pub async fn insert(
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (id) DO UPDATE SET name = $2, description = $3, released_at = $4, input_modalities = $5,
              output_modalities = $6, tokenizer = $7, aliases = $8, disabled = $9, managed_by = $10,
-             managed_revision = 0, created_at = now(), updated_at = now(), deleted_at = NULL
+             managed_revision = 0, created_at = statement_timestamp(),
+             updated_at = statement_timestamp(), deleted_at = NULL
              WHERE models.deleted_at IS NOT NULL
          RETURNING ",
         columns!()
@@ -168,7 +173,7 @@ pub async fn update(
     let row: Row = sqlx::query_as(concat!(
         "UPDATE models SET name = $2, description = $3, released_at = $4, input_modalities = $5,
              output_modalities = $6, tokenizer = $7, aliases = $8, disabled = $9,
-             updated_at = now()
+             updated_at = statement_timestamp()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -233,7 +238,7 @@ pub async fn delete(
         .bind(id.as_str())
         .execute(change.connection())
         .await?;
-    sqlx::query("UPDATE models SET deleted_at = now(), updated_at = now() WHERE id = $1")
+    sqlx::query("UPDATE models SET deleted_at = now(), updated_at = statement_timestamp() WHERE id = $1")
         .bind(id.as_str())
         .execute(change.connection())
         .await?;

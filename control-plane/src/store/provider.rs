@@ -118,7 +118,11 @@ pub async fn get(
 }
 
 /// Whether a provider is there; keeps it from being deleted until the change ends.
-pub async fn hold(change: &mut Change, id: &ProviderId) -> Result<(), StoreError> {
+pub async fn hold(
+    change: &mut Change,
+    _allowed: &Allowed<WriteCatalogue>,
+    id: &ProviderId,
+) -> Result<(), StoreError> {
     let found: Option<i32> =
         sqlx::query_scalar("SELECT 1 FROM providers WHERE id = $1 AND deleted_at IS NULL FOR SHARE")
             .bind(id.as_str())
@@ -164,7 +168,8 @@ pub async fn insert(
          ON CONFLICT (id) DO UPDATE SET tenant = NULL, display_name = $2, adapter = $3, base_url = $4,
              retains_prompts = $5, trains = $6, region = $7, disabled = $8, quirks = $9, connect_timeout_ms = $10,
              first_content_timeout_ms = $11, idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14,
-             managed_by = $15, managed_revision = 0, created_at = now(), updated_at = now(), deleted_at = NULL
+             managed_by = $15, managed_revision = 0, created_at = statement_timestamp(),
+             updated_at = statement_timestamp(), deleted_at = NULL
              WHERE providers.deleted_at IS NOT NULL
          RETURNING ",
         columns!()
@@ -202,7 +207,7 @@ pub async fn update(
         "UPDATE providers SET display_name = $2, adapter = $3, base_url = $4, retains_prompts = $5, trains = $6,
              region = $7, disabled = $8, quirks = $9, connect_timeout_ms = $10, first_content_timeout_ms = $11,
              idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14,
-             updated_at = now()
+             updated_at = statement_timestamp()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -248,7 +253,7 @@ pub async fn delete(
     _allowed: &Allowed<WriteCatalogue>,
     id: &ProviderId,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE providers SET deleted_at = now(), updated_at = now() WHERE id = $1")
+    sqlx::query("UPDATE providers SET deleted_at = now(), updated_at = statement_timestamp() WHERE id = $1")
         .bind(id.as_str())
         .execute(change.connection())
         .await?;

@@ -6,7 +6,7 @@ use switchyard_proto::id::TenantId;
 use crate::{
     domain::{
         page::{self, ByAge, Listed, Page},
-        permission::{Allowed, MoveCredits, ReadTenants, WriteTenants},
+        permission::{Allowed, MoveCredits, ReadKeys, ReadTenants, WriteTenants},
         tenant::{Draft, Tenant},
     },
     store::{
@@ -89,17 +89,17 @@ pub async fn get(db: &mut PgConnection, allowed: &Allowed<ReadTenants>) -> Resul
     Ok(row.into())
 }
 
-/// Whether a tenant is there. The caller has checked the right to whatever it lists of it.
-pub async fn check(db: &mut PgConnection, id: &TenantId) -> Result<(), StoreError> {
+/// Whether the access's tenant is there.
+pub async fn check(db: &mut PgConnection, allowed: &Allowed<ReadKeys>) -> Result<(), StoreError> {
     let found: Option<i32> = sqlx::query_scalar("SELECT 1 FROM tenants WHERE id = $1 AND deleted_at IS NULL")
-        .bind(id.as_str())
+        .bind(allowed.scope())
         .fetch_optional(db)
         .await?;
     found.map(|_| ()).ok_or(StoreError::NotFound)
 }
 
-/// Whether a tenant is there; keeps it from being deleted until the change ends.
-pub async fn hold(change: &mut Change, id: &TenantId) -> Result<(), StoreError> {
+/// Whether a tenant is there; keeps it from being deleted until the change ends. For rights to write what belongs to it.
+pub async fn hold<A>(change: &mut Change, _allowed: &Allowed<A>, id: &TenantId) -> Result<(), StoreError> {
     let found: Option<i32> =
         sqlx::query_scalar("SELECT 1 FROM tenants WHERE id = $1 AND deleted_at IS NULL FOR SHARE")
             .bind(id.as_str())
@@ -142,7 +142,8 @@ pub async fn insert(
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (id) DO UPDATE SET name = $2, disabled = $3, requests_per_minute = $4, tokens_per_minute = $5,
              concurrency = $6, prepaid = $7, markup_ppm = $8, allowed_models = $9, managed_by = $10,
-             managed_revision = 0, created_at = now(), updated_at = now(), deleted_at = NULL
+             managed_revision = 0, created_at = statement_timestamp(),
+             updated_at = statement_timestamp(), deleted_at = NULL
              WHERE tenants.deleted_at IS NOT NULL
          RETURNING ",
         columns!()
@@ -173,7 +174,7 @@ pub async fn update(
     let row: Row = sqlx::query_as(concat!(
         "UPDATE tenants SET name = $2, disabled = $3, requests_per_minute = $4, tokens_per_minute = $5,
              concurrency = $6, prepaid = $7, markup_ppm = $8, allowed_models = $9,
-             updated_at = now()
+             updated_at = statement_timestamp()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -232,7 +233,7 @@ pub async fn delete(
     _allowed: &Allowed<WriteTenants>,
     id: &TenantId,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE tenants SET deleted_at = now(), updated_at = now() WHERE id = $1")
+    sqlx::query("UPDATE tenants SET deleted_at = now(), updated_at = statement_timestamp() WHERE id = $1")
         .bind(id.as_str())
         .execute(change.connection())
         .await?;

@@ -82,7 +82,10 @@ pub async fn mark_used(db: &mut PgConnection, id: &str) -> Result<(), StoreError
 }
 
 /// Whether any live token of an operator is there; waits for others that ask the same in a change.
-pub async fn operator_exists(change: &mut Change) -> Result<bool, StoreError> {
+pub async fn operator_exists(
+    change: &mut Change,
+    _allowed: &Allowed<ManageTokens>,
+) -> Result<bool, StoreError> {
     sqlx::query("LOCK TABLE admin_tokens IN SHARE ROW EXCLUSIVE MODE").execute(change.connection()).await?;
     let found = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM admin_tokens WHERE role = 'operator' AND deleted_at IS NULL)",
@@ -189,7 +192,7 @@ pub async fn update(
     draft: &Draft,
 ) -> Result<Token, StoreError> {
     let row: Row = sqlx::query_as(concat!(
-        "UPDATE admin_tokens SET name = $2, role = $3, tenant = $4, disabled = $5, expires_at = $6, updated_at = now()
+        "UPDATE admin_tokens SET name = $2, role = $3, tenant = $4, disabled = $5, expires_at = $6, updated_at = statement_timestamp()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -211,10 +214,12 @@ pub async fn delete(
     _allowed: &Allowed<ManageTokens>,
     id: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE admin_tokens SET deleted_at = now(), updated_at = now() WHERE id = $1")
-        .bind(id)
-        .execute(change.connection())
-        .await?;
+    sqlx::query(
+        "UPDATE admin_tokens SET deleted_at = now(), updated_at = statement_timestamp() WHERE id = $1",
+    )
+    .bind(id)
+    .execute(change.connection())
+    .await?;
     change.touch(Table::AdminTokens, id, "");
     Ok(())
 }
@@ -226,7 +231,7 @@ pub async fn delete_all(
     tenant: &TenantId,
 ) -> Result<Vec<String>, StoreError> {
     let ids: Vec<String> = sqlx::query_scalar(
-        "UPDATE admin_tokens SET deleted_at = now(), updated_at = now()
+        "UPDATE admin_tokens SET deleted_at = now(), updated_at = statement_timestamp()
          WHERE tenant = $1 AND deleted_at IS NULL RETURNING id",
     )
     .bind(tenant.as_str())

@@ -362,67 +362,45 @@ pub async fn list_accounts(
     Ok(page.cut(accounts, |account: &Account| (account.kind, account.owner.clone(), account.period.clone())))
 }
 
-/// What was charged to keys in the given periods, by key; absent: nothing. The caller has read the keys themselves.
-pub async fn charged_to_keys(
+/// What was charged to keys in the given periods, by key; absent: nothing. Any right that showed the keys will do.
+pub async fn charged_to_keys<A>(
     db: &mut PgConnection,
+    allowed: &Allowed<A>,
     keys: &[(KeyId, String)],
 ) -> Result<HashMap<String, i64>, StoreError> {
     let (owners, periods): (Vec<&str>, Vec<&str>) =
         keys.iter().map(|(key, period)| (key.as_str(), period.as_str())).unzip();
     let rows: Vec<(String, i64)> = sqlx::query_as(
         "SELECT owner, charged FROM accounts JOIN unnest($2::text[], $3::text[]) AS wanted(owner, period)
-         USING (owner, period) WHERE kind = $1",
+         USING (owner, period) WHERE kind = $1 AND ($4::text IS NULL OR tenant = $4)",
     )
     .bind(AccountKind::KeyLimit as i16)
     .bind(owners)
     .bind(periods)
+    .bind(allowed.scope())
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().collect())
 }
 
-/// What is neither spent, presumed nor lent of tenants' credits, by tenant; absent: no account yet.
-///
-/// The limit is the sum of credits granted, not what the account last saw. The caller has read the tenants themselves.
-pub async fn credits_taken(
+/// What is spent, presumed or lent of tenants' credits, by tenant; absent: nothing. Any right that showed the tenants
+/// will do.
+pub async fn credits_taken<A>(
     db: &mut PgConnection,
+    allowed: &Allowed<A>,
     tenants: &[TenantId],
 ) -> Result<HashMap<String, i64>, StoreError> {
     let ids: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
     let rows: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT owner, charged + presumed + lent FROM accounts WHERE kind = $1 AND owner = ANY($2) AND period = 'all'",
+        "SELECT owner, charged + presumed + lent FROM accounts
+         WHERE kind = $1 AND owner = ANY($2) AND period = 'all' AND ($3::text IS NULL OR owner = $3)",
     )
     .bind(AccountKind::TenantCredits as i16)
     .bind(ids)
+    .bind(allowed.scope())
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().collect())
-}
-
-/// Which of these tenants, keys or providers have ledger lines: `apply` disables instead of deleting them.
-pub async fn with_lines(
-    db: &mut PgConnection,
-    noun: Payer,
-    ids: &[String],
-) -> Result<Vec<String>, StoreError> {
-    let statement = match noun {
-        Payer::Tenant => {
-            "SELECT id FROM unnest($1::text[]) AS given(id)
-             WHERE EXISTS (SELECT FROM lines WHERE lines.tenant = given.id AND kind = 'attempt')"
-        }
-        Payer::Key => {
-            "SELECT id FROM unnest($1::text[]) AS given(id)
-             WHERE EXISTS (SELECT FROM lines WHERE lines.key = given.id)"
-        }
-    };
-    Ok(sqlx::query_scalar(statement).bind(ids).fetch_all(db).await?)
-}
-
-/// Whose ledger lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Payer {
-    Tenant,
-    Key,
 }
 
 #[cfg(test)]
