@@ -299,6 +299,18 @@ async fn generation(port: &AdminPort, tenant: &str) -> String {
     id.to_string()
 }
 
+#[tokio::test]
+async fn rights_come_before_what_is_wrong_with_a_request() {
+    let (port, _) = port().await;
+    let viewer = port.token(v1::Role::Viewer, "").await.unwrap().secret;
+    for operation in
+        OPERATIONS.iter().filter(|operation| expected(operation.access, Who::Viewer) != Outcome::In)
+    {
+        let refused = port.call_raw(Some(&viewer), operation.rpc, Vec::new()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied, "{}", operation.rpc);
+    }
+}
+
 async fn outcome(port: &AdminPort, rows: &Rows, token: &str, operation: &Operation) -> Outcome {
     match port.call_raw(Some(token), operation.rpc, (operation.request)(rows)).await {
         Ok(_) => Outcome::In,
@@ -324,6 +336,33 @@ fn every_rpc_has_a_row() {
             let rows = OPERATIONS.iter().filter(|operation| operation.rpc == rpc).count();
             assert_eq!(rows, 1, "{rpc} needs a row in OPERATIONS: what it may be asked, and by whom");
         }
+    }
+}
+
+#[tokio::test]
+async fn health_and_reflection_need_no_token_and_tell_of_this_port_only() {
+    let port = AdminPort::start().await.unwrap();
+    let health = async |service: &str| {
+        // `service: …`.
+        let mut request = vec![0x0a, u8::try_from(service.len()).unwrap()];
+        request.extend_from_slice(service.as_bytes());
+        port.first_of_stream("grpc.health.v1.Health/Watch", request).await
+    };
+    for service in ["", "switchyard.v1.KeyService"] {
+        // `status: SERVING`.
+        assert_eq!(health(service).await.unwrap(), [0x08, 1], "{service}");
+    }
+    assert_eq!(health("switchyard.v1.LeaseService").await.unwrap_err().code(), Code::NotFound);
+    for version in ["v1", "v1alpha"] {
+        let rpc = format!("grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+        // `list_services: ""`.
+        let answer = port.first_of_stream(&rpc, vec![0x3a, 0]).await.unwrap();
+        let names = String::from_utf8_lossy(&answer);
+        for operation in OPERATIONS {
+            let service = operation.rpc.split('/').next().unwrap();
+            assert!(names.contains(&format!("switchyard.v1.{service}")), "{service}");
+        }
+        assert!(FLEET_PORT.iter().all(|service| !names.contains(&format!("v1.{service}"))));
     }
 }
 

@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context, Result};
 use bytes::{Buf, BufMut};
 use futures_util::future::BoxFuture;
+use http::uri::PathAndQuery;
 use prost::Message;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use switchyard_control_plane::{
@@ -97,17 +98,27 @@ impl AdminPort {
         rpc: &str,
         request: Vec<u8>,
     ) -> Result<Vec<u8>, Status> {
-        let mut client = Grpc::new(self.channel.clone());
-        client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let mut request = Request::new(request);
         if let Some(token) = token {
             let bearer = MetadataValue::try_from(format!("Bearer {token}"));
             let bearer = bearer.map_err(|error| Status::internal(error.to_string()))?;
             request.metadata_mut().insert("authorization", bearer);
         }
-        let path = format!("/switchyard.v1.{rpc}").parse();
-        let path = path.map_err(|_| Status::internal("not a path"))?;
-        Ok(client.unary(request, path, Raw).await?.into_inner())
+        let mut client = self.client().await?;
+        Ok(client.unary(request, path(&format!("switchyard.v1.{rpc}"))?, Raw).await?.into_inner())
+    }
+
+    /// The first answer to one message on a stream, by the RPC's full name.
+    pub async fn first_of_stream(&self, rpc: &str, request: Vec<u8>) -> Result<Vec<u8>, Status> {
+        let request = Request::new(tokio_stream::once(request));
+        let mut answers = self.client().await?.streaming(request, path(rpc)?, Raw).await?.into_inner();
+        answers.message().await?.ok_or_else(|| Status::internal("no answer"))
+    }
+
+    async fn client(&self) -> Result<Grpc<Channel>, Status> {
+        let mut client = Grpc::new(self.channel.clone());
+        client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(client)
     }
 
     /// Makes a tenant.
@@ -171,6 +182,10 @@ impl AdminPort {
         };
         self.call("TokenService/CreateToken", &v1::CreateTokenRequest { token: Some(token) }).await
     }
+}
+
+fn path(rpc: &str) -> Result<PathAndQuery, Status> {
+    format!("/{rpc}").parse().map_err(|_| Status::internal("not a path"))
 }
 
 /// A pool that tells quickly when its database is gone.
