@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 use switchyard_cli::client::{Admin, Answer as _, endpoint};
 use switchyard_proto::v1;
 use switchyard_tests::client::Client;
-use switchyard_tests::cluster::{Cluster, Shape, plain_endpoint};
+use switchyard_tests::cluster::{Cluster, plain_endpoint};
 use switchyard_tests::plane::{Place, Plane};
 use switchyard_tests::wait;
 

@@ -1,7 +1,8 @@
 //! Whole-system tests: one module per behaviour that a user can see.
 #![allow(
     clippy::unwrap_used,
-    reason = "a test that cannot go on fails; clippy knows it only of `#[test]` itself"
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, one that skips says so; clippy knows it only of `#[test]` itself"
 )]
 
 mod admin_access;

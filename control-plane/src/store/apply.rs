@@ -30,19 +30,18 @@ pub async fn owned(
         owner,
     )
     .await?;
-    let endpoints = pairs(db, "SELECT model, id FROM endpoints WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY model, id", owner).await?;
-    let tenants = ids(
+    let endpoints = pairs(
         db,
-        "SELECT id FROM tenants WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY id",
+        "SELECT model, id FROM endpoints WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY model, id",
         owner,
     )
     .await?;
-    let models = ids(
-        db,
-        "SELECT id FROM models WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY id",
-        owner,
-    )
-    .await?;
+    let tenants =
+        ids(db, "SELECT id FROM tenants WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY id", owner)
+            .await?;
+    let models =
+        ids(db, "SELECT id FROM models WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY id", owner)
+            .await?;
     let providers = ids(db, "SELECT id FROM providers WHERE managed_by = $1 AND tenant IS NULL AND deleted_at IS NULL ORDER BY id", owner).await?;
     Ok(Owned {
         keys: keys.into_iter().map(|(tenant, id)| (TenantId::new(tenant), KeyId::new(id))).collect(),
