@@ -47,14 +47,14 @@ impl ControlPlane {
         match self.verb {
             Some(Verb::Migrate) => {
                 let section = settings.control_plane_to_migrate()?;
-                let process = Process::start(&log, &settings.warnings)?;
+                let process = Process::start("switchyard-control-plane", &log, &settings.warnings)?;
                 let done = migrate(&section).await;
                 process.end();
                 done
             }
             None => {
                 let section = settings.control_plane()?;
-                let process = Process::start(&log, &settings.warnings)?;
+                let process = Process::start("switchyard-control-plane", &log, &settings.warnings)?;
                 let done = serve(section, &process).await;
                 process.end();
                 done

@@ -28,7 +28,7 @@ impl DataPlane {
     pub async fn run(self) -> anyhow::Result<()> {
         let settings = Sources::of_process(self.settings).read()?;
         let (section, log) = (settings.data_plane()?, settings.log()?);
-        let process = Process::start(&log, &settings.warnings)?;
+        let process = Process::start("switchyard-data-plane", &log, &settings.warnings)?;
         let done = serve(section, &process).await;
         process.end();
         done

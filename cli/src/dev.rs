@@ -76,7 +76,7 @@ impl Dev {
         ensure_free(&addresses.wanted())?;
         let variables: Variables = environment().into_iter().collect();
         let config = self.config.as_deref().map(|path| Prepared::read(path, &variables)).transpose()?;
-        let process = Process::start(&log, &settings.warnings)?;
+        let process = Process::start("switchyard-dev", &log, &settings.warnings)?;
         let house = House { place, settings, addresses, variables, config };
         let done = house.run(began, process.stop(), process.metrics()).await;
         house.place.clear_running();

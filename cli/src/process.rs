@@ -15,12 +15,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// Sets up telemetry and signals, and logs what is odd about the settings.
+    /// Sets up telemetry under this name and signals, and logs what is odd about the settings.
     ///
     /// # Errors
     /// When telemetry or signals cannot be set up.
-    pub fn start(log: &Log, warnings: &[String]) -> anyhow::Result<Self> {
-        let telemetry = Telemetry::start(log)?;
+    pub fn start(service: &'static str, log: &Log, warnings: &[String]) -> anyhow::Result<Self> {
+        let telemetry = Telemetry::start(service, log)?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }

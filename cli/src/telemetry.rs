@@ -55,13 +55,13 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Sets up the process. Needs a tokio runtime, and to be called once.
+    /// Sets up the process, which traces name as `service`. Needs a tokio runtime, and to be called once.
     ///
     /// # Errors
     /// When it was called before, or the exporter's address is unusable.
-    pub fn start(log: &Log) -> anyhow::Result<Self> {
+    pub fn start(service: &'static str, log: &Log) -> anyhow::Result<Self> {
         global::set_text_map_propagator(TraceContextPropagator::new());
-        let tracing = if log.otlp_endpoint.is_empty() { None } else { Some(exporting(log)?) };
+        let tracing = if log.otlp_endpoint.is_empty() { None } else { Some(exporting(service, log)?) };
         subscribe(log, tracing.as_ref())?;
         Ok(Self { tracing, metrics: record()? })
     }
@@ -116,7 +116,7 @@ fn is_ours(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && metadata.target().starts_with("switchyard")
 }
 
-fn exporting(log: &Log) -> anyhow::Result<SdkTracerProvider> {
+fn exporting(service: &'static str, log: &Log) -> anyhow::Result<SdkTracerProvider> {
     let exporter = SpanExporter::builder()
         .with_tonic()
         .with_endpoint(&log.otlp_endpoint)
@@ -126,7 +126,7 @@ fn exporting(log: &Log) -> anyhow::Result<SdkTracerProvider> {
     let instance = KeyValue::new("service.instance.id", uuid::Uuid::new_v4().to_string());
     let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
     let resource =
-        Resource::builder().with_service_name("switchyard").with_attributes([instance, version]).build();
+        Resource::builder().with_service_name(service).with_attributes([instance, version]).build();
     let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(log.otlp_sample_ratio)));
     let provider = SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
