@@ -153,8 +153,12 @@ pub fn refusal(reason: FinishReason, details: Option<&Value>) -> Option<String> 
     (reason == FinishReason::ContentFilter).then(|| explanation.to_owned())
 }
 
-/// The tier that served.
+/// The tier that served, in the words of the client's dialect; strict clients know no others.
 pub fn service_tier(usage: &str) -> Option<String> {
     let usage: Value = serde_json::from_str(usage).ok()?;
-    usage["service_tier"].as_str().map(str::to_owned)
+    match usage["service_tier"].as_str()? {
+        "standard" => Some("default".to_owned()),
+        "priority" => Some("priority".to_owned()),
+        _ => None,
+    }
 }
