@@ -75,7 +75,7 @@ fn program() -> PathBuf {
 fn ask() -> Value {
     json!({
         "temperature": 0,
-        "max_tokens": 24,
+        "max_tokens": 8,
         "messages": [{"role": "user", "content": "Name three colours of a rainbow."}],
     })
 }
@@ -111,19 +111,22 @@ async fn a_real_model_streams_through_both_dialects_and_they_stand_in_for_each_o
         cluster.model(model, &served).await.unwrap();
     }
     let client = cluster.client().await.unwrap();
-    let own_usage = [
-        ("real/openai", "/chat/completions", ["prompt_tokens", "completion_tokens"]),
-        ("real/anthropic", "/messages", ["input_tokens", "output_tokens"]),
+    // Anthropic's dialect counts cached prompt tokens apart.
+    let anthropics = ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"];
+    let own_usage: [(&str, &str, &[&str], &str); 2] = [
+        ("real/openai", "/chat/completions", &["prompt_tokens"], "completion_tokens"),
+        ("real/anthropic", "/messages", &anthropics, "output_tokens"),
     ];
-    for (model, path, [prompt, completion]) in own_usage {
+    for (model, path, prompts, completion) in own_usage {
         let own = server.directly(path, &to(MODEL)).await;
+        let prompt: u64 = prompts.iter().filter_map(|name| own["usage"][name].as_u64()).sum();
         let whole = client.chat(to(model)).await.ok();
         let said = whole["choices"][0]["message"]["content"].as_str().unwrap();
-        assert!(said.len() > 10, "{model}: {whole}");
+        assert!(said.len() > 3, "{model}: {whole}");
         let usage = &whole["usage"];
         assert_eq!(
             (&usage["prompt_tokens"], &usage["completion_tokens"]),
-            (&own["usage"][prompt], &own["usage"][completion]),
+            (&json!(prompt), &own["usage"][completion]),
             "{model}: {whole} {own}"
         );
 
@@ -143,11 +146,9 @@ async fn a_real_model_streams_through_both_dialects_and_they_stand_in_for_each_o
     for (model, provider) in [("real/to-anthropic", "local-anthropic"), ("real/to-openai", "local-openai")] {
         let mut body = to(model);
         body["provider"] = json!({"order": ["gone-openai", "gone-anthropic"]});
-        let answer = client.chat(body.clone()).await.ok();
-        assert_eq!(answer["provider"], provider, "{answer}");
         let events = client.stream(body).await.rest().await;
         assert!(
-            text(&events).len() > 10 && chunks(&events).iter().all(|chunk| chunk["provider"] == provider),
+            text(&events).len() > 3 && chunks(&events).iter().all(|chunk| chunk["provider"] == provider),
             "{events:?}"
         );
     }

@@ -221,6 +221,7 @@ fn environment(own: &[(&str, String)], ports: &[&str]) -> Result<Environment> {
 fn telemetry(settings: &Settings) -> Result<&'static Telemetry> {
     static TELEMETRY: OnceLock<Result<Telemetry, String>> = OnceLock::new();
     let log = settings.log()?;
-    let started = TELEMETRY.get_or_init(|| Telemetry::start(&log).map_err(|error| format!("{error:#}")));
+    let started = TELEMETRY
+        .get_or_init(|| Telemetry::start("switchyard-tests", &log).map_err(|error| format!("{error:#}")));
     started.as_ref().map_err(|error| anyhow::anyhow!(error.clone()))
 }
