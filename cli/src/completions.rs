@@ -14,6 +14,8 @@ pub struct Completions {
 impl Completions {
     /// Prints the script.
     pub fn run(self, mut command: Command) {
-        clap_complete::generate(self.shell, &mut command, "switchyard", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command, "switchyard", &mut script);
+        print!("{}", String::from_utf8_lossy(&script));
     }
 }

@@ -1,7 +1,7 @@
 //! The process: allocator, TLS provider, command line, exit code.
 #![allow(clippy::print_stderr, reason = "errors of commands go to stderr")]
 
-use std::process::ExitCode;
+use std::{panic, process::ExitCode};
 
 use clap::Parser;
 use switchyard_cli::{arguments::NothingToChange, command::Cli, settings::SettingsError};
@@ -9,7 +9,11 @@ use switchyard_cli::{arguments::NothingToChange, command::Cli, settings::Setting
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What shells report for a process whose reader went away.
+const PIPE_CLOSED: i32 = 141;
+
 fn main() -> ExitCode {
+    end_quietly_with_the_reader();
     // One provider for every TLS connection of the process; only a second call could fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // Wrong usage ends here, with exit code 2.
@@ -21,6 +25,18 @@ fn main() -> ExitCode {
             ExitCode::from(code(&error))
         }
     }
+}
+
+/// `switchyard usage | head` ends like any other program. Rust ignores SIGPIPE, so a print panics instead.
+fn end_quietly_with_the_reader() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        if message.starts_with("failed printing to stdout") && message.contains("Broken pipe") {
+            std::process::exit(PIPE_CLOSED);
+        }
+        usual(panic);
+    }));
 }
 
 /// 2 for wrong usage or settings, 1 for everything else.
