@@ -10,6 +10,8 @@ pub mod quirks;
 
 #[cfg(test)]
 mod conformance_tests;
+#[cfg(test)]
+mod roundtrip_tests;
 
 use std::borrow::Cow;
 use std::fmt;

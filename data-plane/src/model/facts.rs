@@ -57,7 +57,7 @@ pub struct Facts {
     pub tool_history: bool,
     /// Whether the last message is the assistant's, to be continued.
     pub prefill: bool,
-    /// Whether any part or tool marks a cache breakpoint.
+    /// Parts, messages and tools that mark a cache breakpoint.
     pub cache_breakpoints: u32,
     /// Images in the prompt.
     pub images: MediaFacts,

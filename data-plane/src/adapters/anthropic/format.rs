@@ -153,23 +153,35 @@ fn compile(schema: &Value, optional: &mut usize) -> Option<Value> {
 /// Whether references lead in a circle, which the compiler refuses, or to where it cannot follow.
 fn is_recursive(schema: &Value) -> bool {
     let definitions = ["$defs", "definitions"].iter().find_map(|name| schema[name].as_object());
-    let mut waiting = Vec::new();
-    for (name, definition) in definitions.into_iter().flatten() {
-        waiting.push((vec![name.clone()], references(definition)));
-    }
-    if references(schema).iter().any(|name| !definitions.is_some_and(|known| known.contains_key(name))) {
-        return true;
-    }
-    while let Some((path, references_here)) = waiting.pop() {
-        for name in references_here {
-            if path.contains(&name) {
-                return true;
-            }
-            let next = definitions.and_then(|known| known.get(&name)).map(references).unwrap_or_default();
-            waiting.push((path.iter().cloned().chain([name]).collect(), next));
+    let nowhere = Map::new();
+    let mut search =
+        Search { definitions: definitions.unwrap_or(&nowhere), open: Vec::new(), closed: Vec::new() };
+    // The definitions are part of the schema, so this reaches every one of them.
+    references(schema).iter().any(|name| !search.ends(name))
+}
+
+/// A walk along references; what was found to end is not walked again.
+struct Search<'a> {
+    definitions: &'a Map<String, Value>,
+    open: Vec<String>,
+    closed: Vec<String>,
+}
+
+impl Search<'_> {
+    fn ends(&mut self, name: &str) -> bool {
+        if self.closed.iter().any(|known| known == name) {
+            return true;
         }
+        let Some(definition) = self.definitions.get(name) else { return false };
+        if self.open.iter().any(|known| known == name) {
+            return false;
+        }
+        self.open.push(name.to_owned());
+        let ends = references(definition).iter().all(|next| self.ends(next));
+        self.open.pop();
+        self.closed.push(name.to_owned());
+        ends
     }
-    false
 }
 
 /// Names that a schema refers to; a reference to anything but a definition is kept whole, and so never found.
