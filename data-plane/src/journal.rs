@@ -181,8 +181,40 @@ impl Journal {
         frame::put(&mut record, Kind::Session, |out| out.extend_from_slice(&session.encode_to_vec()));
         let mut writer = self.writer();
         writer.note(&record)?;
-        writer.state.session = Some(session);
+        writer.state.attached(session);
         Ok(())
+    }
+
+    /// Remembers that a call about this lease is under way, so that a lost answer can be made good; whether that is new.
+    ///
+    /// # Errors
+    /// When the disk has no room.
+    pub fn doubt(&self, account: &Account, epoch: u64) -> Result<bool, JournalError> {
+        let mut writer = self.writer();
+        let lease = (account.clone(), epoch);
+        if writer.state.doubts.contains(&lease) {
+            return Ok(false);
+        }
+        writer.note(&balance(Kind::Doubt, account, epoch, 0))?;
+        writer.state.doubts.insert(lease);
+        Ok(true)
+    }
+
+    /// The call was answered: both sides know the same.
+    ///
+    /// # Errors
+    /// When the disk has no room.
+    pub fn clear(&self, account: &Account, epoch: u64) -> Result<(), JournalError> {
+        let mut writer = self.writer();
+        writer.note(&balance(Kind::Clear, account, epoch, 0))?;
+        writer.state.doubts.remove(&(account.clone(), epoch));
+        Ok(())
+    }
+
+    /// Leases of sessions before `epoch` that are in doubt.
+    pub fn doubts_before(&self, epoch: u64) -> Vec<(Account, u64)> {
+        let writer = self.writer();
+        writer.state.doubts.iter().filter(|(_, of)| *of < epoch).cloned().collect()
     }
 
     /// Whether an intent would be taken now; for readiness.
@@ -233,7 +265,7 @@ impl Journal {
 }
 
 fn balance(kind: Kind, account: &Account, epoch: u64, amount_nano: u64) -> Vec<u8> {
-    let balance = Balance { account: Some(account.to_proto()), epoch, amount_nano };
+    let balance = Balance::of(account, epoch, amount_nano);
     let mut record = Vec::new();
     frame::put(&mut record, kind, |out| out.extend_from_slice(&balance.encode_to_vec()));
     record

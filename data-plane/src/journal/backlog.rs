@@ -189,6 +189,12 @@ fn add(batch: &mut Batch, kind: Kind, payload: &[u8]) -> usize {
             batch.records.push(Bytes::copy_from_slice(record));
             record.len()
         }
-        Kind::Intent | Kind::Grant | Kind::Return | Kind::Checkpoint | Kind::Session => 0,
+        Kind::Intent
+        | Kind::Grant
+        | Kind::Return
+        | Kind::Checkpoint
+        | Kind::Session
+        | Kind::Doubt
+        | Kind::Clear => 0,
     }
 }

@@ -26,6 +26,10 @@ pub(super) enum Kind {
     Checkpoint = 6,
     /// The control plane accepted a session.
     Session = 7,
+    /// A call about a lease is under way, or had no answer.
+    Doubt = 8,
+    /// The call was answered.
+    Clear = 9,
 }
 
 impl Kind {
@@ -38,6 +42,8 @@ impl Kind {
             5 => Self::Return,
             6 => Self::Checkpoint,
             7 => Self::Session,
+            8 => Self::Doubt,
+            9 => Self::Clear,
             _ => return None,
         })
     }

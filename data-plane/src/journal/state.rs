@@ -2,7 +2,7 @@
 //!
 //! Pure. The running journal and replay fold records with the same functions, so a checkpoint is exact by construction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use prost::Message;
 use switchyard_proto::v1::{self, usage_record};
@@ -19,6 +19,8 @@ pub(super) struct State {
     pub balances: HashMap<(Account, u64), u64>,
     /// Intents without a closing, as they were written.
     pub open: HashMap<AttemptKey, Vec<u8>>,
+    /// Leases of which the control plane may have lent or taken back something that is not known here.
+    pub doubts: HashSet<(Account, u64)>,
     pub session: Option<SessionMark>,
 }
 
@@ -50,6 +52,8 @@ struct Checkpoint {
     open: Vec<Vec<u8>>,
     #[prost(message, optional, tag = "3")]
     session: Option<SessionMark>,
+    #[prost(message, repeated, tag = "4")]
+    doubts: Vec<Balance>,
 }
 
 /// A record whose frame is whole but whose payload is not what its kind promises.
@@ -84,6 +88,14 @@ impl State {
         self.open.remove(attempt).is_some()
     }
 
+    /// What another incarnation may have lent is nobody's concern any more.
+    pub fn attached(&mut self, session: SessionMark) {
+        if self.session.as_ref().is_some_and(|known| known.incarnation != session.incarnation) {
+            self.doubts.clear();
+        }
+        self.session = Some(session);
+    }
+
     /// Adds a record read from disk.
     pub fn fold(&mut self, kind: Kind, bytes: &[u8]) -> Result<(), Unreadable> {
         let unreadable = || Unreadable(kind);
@@ -100,7 +112,15 @@ impl State {
                 self.taken(&account, epoch, amount);
             }
             Kind::Checkpoint => *self = Self::from_checkpoint(bytes).ok_or_else(unreadable)?,
-            Kind::Session => self.session = Some(SessionMark::decode(bytes).map_err(|_| unreadable())?),
+            Kind::Session => self.attached(SessionMark::decode(bytes).map_err(|_| unreadable())?),
+            Kind::Doubt => {
+                let (account, epoch, _) = balance(bytes).ok_or_else(unreadable)?;
+                self.doubts.insert((account, epoch));
+            }
+            Kind::Clear => {
+                let (account, epoch, _) = balance(bytes).ok_or_else(unreadable)?;
+                self.doubts.remove(&(account, epoch));
+            }
         }
         Ok(())
     }
@@ -126,15 +146,13 @@ impl State {
 
     /// The payload of a checkpoint.
     pub fn to_checkpoint(&self) -> Vec<u8> {
-        let balances = self.balances.iter().map(|((account, epoch), amount)| Balance {
-            account: Some(account.to_proto()),
-            epoch: *epoch,
-            amount_nano: *amount,
-        });
+        let balances = self.balances.iter();
+        let balances = balances.map(|((account, epoch), amount)| Balance::of(account, *epoch, *amount));
         Checkpoint {
             balances: balances.collect(),
             open: self.open.values().cloned().collect(),
             session: self.session.clone(),
+            doubts: self.doubts.iter().map(|(account, epoch)| Balance::of(account, *epoch, 0)).collect(),
         }
         .encode_to_vec()
     }
@@ -145,11 +163,20 @@ impl State {
         for balance in checkpoint.balances {
             state.granted(&Account::from_proto(&balance.account?)?, balance.epoch, balance.amount_nano);
         }
+        for doubt in checkpoint.doubts {
+            state.doubts.insert((Account::from_proto(&doubt.account?)?, doubt.epoch));
+        }
         for intent in checkpoint.open {
             let record = attempt(&intent)?;
             state.opened((record.generation, record.attempt), intent);
         }
         Some(state)
+    }
+}
+
+impl Balance {
+    pub fn of(account: &Account, epoch: u64, amount_nano: u64) -> Self {
+        Self { account: Some(account.to_proto()), epoch, amount_nano }
     }
 }
 
@@ -229,6 +256,7 @@ mod tests {
         let session = Some(SessionMark { epoch: 3, incarnation: "one".into() });
         let mut state = State { session, ..State::default() };
         state.fold(Kind::Grant, &grant("k", 100)).unwrap();
+        state.fold(Kind::Doubt, &grant("k", 0)).unwrap();
         state.fold(Kind::Intent, &line("k", 60, 60)).unwrap();
         let mut other = State::default();
         other.fold(Kind::Checkpoint, &state.to_checkpoint()).unwrap();

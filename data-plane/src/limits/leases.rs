@@ -3,6 +3,7 @@
 //! The table is sharded and a busy account's reservation is a few locks of nanoseconds each; who lacks money lines up
 //! for `desk`, which asks for it. Writing intents is `limits`' business.
 
+mod closing;
 mod desk;
 mod entry;
 
@@ -19,7 +20,10 @@ use std::{
 use switchyard_proto::money::NanoUsd;
 use tokio::sync::{Notify, watch};
 
-use self::entry::{Entry, Refusal};
+use self::{
+    closing::Closing,
+    entry::{Entry, Refusal},
+};
 use super::{Due, ReserveError, lender::Lender};
 use crate::{
     journal::{Account, Journal, Replay},
@@ -28,8 +32,10 @@ use crate::{
     telemetry::metrics as names,
 };
 
-/// What a caller is told to wait when money is lent elsewhere.
+/// What a caller is told to wait when money is lent elsewhere, or reserved by attempts under way.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
+/// An answer that is under way is worth so many times the wait for money that somebody else holds.
+const ANSWER_WAITS: u32 = 10;
 const SHARDS: usize = 64;
 
 type Shard = HashMap<Account, Entry>;
@@ -49,6 +55,7 @@ pub(super) struct Leases {
     incarnation: Mutex<Option<String>>,
     queue: Mutex<Vec<Account>>,
     queued: Notify,
+    closing: Closing,
 }
 
 /// Money that one attempt may spend.
@@ -80,6 +87,7 @@ impl Leases {
             incarnation: Mutex::new(replay.session.map(|session| session.incarnation)),
             queue: Mutex::default(),
             queued: Notify::new(),
+            closing: Closing::default(),
         };
         for (account, epoch, amount) in &replay.balances {
             leases.with(account, |entry| entry.add(*epoch, *amount));
@@ -105,14 +113,19 @@ impl Leases {
     }
 
     async fn wait_and_take(&self, dues: &mut [Due], start: Instant) -> Result<(u64, u64), ReserveError> {
-        let (waiter, deadline) = (Arc::new(Notify::new()), start + self.settings.wait);
+        let (waiter, mut was_busy) = (Arc::new(Notify::new()), false);
         loop {
             let now = Instant::now();
             let busy_until = self.line_up(dues, &waiter, now)?;
+            was_busy |= busy_until.is_some();
+            let deadline = match was_busy {
+                true => start + self.settings.wait,
+                false => start + self.settings.wait * ANSWER_WAITS,
+            };
             if now >= deadline {
-                return Err(match busy_until {
-                    Some(_) => ReserveError::Busy { retry_after: BUSY_RETRY },
-                    None => ReserveError::Unavailable,
+                return Err(match was_busy {
+                    true => ReserveError::Busy { retry_after: BUSY_RETRY },
+                    false => ReserveError::Unavailable,
                 });
             }
             let until = busy_until.map_or(deadline, |until| until.min(deadline));
@@ -131,8 +144,8 @@ impl Leases {
         let mut epochs = Vec::new();
         for due in dues.iter_mut().filter(|due| due.leased) {
             self.with(&due.account, |entry| {
-                due.leased = !entry.is_unlimited();
-                epochs.extend(entry.balances().iter().map(|(epoch, _)| *epoch));
+                due.leased = due.amount.0 > 0 && !entry.is_unlimited();
+                epochs.extend(entry.balances().map(|(epoch, _)| epoch));
             });
         }
         if dues.iter().all(|due| !due.leased) {
@@ -201,7 +214,7 @@ impl Leases {
         self.queued.notify_one();
     }
 
-    /// Undoes a [`Leases::take`] whose attempt was not sent.
+    /// Undoes a [`Leases::take_now`] whose attempt was not sent.
     pub fn untake(&self, taken: &Taken) {
         for due in taken.dues.iter().filter(|due| due.leased) {
             self.with(&due.account, |entry| entry.untake(taken.epoch, due.amount.0));

@@ -29,6 +29,8 @@ struct Bank {
     returned: AtomicU64,
     calls: AtomicU64,
     is_away: AtomicBool,
+    /// Does what it is asked, but the answer never arrives.
+    is_deaf: AtomicBool,
     /// Lends so slowly that asks overlap.
     delay: Duration,
     busy: AtomicBool,
@@ -63,6 +65,13 @@ impl Bank {
         }
     }
 
+    fn answer<T>(&self, answer: T) -> Result<T, CallError> {
+        match self.is_deaf.load(Ordering::SeqCst) {
+            true => Err(CallError::Lost(tonic::Status::unavailable("the connection broke"))),
+            false => Ok(answer),
+        }
+    }
+
     fn calls(&self) -> u64 {
         self.calls.load(Ordering::SeqCst)
     }
@@ -76,18 +85,21 @@ impl Lender for Bank {
                 return Err(CallError::Away);
             }
             tokio::time::sleep(self.delay).await;
-            Ok(v1::AcquireResponse { grants: request.asks.iter().map(|ask| self.grant(ask)).collect() })
+            let grants = request.asks.iter().map(|ask| self.grant(ask)).collect();
+            self.answer(v1::AcquireResponse { grants })
         })
     }
 
     fn give_back(&self, request: v1::ReturnRequest) -> BoxFuture<'_, Result<(), CallError>> {
         Box::pin(async move {
             for surplus in request.surplus {
-                self.returned.fetch_add(surplus.amount_nano, Ordering::SeqCst);
-                let owner = surplus.account.unwrap().owner;
-                *self.lent.lock().unwrap().get_mut(&owner).unwrap() -= surplus.amount_nano;
+                let mut lent = self.lent.lock().unwrap();
+                let lent = lent.get_mut(&surplus.account.unwrap().owner).unwrap();
+                let amount = surplus.amount_nano.min(*lent);
+                *lent -= amount;
+                self.returned.fetch_add(amount, Ordering::SeqCst);
             }
-            Ok(())
+            self.answer(())
         })
     }
 
@@ -422,6 +434,72 @@ async fn recalled_and_unneeded_leases_go_back() {
     assert_eq!(world.bank.returned.load(Ordering::SeqCst), 300);
     let world = world.restart(None).await;
     assert!(world.reserve(&[("k", 1)]).await.is_err(), "what went back is not found again");
+}
+
+#[tokio::test]
+async fn a_grant_whose_answer_was_lost_goes_back_in_the_next_session() {
+    let world = World::new(Bank::with(&[("k", 1000)]));
+    world.reserve(&[("k", 100)]).await.unwrap().settle(settlement(100));
+    world.bank.is_deaf.store(true, Ordering::SeqCst);
+    assert!(matches!(world.reserve(&[("k", 300)]).await, Err(ReserveError::Unavailable)));
+    world.bank.is_deaf.store(false, Ordering::SeqCst);
+    let world = world.restart(session(2, "one")).await;
+    world.journal.acknowledge(world.journal.written(), "one");
+    while world.bank.returned.load(Ordering::SeqCst) < 300 {
+        // Standing in for the shipper.
+        world.journal.acknowledge(world.journal.written(), "one");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    while !world.journal.doubts_before(2).is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_still_holds_money_is_not_closed() {
+    let world = World::new(Bank::with(&[("k", 1000)]));
+    let under_way = world.reserve(&[("k", 100)]).await.unwrap();
+    world.bank.is_deaf.store(true, Ordering::SeqCst);
+    assert!(world.reserve(&[("k", 300)]).await.is_err());
+    world.bank.is_deaf.store(false, Ordering::SeqCst);
+    world.session.send_replace(session(2, "one"));
+    for _ in 0..3 {
+        world.journal.acknowledge(world.journal.written(), "one");
+        world.limits.leases.close_old(&world.background);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.bank.returned.load(Ordering::SeqCst), 0);
+    under_way.settle(settlement(100));
+    for _ in 0..3 {
+        world.limits.leases.close_old(&world.background);
+        world.journal.acknowledge(world.journal.written(), "one");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // The bank knows nothing of charges, so what was charged goes back with the rest.
+    assert_eq!(world.bank.returned.load(Ordering::SeqCst), 400);
+}
+
+#[tokio::test]
+async fn money_that_attempts_hold_here_is_waited_for_and_not_called_spent() {
+    let world = World::new(Bank::with(&[("k", 100)]));
+    let hold = world.reserve(&[("k", 100)]).await.unwrap();
+    let next = world.reserve(&[("k", 50)]);
+    let settle = async {
+        while world.bank.calls() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        hold.settle(settlement(10));
+    };
+    let (next, ()) = tokio::join!(next, settle);
+    assert!(next.is_ok());
+}
+
+#[tokio::test]
+async fn what_costs_nothing_needs_no_money() {
+    let world = World::new(Bank::with(&[]));
+    let hold = world.reserve(&[("k", 0)]).await.unwrap();
+    assert_eq!(hold.settle(settlement(0)).house, NanoUsd(0));
+    assert_eq!((world.bank.calls(), world.lines()[0].charges[0].leased), (0, false));
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ metrics! {
     LEASE_GRANTS = "switchyard_lease_grants_total", Counter, Count,
         "Answers to asks for money, by `outcome`.";
     LEASE_RETURNS = "switchyard_lease_returns_total", Counter, Count,
-        "Leases given back, by `reason`: idle, recall, surplus, shutdown.";
+        "Leases given back, by `reason`: idle, recall, doubt, shutdown.";
     LEASE_WAIT = "switchyard_lease_wait_seconds", Histogram, Seconds,
         "How long requests waited for money.";
     MONEY_DENIED = "switchyard_money_denied_total", Counter, Count,

@@ -13,6 +13,7 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 
 use super::{
     Leases,
+    closing::Returning,
     entry::{Answer, Refusal},
     lock,
 };
@@ -74,7 +75,11 @@ impl Leases {
             self.refuse_all(&accounts, Refusal::Away);
             return;
         };
-        match self.lender.acquire(self.request(&accounts, &session)).await {
+        let _under_way = self.closing.asking(session.epoch);
+        let doubts = self.doubt(accounts.iter().map(|account| (account.clone(), session.epoch)));
+        let answer = self.lender.acquire(self.request(&accounts, &session)).await;
+        let is_lost = matches!(answer, Err(CallError::Lost(_)));
+        match answer {
             Ok(response) if lineage == self.lineage() => {
                 let mut grants = response.grants.into_iter();
                 for account in &accounts {
@@ -86,6 +91,9 @@ impl Leases {
                 tracing::warn!(%error, accounts = accounts.len(), "money could not be borrowed");
                 self.refuse_all(&accounts, Refusal::Away);
             }
+        }
+        if !is_lost {
+            self.believe(doubts.into_iter());
         }
     }
 
@@ -133,6 +141,8 @@ impl Leases {
 
     /// Once a second: demand, idle leases, gauges.
     fn look_around(self: &Arc<Self>, background: &Background) {
+        self.close_old(background);
+        let returning = self.closing.returning();
         let (now, is_reachable) = (Instant::now(), self.lender.is_reachable());
         let epoch = self.epoch().unwrap_or(self.last_epoch);
         let (mut surplus, mut free, mut accounts) = (Vec::new(), 0u64, 0);
@@ -155,7 +165,7 @@ impl Leases {
         }
         metrics::gauge!(names::LEASE_BALANCE).set(free as f64 / 1e9);
         metrics::gauge!(names::LEASE_ACCOUNTS).set(accounts as f64);
-        self.send_back(surplus, "idle", background);
+        self.send_back(surplus, "idle", returning, background);
     }
 
     /// Other instances need this money.
@@ -163,7 +173,7 @@ impl Leases {
         if !self.lender.is_reachable() {
             return;
         }
-        let now = Instant::now();
+        let (now, returning) = (Instant::now(), self.closing.returning());
         let mut surplus = Vec::new();
         for account in accounts.iter().filter_map(Account::from_proto) {
             if let Some(entry) = self.shard(&account).get_mut(&account) {
@@ -173,7 +183,7 @@ impl Leases {
                 }
             }
         }
-        self.send_back(surplus, "recall", background);
+        self.send_back(surplus, "recall", returning, background);
     }
 
     /// At shutdown: gives everything back, if there is somebody to take it; else the journal keeps it.
@@ -181,6 +191,7 @@ impl Leases {
         if !self.lender.is_reachable() {
             return;
         }
+        let _returning = self.closing.returning();
         let surplus = self.empty();
         if tokio::time::timeout(within, self.give_back(surplus, "shutdown")).await.is_err() {
             tracing::warn!(
@@ -194,7 +205,7 @@ impl Leases {
         let mut surplus = Vec::new();
         for shard in &self.shards {
             for (account, entry) in lock(shard).iter_mut() {
-                for (epoch, amount) in entry.balances().to_vec() {
+                for (epoch, amount) in entry.balances().collect::<Vec<_>>() {
                     entry.remove(epoch, amount);
                     surplus.push(Surplus { account: account.clone(), epoch, amount });
                 }
@@ -203,12 +214,21 @@ impl Leases {
         surplus
     }
 
-    fn send_back(self: &Arc<Self>, surplus: Vec<Surplus>, reason: &'static str, background: &Background) {
+    fn send_back(
+        self: &Arc<Self>,
+        surplus: Vec<Surplus>,
+        reason: &'static str,
+        returning: Returning,
+        background: &Background,
+    ) {
         if surplus.is_empty() {
             return;
         }
         let leases = Arc::clone(self);
-        background.spawn(async move { leases.give_back(surplus, reason).await });
+        background.spawn(async move {
+            leases.give_back(surplus, reason).await;
+            drop(returning);
+        });
     }
 
     /// Gives back what was taken out of the table. The journal hears of it first: a restart must not find it again.
@@ -217,6 +237,7 @@ impl Leases {
             self.put_back(surplus, false);
             return;
         };
+        let doubts = self.doubt(surplus.iter().map(|part| (part.account.clone(), part.epoch)));
         let mut by_epoch: BTreeMap<u64, Vec<Surplus>> = BTreeMap::new();
         for part in surplus {
             match self.journal.returned(&part.account, part.epoch, part.amount) {
@@ -226,12 +247,22 @@ impl Leases {
         }
         for (epoch, parts) in by_epoch {
             for parts in parts.chunks(MOST_RETURNS) {
-                self.give_back_epoch(&session, epoch, parts, reason).await;
+                if self.give_back_epoch(&session, epoch, parts, reason).await {
+                    let leases = parts.iter().map(|part| (part.account.clone(), epoch));
+                    self.believe(leases.filter(|lease| doubts.contains(lease)));
+                }
             }
         }
     }
 
-    async fn give_back_epoch(&self, session: &Session, epoch: u64, parts: &[Surplus], reason: &'static str) {
+    /// Whether it is known what became of the money.
+    async fn give_back_epoch(
+        &self,
+        session: &Session,
+        epoch: u64,
+        parts: &[Surplus],
+        reason: &'static str,
+    ) -> bool {
         let surplus = parts
             .iter()
             .map(|part| v1::Surplus { account: Some(part.account.to_proto()), amount_nano: part.amount });
@@ -243,14 +274,17 @@ impl Leases {
         match self.lender.give_back(request).await {
             Ok(()) => {
                 metrics::counter!(names::LEASE_RETURNS, "reason" => reason).increment(parts.len() as u64);
+                true
             }
             Err(error @ CallError::Lost(_)) => {
                 // Whether it arrived is not known; spending it, or giving it back again, could overspend.
-                tracing::warn!(%error, leases = parts.len(), "leases given back without an answer are given up");
+                tracing::warn!(%error, leases = parts.len(), "leases given back without an answer are in doubt");
+                false
             }
             Err(error @ (CallError::Away | CallError::Refused(_))) => {
                 tracing::warn!(%error, leases = parts.len(), "leases could not be given back and are kept");
                 self.put_back(parts.to_vec(), true);
+                true
             }
         }
     }

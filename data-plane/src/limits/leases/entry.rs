@@ -23,7 +23,7 @@ const PEAK_DECAY: f64 = 0.9;
 /// Why nothing is granted, as far as this instance knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::limits) enum Refusal {
-    /// The limit leaves only this much.
+    /// The limit leaves only this much beside what this instance holds itself.
     Exhausted { headroom: u64 },
     /// Enough is left, but lent to others.
     Busy,
@@ -41,13 +41,20 @@ pub(super) enum Answer {
     Refused(Refusal),
 }
 
+/// What one session lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lot {
+    epoch: u64,
+    free: u64,
+    /// Reserved and not settled.
+    out: u64,
+}
+
 /// An account's lease here.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Free money by epoch, oldest first; never zero amounts.
-    balances: Vec<(u64, u64)>,
-    /// Reserved and not settled.
-    out: u64,
+    /// Oldest epoch first; none is empty.
+    lots: Vec<Lot>,
     peak_out: u64,
     spent_this_second: u64,
     spent_per_second: f64,
@@ -80,8 +87,7 @@ pub(super) struct Ask {
 impl Entry {
     pub fn new(now: Instant) -> Self {
         Self {
-            balances: Vec::new(),
-            out: 0,
+            lots: Vec::new(),
             peak_out: 0,
             spent_this_second: 0,
             spent_per_second: 0.0,
@@ -99,27 +105,34 @@ impl Entry {
     /// Takes an amount that one epoch must cover.
     pub fn take(&mut self, epoch: u64, amount: u64, now: Instant) -> bool {
         self.last_used = now;
-        if amount > 0 && !self.draw(epoch, amount) {
+        let Some(lot) = self.lots.iter_mut().find(|lot| lot.epoch == epoch) else { return false };
+        if lot.free < amount {
             return false;
         }
-        self.out += amount;
-        self.peak_out = self.peak_out.max(self.out);
+        lot.free -= amount;
+        lot.out += amount;
+        self.peak_out = self.peak_out.max(self.out());
         true
     }
 
     /// Undoes a [`Entry::take`] that was not used.
     pub fn untake(&mut self, epoch: u64, amount: u64) {
-        self.out = self.out.saturating_sub(amount);
-        self.add(epoch, amount);
+        self.end(epoch, amount, amount);
     }
 
     /// Ends a reservation: the unspent part is free again, unless its epoch is void.
     pub fn settle(&mut self, epoch: u64, reserved: u64, charged: u64, is_void: bool) {
-        self.out = self.out.saturating_sub(reserved);
         self.spent_this_second = self.spent_this_second.saturating_add(charged);
-        if !is_void {
-            self.add(epoch, reserved.saturating_sub(charged));
+        let unspent = if is_void { 0 } else { reserved.saturating_sub(charged) };
+        self.end(epoch, reserved, unspent);
+    }
+
+    fn end(&mut self, epoch: u64, out: u64, free: u64) {
+        if let Some(lot) = self.lots.iter_mut().find(|lot| lot.epoch == epoch) {
+            lot.out = lot.out.saturating_sub(out);
         }
+        self.add(epoch, free);
+        self.drop_empty_lots();
     }
 
     /// Adds free money and wakes who waits for it.
@@ -127,45 +140,48 @@ impl Entry {
         if amount == 0 {
             return;
         }
-        match self.balances.binary_search_by_key(&epoch, |(epoch, _)| *epoch) {
-            Ok(at) => self.balances[at].1 = self.balances[at].1.saturating_add(amount),
-            Err(at) => self.balances.insert(at, (epoch, amount)),
+        match self.lots.binary_search_by_key(&epoch, |lot| lot.epoch) {
+            Ok(at) => self.lots[at].free = self.lots[at].free.saturating_add(amount),
+            Err(at) => self.lots.insert(at, Lot { epoch, free: amount, out: 0 }),
         }
         self.wake();
     }
 
-    /// Removes up to `amount`; what was removed.
+    /// Removes up to `amount` of free money; what was removed.
     pub fn remove(&mut self, epoch: u64, amount: u64) -> u64 {
         let amount = amount.min(self.free(epoch));
-        if amount > 0 {
-            self.draw(epoch, amount);
+        if let Some(lot) = self.lots.iter_mut().find(|lot| lot.epoch == epoch) {
+            lot.free -= amount;
         }
+        self.drop_empty_lots();
         amount
     }
 
-    fn draw(&mut self, epoch: u64, amount: u64) -> bool {
-        let Ok(at) = self.balances.binary_search_by_key(&epoch, |(epoch, _)| *epoch) else { return false };
-        let balance = &mut self.balances[at].1;
-        if *balance < amount {
-            return false;
-        }
-        *balance -= amount;
-        if *balance == 0 {
-            self.balances.remove(at);
-        }
-        true
+    fn drop_empty_lots(&mut self) {
+        self.lots.retain(|lot| lot.free > 0 || lot.out > 0);
     }
 
     pub fn free(&self, epoch: u64) -> u64 {
-        self.balances.iter().find(|(of, _)| *of == epoch).map_or(0, |(_, free)| *free)
+        self.lots.iter().find(|lot| lot.epoch == epoch).map_or(0, |lot| lot.free)
     }
 
-    pub fn balances(&self) -> &[(u64, u64)] {
-        &self.balances
+    /// Free money by epoch, oldest first.
+    pub fn balances(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.lots.iter().filter(|lot| lot.free > 0).map(|lot| (lot.epoch, lot.free))
+    }
+
+    /// Whether anything of that epoch is free or reserved here.
+    pub fn holds(&self, epoch: u64) -> bool {
+        self.lots.iter().any(|lot| lot.epoch == epoch)
+    }
+
+    /// What attempts have reserved and not settled.
+    pub fn out(&self) -> u64 {
+        self.lots.iter().map(|lot| lot.out).sum()
     }
 
     pub fn total(&self) -> u64 {
-        self.balances.iter().map(|(_, free)| free).sum()
+        self.lots.iter().map(|lot| lot.free).sum()
     }
 
     pub fn is_unlimited(&self) -> bool {
@@ -174,15 +190,16 @@ impl Entry {
 
     /// The most that one attempt could reserve, were the control plane asked for all it has; `None` if unknown.
     pub fn affordable(&self, epoch: u64) -> Option<u64> {
-        let oldest = self.balances.iter().map(|(_, free)| *free).max().unwrap_or(0);
+        let largest = self.lots.iter().map(|lot| lot.free).max().unwrap_or(0);
         let headroom = self.headroom?;
-        Some(oldest.max(self.free(epoch).saturating_add(headroom)))
+        Some(largest.max(self.free(epoch).saturating_add(headroom)))
     }
 
     /// Whether the account could cover an attempt once those under way have given back what they do not use.
     pub fn may_come_back(&self, epoch: u64, amount: u64) -> bool {
         let headroom = self.headroom.unwrap_or(0);
-        self.out > 0 && amount <= self.free(epoch).saturating_add(headroom).saturating_add(self.out)
+        let out = self.out();
+        out > 0 && amount <= self.free(epoch).saturating_add(headroom).saturating_add(out)
     }
 
     /// What is known to stand against a grant of `shortage` now, and until when.
@@ -285,7 +302,7 @@ impl Entry {
         if self.spent_per_second < 1.0 {
             self.spent_per_second = 0.0;
         }
-        self.peak_out = self.out.max((self.peak_out as f64 * PEAK_DECAY) as u64);
+        self.peak_out = self.out().max((self.peak_out as f64 * PEAK_DECAY) as u64);
     }
 
     /// What is not needed here: everything when idle, old epochs once a newer one lends, else far too much.
@@ -297,11 +314,11 @@ impl Entry {
         now: Instant,
     ) -> Vec<(u64, u64)> {
         if now.saturating_duration_since(self.last_used) >= idle {
-            return self.balances.clone();
+            return self.balances().collect();
         }
         let mut surplus: Vec<(u64, u64)> = match self.free(epoch) {
             0 => Vec::new(),
-            _ => self.balances.iter().filter(|(of, _)| *of < epoch).copied().collect(),
+            _ => self.balances().filter(|(of, _)| *of < epoch).collect(),
         };
         let (free, demand) = (self.free(epoch), self.demand(autonomy));
         if free <= demand.saturating_mul(2) {
@@ -317,11 +334,8 @@ impl Entry {
     pub fn spare(&self, now: Instant) -> Vec<(u64, u64)> {
         let busy = now.saturating_duration_since(self.last_used) < Duration::from_secs(1);
         let part = if busy { 2 } else { 1 };
-        self.balances
-            .iter()
-            .map(|(epoch, free)| (*epoch, free / part))
-            .filter(|(_, part)| *part > 0)
-            .collect()
+        let parts = self.balances().map(|(epoch, free)| (epoch, free / part));
+        parts.filter(|(_, part)| *part > 0).collect()
     }
 
     /// Giving back failed: not again before it has been idle once more.
@@ -331,8 +345,7 @@ impl Entry {
 
     /// Whether nothing is lost by forgetting it.
     pub fn is_spent(&self, idle: Duration, now: Instant) -> bool {
-        self.balances.is_empty()
-            && self.out == 0
+        self.lots.is_empty()
             && !self.asking
             && self.waiting.is_empty()
             && now.saturating_duration_since(self.last_used) >= idle
@@ -428,8 +441,7 @@ mod tests {
 
     #[test]
     fn half_is_spared_of_a_lease_in_use() {
-        let (mut entry, now) = granted(100, 0);
-        assert!(entry.take(1, 0, now));
+        let (entry, now) = granted(100, 0);
         assert_eq!(entry.spare(now), [(1, 50)]);
         assert_eq!(entry.spare(now + Duration::from_secs(1)), [(1, 100)]);
     }
