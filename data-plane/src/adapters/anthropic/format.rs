@@ -32,6 +32,9 @@ const FORMATS: [&str; 10] =
 /// More optional properties than this take the compiler too long.
 const OPTIONAL_PROPERTIES: usize = 10;
 
+/// More definitions than this are not followed: a chain of them would be as deep.
+const DEFINITIONS: usize = 200;
+
 /// How the answer's form is enforced.
 #[derive(Debug, PartialEq)]
 pub enum Plan {
@@ -153,6 +156,9 @@ fn compile(schema: &Value, optional: &mut usize) -> Option<Value> {
 /// Whether references lead in a circle, which the compiler refuses, or to where it cannot follow.
 fn is_recursive(schema: &Value) -> bool {
     let definitions = ["$defs", "definitions"].iter().find_map(|name| schema[name].as_object());
+    if definitions.is_some_and(|known| known.len() > DEFINITIONS) {
+        return true;
+    }
     let nowhere = Map::new();
     let mut search =
         Search { definitions: definitions.unwrap_or(&nowhere), open: Vec::new(), closed: Vec::new() };
