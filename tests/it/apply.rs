@@ -398,7 +398,7 @@ async fn rest_applies_too() {
     let admin = Admin::start().await;
     let body =
         json!({"manifest": {"tenants": [{"tenant": {"id": "acme"}, "keys": [{"key": {"name": "ci"}}]}]}});
-    let client = reqwest::Client::new();
+    let client = switchyard_tests::client::http();
     let send = async |body: Value| {
         let request =
             client.post(format!("http://{}/admin/v1/apply", admin.port.addr)).bearer_auth(&admin.token);

@@ -68,8 +68,8 @@ async fn grants_follow_limits_and_say_what_is_left() {
             (Granted, USD, 9 * USD),
             // Half of what is there.
             (Granted, 2 * USD, 2 * USD),
-            // The two dollars that are left are not enough, but more is only lent.
-            (Busy, 0, 2 * USD),
+            // The two dollars that are left are not enough, and nobody else holds the rest.
+            (Exhausted, 0, 2 * USD),
             (Exhausted, 0, 2 * USD),
             (Unlimited, 0, 0),
             (Unlimited, 0, 0),
@@ -175,7 +175,7 @@ async fn a_lowered_limit_stops_new_grants_at_once() {
     let mut client = KeyServiceClient::new(plane.admin().await);
     client.update_key(plane.as_operator(request)).await.unwrap();
     let grants = acquire(&plane, &data_plane, &[(&period, USD, 1), (&period, USD, USD)]).await;
-    assert_eq!([grants[0].outcome(), grants[1].outcome()], [Busy, Exhausted]);
+    assert_eq!([grants[0].outcome(), grants[1].outcome()], [Exhausted, Exhausted]);
     assert_eq!(grants[0].limit_nano, USD / 2);
 }
 

@@ -50,7 +50,11 @@ async fn a_control_plane_waits_for_its_database() {
     let plane =
         app::start(settings(&server.url("postgres")), Host::default(), shutdown.clone()).await.unwrap();
     let readyz = async || {
-        let answer = reqwest::get(format!("http://{}/readyz", plane.ops_addr)).await.unwrap();
+        let answer = switchyard_tests::client::http()
+            .get(format!("http://{}/readyz", plane.ops_addr))
+            .send()
+            .await
+            .unwrap();
         answer.status().as_u16()
     };
     assert_eq!(readyz().await, 503);
