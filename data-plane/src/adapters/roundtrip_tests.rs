@@ -90,10 +90,11 @@ fn check_chunks(printed: &[u8], path: &Path) {
     }
 }
 
+/// Index, content, reasoning, tool calls (id, name, arguments), finish and total tokens of one choice.
+type Essence = (u32, String, String, Vec<(String, String, String)>, FinishReason, u64);
+
 /// What must be the same on both sides.
-fn essence(
-    response: &ChatResponse,
-) -> Vec<(u32, String, String, Vec<(String, String, String)>, FinishReason, u64)> {
+fn essence(response: &ChatResponse) -> Vec<Essence> {
     let total = response.usage.map_or(0, |usage| usage.total_tokens());
     let choices = response.choices.iter().map(|choice| {
         let message = &choice.message;
