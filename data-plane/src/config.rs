@@ -8,6 +8,7 @@ pub mod disk;
 #[cfg(test)]
 pub mod fixtures;
 pub mod lookup;
+pub mod pending;
 pub mod shards;
 pub mod snapshot;
 pub mod watch;

@@ -1,7 +1,7 @@
 //! A push of resources and the snapshot before it -> the next snapshot, and what was refused.
 //!
 //! Pure and off the request path. One bad resource does not block the good ones: its old form stays, and what depends
-//! on a missing one is refused with it. Disabling, deleting and narrowing access are never refused.
+//! on a missing one is refused with it, and tried again with the next push. Disabling, deleting and narrowing access are never refused.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use switchyard_proto::v1::{self, Refusal, Resource, ResourceKind};
 
 use crate::adapters;
 use crate::adapters::quirks::Quirks;
+use crate::config::pending;
 use crate::config::snapshot::{
     Catalogue, Credential, Endpoint, Key, Limit, Model, Provider, Revision, Snapshot, Tenant,
 };
@@ -32,11 +33,16 @@ pub struct Compiled {
 
 /// Compiles a push. `full`: it replaces everything; else it changes `before`.
 pub fn compile(before: &Snapshot, full: bool, resources: Vec<Resource>, revision: Revision) -> Compiled {
-    let base = if full { Snapshot::default() } else { before.clone() };
+    let mut base = if full { Snapshot::default() } else { before.clone() };
     let rows = Rows::of(&base.catalogue);
+    let resources = pending::join(std::mem::take(&mut base.pending), resources);
     let mut next = Next { before, snapshot: base, rows, refused: Vec::new(), catalogue_touched: full };
     for resource in resources {
+        let (known, kept) = (next.refused.len(), resource.clone());
         next.take(resource);
+        if let (true, Some(identity)) = (next.refused.len() > known, pending::identity(&kept)) {
+            next.snapshot.pending.insert(identity, kept);
+        }
     }
     next.finish(revision)
 }

@@ -250,7 +250,8 @@ fn resources(snapshot: &Snapshot) -> Vec<Resource> {
     let tenants =
         snapshot.tenants.values().map(|row| resource(row.revision, Body::Tenant(row.config.clone())));
     let keys = snapshot.keys.values().map(|row| resource(row.revision, Body::Key(row.config.clone())));
-    providers.chain(models).chain(endpoints).chain(tenants).chain(keys).collect()
+    let pending = snapshot.pending.values().cloned();
+    providers.chain(models).chain(endpoints).chain(tenants).chain(keys).chain(pending).collect()
 }
 
 fn frame(sealed: &[u8], out: &mut Vec<u8>) {

@@ -15,6 +15,7 @@ use switchyard_proto::v1;
 
 use crate::adapters::Adapter;
 use crate::adapters::quirks::Quirks;
+use crate::config::pending::Pending;
 use crate::config::shards::Shards;
 use crate::model::parameter::Parameters;
 
@@ -28,6 +29,8 @@ pub struct Snapshot {
     /// Where to find a key by its id.
     pub key_hashes: Shards<KeyId, KeyHash>,
     pub catalogue: Arc<Catalogue>,
+    /// Refused so far: tried again with every push.
+    pub pending: Pending,
 }
 
 /// Which config state this is; see the design's glossary.

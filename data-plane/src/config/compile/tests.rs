@@ -136,3 +136,25 @@ fn a_bare_name_resolves_only_when_it_is_unique() {
     assert_eq!(next.model("only").unwrap().id.as_str(), "b/only");
     assert_eq!(next.model("short").unwrap().id.as_str(), "a/long");
 }
+
+#[test]
+fn what_was_refused_is_named_until_it_is_mended() {
+    let mut bad = endpoint("a/m", "p", "1");
+    bad.price = Some(Price { input: "cheap".into(), ..Default::default() });
+    let first = push(&base(), false, [resource(Body::Endpoint(bad))], 2);
+    let second = push(&first.snapshot, false, [resource(Body::Model(model("a/other")))], 3);
+    assert_eq!(second.refused.len(), 1, "still refused");
+    let third = push(&second.snapshot, false, [resource(Body::Endpoint(endpoint("a/m", "p", "2")))], 4);
+    assert_eq!(third.refused, []);
+    let gone = push(&second.snapshot, false, [tombstone(ResourceKind::ResourceEndpoint, "a/m#p")], 4);
+    assert_eq!(gone.refused, []);
+}
+
+#[test]
+fn what_lacked_a_parent_comes_up_with_it() {
+    let orphan = push(&base(), false, [resource(Body::Endpoint(endpoint("a/m", "late", "1")))], 2);
+    assert_eq!(orphan.refused.len(), 1);
+    let joined = push(&orphan.snapshot, false, [resource(Body::Provider(provider("late")))], 3);
+    assert_eq!(joined.refused, []);
+    assert_eq!(joined.snapshot.model("a/m").unwrap().endpoints.len(), 2);
+}
