@@ -128,7 +128,7 @@ pub struct Leases {
     /// How long a lease should last at recent demand.
     #[serde(rename = "autonomy_s", deserialize_with = "seconds")]
     pub autonomy: Duration,
-    /// Longest wait of a request for a grant.
+    /// Longest wait of a request for money that others hold; the control plane's answer itself is given a second.
     #[serde(rename = "wait_ms", deserialize_with = "milliseconds")]
     pub wait: Duration,
     /// Output tokens reserved where the caller sets no cap and the endpoint has none.

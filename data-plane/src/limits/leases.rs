@@ -34,8 +34,8 @@ use crate::{
 
 /// What a caller is told to wait when money is lent elsewhere, or reserved by attempts under way.
 const BUSY_RETRY: Duration = Duration::from_secs(1);
-/// An answer that is under way is worth so many times the wait for money that somebody else holds.
-const ANSWER_WAITS: u32 = 10;
+/// An answer that is under way is waited for at least so long: refusing a cold account would be worse.
+const ANSWER: Duration = Duration::from_secs(1);
 const SHARDS: usize = 64;
 
 type Shard = HashMap<Account, Entry>;
@@ -120,7 +120,7 @@ impl Leases {
             was_busy |= busy_until.is_some();
             let deadline = match was_busy {
                 true => start + self.settings.wait,
-                false => start + self.settings.wait * ANSWER_WAITS,
+                false => start + self.settings.wait.max(ANSWER),
             };
             if now >= deadline {
                 return Err(match was_busy {

@@ -18,7 +18,8 @@ impl Permit {
 
     /// Takes the worst case of one attempt from its accounts and writes the intent. Then it may be sent.
     ///
-    /// Waits for a grant where the local leases do not suffice, at most `leases.wait`.
+    /// Waits for a grant where the local leases do not suffice: at most `leases.wait` while others hold the money,
+    /// about a second for the answer itself.
     ///
     /// # Errors
     /// When an account cannot cover it, or the journal takes no intent: nothing is taken then.
