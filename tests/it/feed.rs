@@ -22,7 +22,10 @@ use switchyard_proto::{
         lease_service_client::LeaseServiceClient, tenant_service_client::TenantServiceClient,
     },
 };
-use switchyard_tests::postgres::{self, TestDatabase};
+use switchyard_tests::{
+    postgres::{self, TestDatabase},
+    wait::until,
+};
 use tokio::{sync::mpsc, time};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -76,11 +79,15 @@ impl Plane {
     }
 
     async fn on(url: &str) -> Self {
+        Self::with(settings(url)).await
+    }
+
+    async fn with(settings: Settings) -> Self {
         let shutdown = CancellationToken::new();
         let host = Host { metrics: None, adapters: vec!["openai"] };
-        let plane = app::start(settings(url), host, shutdown.clone()).await.unwrap();
+        let plane = app::start(settings.clone(), host, shutdown.clone()).await.unwrap();
         assert!(time::timeout(SOON, plane.ready()).await.unwrap());
-        let pool = PgPool::connect(url).await.unwrap();
+        let pool = PgPool::connect(settings.database_url.expose()).await.unwrap();
         let token = service::token::init(&pool).await.unwrap().map(|token| token.expose().to_owned());
         Self { plane, pool, token: token.unwrap_or_default(), shutdown, _database: None }
     }
@@ -288,17 +295,4 @@ fn checksum(resources: &[v1::Resource]) -> u64 {
         u64::from_le_bytes(hash[..8].try_into().unwrap())
     };
     resources.iter().map(part).fold(0, u64::wrapping_add)
-}
-
-/// Tries again and again until something is there.
-async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
-    let look = async {
-        loop {
-            if let Some(found) = attempt().await {
-                return found;
-            }
-            time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    time::timeout(SOON, look).await.unwrap_or_else(|_| panic!("never: {what}"))
 }

@@ -121,7 +121,7 @@ async fn what_a_data_plane_holds_decides_between_difference_and_everything() {
             // It counts as current without a push.
             None => {
                 let look = async || instance(&plane, what).await.filter(|instance| instance.lag == 0);
-                eventually("current", look).await;
+                until("current", look).await;
             }
         }
     }
@@ -196,15 +196,15 @@ async fn refusals_are_shown_by_name_and_cleared_by_the_next_answer() {
     };
     data_plane.answer(&push.revision, vec![refusal.clone()], "").await;
     let look = async || instance(&plane, "dp").await.filter(|instance| !instance.refused.is_empty());
-    let shown = eventually("the refusal", look).await;
+    let shown = until("the refusal", look).await;
     assert_eq!((shown.refused, shown.lag, shown.attached, shown.epoch), (vec![refusal], 0, true, 1));
 
     plane.tenant("beta", "").await;
     data_plane.take().await;
     let look = async || instance(&plane, "dp").await.filter(|instance| instance.refused.is_empty());
-    eventually("no refusal", look).await;
+    until("no refusal", look).await;
     drop(data_plane);
-    eventually("detached", async || instance(&plane, "dp").await.filter(|instance| !instance.attached)).await;
+    until("detached", async || instance(&plane, "dp").await.filter(|instance| !instance.attached)).await;
 }
 
 #[tokio::test]

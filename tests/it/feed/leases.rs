@@ -68,7 +68,7 @@ async fn grants_follow_limits_and_say_what_is_left() {
             (Granted, USD, 9 * USD),
             // Half of what is there.
             (Granted, 2 * USD, 2 * USD),
-            // The two dollars that are left are not enough, and nobody else holds the rest.
+            // The two dollars that are left are not enough, and the others are in its own hands.
             (Exhausted, 0, 2 * USD),
             (Exhausted, 0, 2 * USD),
             (Unlimited, 0, 0),

@@ -1,8 +1,13 @@
 //! The database goes away and comes back; ports and certificates are checked before anything runs.
 
+use std::path::Path;
 use switchyard_control_plane::app::StartError;
-use switchyard_proto::v1::tenant_service_client::TenantServiceClient;
-use tonic::Code;
+
+use switchyard_tests::{client, process};
+use tonic::{
+    Code,
+    transport::{Certificate, ClientTlsConfig, Identity},
+};
 
 use super::*;
 
@@ -35,7 +40,7 @@ async fn streams_stay_open_while_the_database_is_away_and_everything_recovers() 
     assert_eq!(plane.account().await.forward(key).await.unwrap().into_inner().status, 503);
 
     server.restart().await.unwrap();
-    eventually("money again", async || plane.leases().await.acquire(acquire.clone()).await.ok()).await;
+    until("money again", async || plane.leases().await.acquire(acquire.clone()).await.ok()).await;
     // The same stream: no new hello.
     plane.tenant("beta", "").await;
     let push = data_plane.take().await;
@@ -50,11 +55,7 @@ async fn a_control_plane_waits_for_its_database() {
     let plane =
         app::start(settings(&server.url("postgres")), Host::default(), shutdown.clone()).await.unwrap();
     let readyz = async || {
-        let answer = switchyard_tests::client::http()
-            .get(format!("http://{}/readyz", plane.ops_addr))
-            .send()
-            .await
-            .unwrap();
+        let answer = client::http().get(format!("http://{}/readyz", plane.ops_addr)).send().await.unwrap();
         answer.status().as_u16()
     };
     assert_eq!(readyz().await, 503);
@@ -91,5 +92,43 @@ async fn wrong_settings_are_named_before_anything_runs() {
             | StartError::Setting { setting, .. } => *setting,
         };
         assert_eq!(named, expected, "{error}");
+    }
+}
+
+async fn certificates(folder: &Path) {
+    let program = process::program().unwrap();
+    let made = tokio::process::Command::new(program).args(["fleet", "certs", "--out"]).arg(folder).output();
+    assert!(made.await.unwrap().status.success());
+}
+
+#[tokio::test]
+async fn with_certificates_both_sides_show_one() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path()).await;
+    let file = |name: &str| folder.path().join(name);
+    let database = postgres::database(&schema::migrations()).await.unwrap();
+    let tls = FleetTls {
+        ca: Some(file("ca.pem")),
+        cert: Some(file("control-plane.pem")),
+        key: Some(file("control-plane.key")),
+    };
+    let plane = Plane::with(Settings { fleet_tls: tls, ..settings(&database.url) }).await;
+    let read = |name: &str| std::fs::read(file(name)).unwrap();
+    let trust =
+        ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("ca.pem"))).domain_name("localhost");
+    let identity = Identity::from_pem(read("data-plane.pem"), read("data-plane.key"));
+    for (what, tls, is_let_in) in [
+        ("nothing", None, false),
+        ("no certificate of its own", Some(trust.clone()), false),
+        ("a certificate", Some(trust.identity(identity)), true),
+    ] {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let mut endpoint = Channel::from_shared(format!("{scheme}://{}", plane.plane.fleet_addr)).unwrap();
+        if let Some(tls) = tls {
+            endpoint = endpoint.tls_config(tls).unwrap();
+        }
+        let mut client = ConfigServiceClient::new(endpoint.connect_lazy());
+        let found = client.lookup_key(v1::LookupKeyRequest { sha256: vec![0; 32] }).await;
+        assert_eq!(found.is_ok(), is_let_in, "{what}: {found:?}");
     }
 }
