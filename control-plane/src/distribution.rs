@@ -6,6 +6,7 @@
 pub mod feed;
 pub mod fleet;
 pub mod push;
+mod refused;
 pub mod service;
 mod session;
 mod snapshot;

@@ -42,15 +42,8 @@ struct Reached {
 
 impl Attached {
     /// A session that begins now.
-    pub fn new(instance: String, epoch: i64, now: DateTime<Utc>) -> Self {
-        let reached = Reached {
-            last_seen: now,
-            sent: 0,
-            applied: 0,
-            refused: Vec::new(),
-            apply_ms: 0,
-            is_dirty: false,
-        };
+    pub fn new(instance: String, epoch: i64, refused: Vec<RefusalRow>, now: DateTime<Utc>) -> Self {
+        let reached = Reached { last_seen: now, sent: 0, applied: 0, refused, apply_ms: 0, is_dirty: false };
         Self {
             instance,
             epoch,
@@ -105,7 +98,8 @@ impl Attached {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
     pub revision: u64,
-    pub refused: Vec<v1::Refusal>,
+    /// All that it refuses now.
+    pub refused: Vec<RefusalRow>,
     pub apply_ms: u64,
     pub now: DateTime<Utc>,
 }
@@ -172,15 +166,9 @@ impl Sessions {
 
     /// A data plane answered to a push.
     pub fn applied(&self, session: &Attached, applied: Applied) {
-        let refusal = |refusal: v1::Refusal| RefusalRow {
-            kind: refusal.kind,
-            id: refusal.id,
-            field: refusal.field,
-            reason: refusal.reason,
-        };
         let mut reached = session.reached();
         reached.applied = applied.revision;
-        reached.refused = applied.refused.into_iter().map(refusal).collect();
+        reached.refused = applied.refused;
         reached.apply_ms = applied.apply_ms;
         reached.last_seen = applied.now;
         reached.is_dirty = true;
@@ -230,7 +218,7 @@ mod tests {
     use super::*;
 
     fn session(instance: &str, epoch: i64) -> Arc<Attached> {
-        Arc::new(Attached::new(instance.into(), epoch, DateTime::UNIX_EPOCH))
+        Arc::new(Attached::new(instance.into(), epoch, Vec::new(), DateTime::UNIX_EPOCH))
     }
 
     fn applied(revision: u64) -> Applied {

@@ -2,7 +2,7 @@
 //!
 //! Differences are read once per step and shared by all sessions; what is too large to keep is read for each of them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use prost::Message;
@@ -26,6 +26,8 @@ const CHUNK_RESOURCES: usize = 500;
 const CHUNK_BYTES: usize = 1024 * 1024;
 /// Resources of a difference that is still kept for other sessions.
 const MOST_SHARED: u64 = 20_000;
+/// Longest time that a data plane may let a chunk wait: a transaction and a turn are held meanwhile.
+const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Why a push could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -296,7 +298,7 @@ impl Packer {
             Sink::Keep(chunks) => chunks.push(chunk),
             Sink::Send(to) => {
                 let chunk = message(v1::watch_response::Kind::Chunk(chunk));
-                to.send(Ok(chunk)).await.map_err(|_| PushError::Gone)?;
+                to.send_timeout(Ok(chunk), TAKEN_WITHIN).await.map_err(|_| PushError::Gone)?;
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    distribution::{Feed, fleet::Attached, push, session::Session, snapshot},
+    distribution::{Feed, fleet::Attached, push, refused::Refused, session::Session, snapshot},
     domain::meta::Revision,
     error::ServiceError,
     store::{self, StoreError, instance::Hello},
@@ -39,7 +39,7 @@ impl Service {
         Self { feed, tasks, shutdown }
     }
 
-    async fn attach(&self, hello: &v1::Hello) -> Result<Arc<Attached>, Status> {
+    async fn attach(&self, hello: &v1::Hello) -> Result<(Arc<Attached>, Refused), Status> {
         let feed = self.feed.inner();
         let now = clock::now();
         let row = Hello {
@@ -49,12 +49,16 @@ impl Service {
             replica: feed.replica,
             now,
         };
-        let epoch = within(store::instance::attach(&feed.source.pool, &row)).await?;
+        // An older session of it may not have written down yet what it was refused.
+        self.feed.record(&feed.sessions.take_dirty()).await;
+        let (epoch, refused) = within(store::instance::attach(&feed.source.pool, &row)).await?;
+        // Who holds nothing has refused nothing of it.
+        let refused = if hello.held.is_some() { refused } else { Vec::new() };
         // Whatever changed before the hello is pushed at once, not at the next poll.
         within(self.feed.refresh()).await?;
-        let attached = Arc::new(Attached::new(hello.instance.clone(), epoch, now));
+        let attached = Arc::new(Attached::new(hello.instance.clone(), epoch, refused.clone(), now));
         feed.sessions.attach(Arc::clone(&attached));
-        Ok(attached)
+        Ok((attached, Refused::from_rows(refused)))
     }
 
     async fn welcome(
@@ -63,7 +67,7 @@ impl Service {
         inbound: Streaming<v1::WatchRequest>,
     ) -> Result<Outbound, Status> {
         check(&hello)?;
-        let attached = self.attach(&hello).await?;
+        let (attached, refused) = self.attach(&hello).await?;
         tracing::info!(
             instance.id = attached.instance,
             epoch = attached.epoch,
@@ -79,7 +83,7 @@ impl Service {
         let welcome = v1::watch_response::Kind::Welcome(v1::Welcome { epoch, incarnation });
         outbound.try_send(Ok(push::message(welcome))).expect("the queue is new and empty");
         let held = hello.held.map(|held| Revision { incarnation: held.incarnation, number: held.number });
-        let session = Session { feed: self.feed.clone(), attached, outbound, held };
+        let session = Session { feed: self.feed.clone(), attached, outbound, held, refused };
         self.tasks.spawn(session.run(inbound, self.shutdown.clone()));
         Ok(ReceiverStream::new(stream))
     }

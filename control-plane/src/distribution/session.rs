@@ -18,6 +18,7 @@ use crate::{
         Feed,
         fleet::{Applied, Attached},
         push::{self, End, PushError},
+        refused::{Brought, Next, Refused},
     },
     domain::meta::Revision,
     telemetry,
@@ -38,6 +39,8 @@ pub struct Session {
     pub outbound: Outbound,
     /// What the data plane says it holds, then what it has applied.
     pub held: Option<Revision>,
+    /// What it refused and has not taken since.
+    pub refused: Refused,
 }
 
 /// What the session waits for.
@@ -45,7 +48,7 @@ enum Waiting {
     /// For a newer revision.
     ForChange,
     /// For the answer to a push.
-    ForAnswer { revision: Revision, sent: Instant },
+    ForAnswer { revision: Revision, brought: Brought, sent: Instant },
     /// To try a push again.
     ToRetry { at: Instant },
 }
@@ -121,17 +124,17 @@ impl Session {
         if self.has(newest) {
             return Ok(Waiting::ForChange);
         }
-        let end = match self.difference(newest).await? {
-            Some(end) => end,
+        let (end, brought) = match self.difference(newest).await? {
+            Some(sent) => sent,
             None => self.stream().await?,
         };
         self.send(push::commit(&end)).await?;
         self.attached.sent(&end.revision);
-        Ok(Waiting::ForAnswer { revision: end.revision, sent: Instant::now() })
+        Ok(Waiting::ForAnswer { revision: end.revision, brought, sent: Instant::now() })
     }
 
     /// Sends a difference that other sessions may need too.
-    async fn difference(&mut self, newest: &Revision) -> Result<Option<End>, PushError> {
+    async fn difference(&self, newest: &Revision) -> Result<Option<(End, Brought)>, PushError> {
         let Some(held) = self.held.as_ref().filter(|held| held.incarnation == newest.incarnation) else {
             return Ok(None);
         };
@@ -143,14 +146,18 @@ impl Session {
         for chunk in &difference.chunks {
             self.send(push::message(v1::watch_response::Kind::Chunk(chunk.clone()))).await?;
         }
-        Ok(Some(difference.end.clone()))
+        let resources = difference.chunks.iter().flat_map(|chunk| &chunk.resources);
+        Ok(Some((difference.end.clone(), self.refused.among(resources))))
     }
 
     /// Sends everything, or a difference that is too large to keep.
-    async fn stream(&self) -> Result<End, PushError> {
+    async fn stream(&self) -> Result<(End, Brought), PushError> {
         let feed = self.feed.inner();
         let _turn = feed.full_reads.acquire().await.map_err(|_| PushError::Gone)?;
-        feed.source.stream(self.held.as_ref(), self.outbound.clone()).await
+        // What passes by unread is not compared with what was refused; everything needs no comparing.
+        let held = self.held.as_ref().filter(|_| self.refused.is_empty());
+        let end = feed.source.stream(held, self.outbound.clone()).await?;
+        Ok((end, Brought::Everything))
     }
 
     async fn send(&self, message: v1::WatchResponse) -> Result<(), PushError> {
@@ -177,8 +184,8 @@ impl Session {
         }
         if held.number == newest.number {
             self.attached.sent(newest);
-            let applied =
-                Applied { revision: newest.number, refused: Vec::new(), apply_ms: 0, now: clock::now() };
+            let refused = self.refused.rows();
+            let applied = Applied { revision: newest.number, refused, apply_ms: 0, now: clock::now() };
             self.feed.inner().sessions.applied(&self.attached, applied);
         }
         held.number == newest.number
@@ -186,7 +193,7 @@ impl Session {
 
     /// Takes an answer to a push; anything else is ignored.
     fn hear(&mut self, message: v1::WatchRequest, waiting: Waiting, failures: &mut u32) -> Waiting {
-        let (Some(v1::watch_request::Kind::Applied(answer)), Waiting::ForAnswer { revision, sent }) =
+        let (Some(v1::watch_request::Kind::Applied(answer)), Waiting::ForAnswer { revision, brought, sent }) =
             (message.kind, &waiting)
         else {
             return waiting;
@@ -208,12 +215,19 @@ impl Session {
             return waiting;
         }
         *failures = 0;
-        self.take(answer.refused, revision.clone(), sent.elapsed());
-        Waiting::ForChange
+        let next = self.refused.answered(brought, answer.refused.clone());
+        self.take(&answer.refused, revision.clone(), sent.elapsed());
+        match next {
+            Next::GoOn => Waiting::ForChange,
+            Next::SendEverything => {
+                self.held = None;
+                Waiting::ToRetry { at: Instant::now() }
+            }
+        }
     }
 
-    fn take(&mut self, refused: Vec<v1::Refusal>, revision: Revision, took: Duration) {
-        for refusal in &refused {
+    fn take(&mut self, refusals: &[v1::Refusal], revision: Revision, took: Duration) {
+        for refusal in refusals {
             tracing::warn!(
                 instance.id = self.attached.instance,
                 revision = revision.number,
@@ -224,8 +238,9 @@ impl Session {
                 "a data plane refuses a resource"
             );
         }
-        telemetry::applied(took, refused.len());
+        telemetry::applied(took, refusals.len());
         let apply_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let refused = self.refused.rows();
         let applied = Applied { revision: revision.number, refused, apply_ms, now: clock::now() };
         self.feed.inner().sessions.applied(&self.attached, applied);
         self.held = Some(revision);

@@ -21,6 +21,9 @@ pub const FENCED: &str = "switchyard_fenced";
 /// Payload: a [`Recalled`].
 pub const RECALLED: &str = "switchyard_recalled";
 
+/// Excepts no instance from a recall.
+pub const NOBODY: &str = "";
+
 /// Silence after which a session of another control plane no longer counts as attached: several missed touches.
 const STALE: Duration = Duration::from_secs(20);
 
@@ -36,14 +39,16 @@ pub struct Hello<'a> {
 }
 
 /// Opens a session: the next epoch of the instance, which fences all earlier ones.
-pub async fn attach(pool: &PgPool, hello: &Hello<'_>) -> Result<i64, StoreError> {
+///
+/// Answers with the epoch, and with what the instance refused when it was last attached.
+pub async fn attach(pool: &PgPool, hello: &Hello<'_>) -> Result<(i64, Vec<RefusalRow>), StoreError> {
     let mut tx = pool.begin().await?;
-    let epoch: i64 = sqlx::query_scalar(
+    let (epoch, refused): (i64, Json<Vec<RefusalRow>>) = sqlx::query_as(
         "INSERT INTO instances (id, epoch, replica, attached, version, region, attached_at, last_seen)
          VALUES ($1, 1, $2, true, $3, $4, $5, $5)
          ON CONFLICT (id) DO UPDATE SET epoch = instances.epoch + 1, replica = $2, attached = true, version = $3,
-             region = $4, attached_at = $5, last_seen = $5, sent = 0, applied = 0, refused = '[]', apply_ms = 0
-         RETURNING epoch",
+             region = $4, attached_at = $5, last_seen = $5, sent = 0, applied = 0, apply_ms = 0
+         RETURNING epoch, refused",
     )
     .bind(hello.instance)
     .bind(hello.replica)
@@ -54,7 +59,7 @@ pub async fn attach(pool: &PgPool, hello: &Hello<'_>) -> Result<i64, StoreError>
     .await?;
     notify(&mut tx, FENCED, &Fenced { instance: hello.instance.to_owned(), epoch }).await?;
     tx.commit().await?;
-    Ok(epoch)
+    Ok((epoch, refused.0))
 }
 
 /// The session that fences its instance's older ones.
@@ -111,7 +116,7 @@ pub struct Progress {
 }
 
 /// A refusal as it is stored.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusalRow {
     pub kind: i32,
     pub id: String,

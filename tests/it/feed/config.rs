@@ -183,7 +183,7 @@ async fn a_broken_push_is_followed_by_everything() {
 }
 
 #[tokio::test]
-async fn refusals_are_shown_by_name_and_cleared_by_the_next_answer() {
+async fn refusals_are_shown_by_name_until_their_resource_is_taken() {
     let plane = Plane::start().await;
     plane.tenant("acme", "").await;
     let mut data_plane = DataPlane::attach(&plane, "dp", None).await;
@@ -199,12 +199,26 @@ async fn refusals_are_shown_by_name_and_cleared_by_the_next_answer() {
     let shown = until("the refusal", look).await;
     assert_eq!((shown.refused, shown.lag, shown.attached, shown.epoch), (vec![refusal], 0, true, 1));
 
+    // Another change says nothing about it, nor does coming back with the same state.
     plane.tenant("beta", "").await;
+    let held = data_plane.take().await.revision;
+    drop(data_plane);
+    until("detached", async || instance(&plane, "dp").await.filter(|instance| !instance.attached)).await;
+    let mut data_plane = DataPlane::attach(&plane, "dp", Some(held)).await;
+    let look =
+        async || instance(&plane, "dp").await.filter(|instance| instance.attached && instance.lag == 0);
+    assert_eq!(until("attached again", look).await.refused.len(), 1);
+
+    let request = v1::UpdateTenantRequest {
+        id: "acme".into(),
+        tenant: Some(v1::Tenant { name: "Acme".into(), ..Default::default() }),
+        ..Default::default()
+    };
+    let mut client = TenantServiceClient::new(plane.admin().await);
+    client.update_tenant(plane.as_operator(request)).await.unwrap();
     data_plane.take().await;
     let look = async || instance(&plane, "dp").await.filter(|instance| instance.refused.is_empty());
     until("no refusal", look).await;
-    drop(data_plane);
-    until("detached", async || instance(&plane, "dp").await.filter(|instance| !instance.attached)).await;
 }
 
 #[tokio::test]
