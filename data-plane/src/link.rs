@@ -17,6 +17,7 @@ use std::{
 
 use opentelemetry::propagation::Injector;
 use switchyard_proto::{
+    code::NOTHING_DONE,
     id::InstanceId,
     v1::{
         self, account_service_client::AccountServiceClient, config_service_client::ConfigServiceClient,
@@ -84,7 +85,7 @@ pub enum LinkError {
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// Nothing was sent.
+    /// Nothing was sent, or nothing was done.
     #[error("the control plane is out of reach")]
     Away,
     /// Something was sent; whether it was done is not known.
@@ -224,7 +225,9 @@ impl Link {
 impl From<Status> for CallError {
     fn from(status: Status) -> Self {
         match status.code() {
-            Code::Unavailable if never_connected(&status) => Self::Away,
+            Code::Unavailable if never_connected(&status) || status.metadata().contains_key(NOTHING_DONE) => {
+                Self::Away
+            }
             Code::Ok
             | Code::Cancelled
             | Code::Unknown
@@ -356,6 +359,15 @@ mod tests {
             let answer = link.give_back(v1::ReturnRequest::default()).await;
             assert!(matches!(answer, Err(CallError::Away)), "{answer:?}");
         }
+    }
+
+    #[test]
+    fn a_call_that_changed_nothing_is_told_from_one_that_may_have() {
+        let lost = || Status::unavailable("the database is out of reach");
+        assert!(matches!(CallError::from(lost()), CallError::Lost(_)));
+        let mut certain = lost();
+        certain.metadata_mut().insert(NOTHING_DONE, tonic::metadata::MetadataValue::from_static("1"));
+        assert!(matches!(CallError::from(certain), CallError::Away));
     }
 
     #[tokio::test]

@@ -5,6 +5,9 @@
 use http::StatusCode;
 use tonic::Code;
 
+/// Metadata key of a failed call of which it is certain that it changed nothing: money that was to be given back is kept.
+pub const NOTHING_DONE: &str = "switchyard-nothing-done";
+
 /// One row per code: variant, name on the wire, HTTP status, gRPC code, whether a caller may simply try again.
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:ident, $grpc:ident, $retry:literal;)*) => {

@@ -125,5 +125,6 @@ fn unreachable() -> Status {
     let code = ErrorCode::StoreUnavailable;
     let mut metadata = MetadataMap::new();
     metadata.insert(error::ERROR_TYPE, code.error_type().parse().expect("error types are ASCII"));
-    Status::with_metadata(code.grpc(), "the control plane's database is out of reach; try again", metadata)
+    let text = "the control plane's database is out of reach; try again";
+    money::service::nothing_done(Status::with_metadata(code.grpc(), text, metadata))
 }

@@ -91,7 +91,7 @@ impl Ingest {
         store::ingest::quarantine(&mut tx, &holder.instance, holder.epoch, &batch.bad, now).await?;
         let entries: Vec<&Entry> = batch.entries.iter().map(|(_, entry)| entry).collect();
         let booked = book_entries(&mut tx, &entries, now).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await.map_err(MoneyError::InDoubt)?;
         Ok(Booked { booked, quarantined: batch.bad.len() as u64 })
     }
 
@@ -120,7 +120,7 @@ impl Ingest {
             }
         }
         store::ingest::quarantine(&mut tx, &holder.instance, holder.epoch, &batch.bad, now).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        tx.commit().await.map_err(MoneyError::InDoubt)?;
         Ok(Booked { booked, quarantined: batch.bad.len() as u64 })
     }
 }
@@ -159,7 +159,7 @@ impl From<MoneyError> for Refused {
     fn from(error: MoneyError) -> Self {
         match error {
             MoneyError::Store(error) => error.into(),
-            fenced @ MoneyError::Fenced => Self::Money(fenced),
+            other @ (MoneyError::Fenced | MoneyError::InDoubt(_)) => Self::Money(other),
         }
     }
 }

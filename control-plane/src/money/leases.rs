@@ -23,6 +23,9 @@ pub enum MoneyError {
     /// A newer session of the same instance exists, or the store has never heard of this one.
     #[error("fenced")]
     Fenced,
+    /// The connection broke during the commit: it may have happened or not.
+    #[error("whether it was committed is not known")]
+    InDoubt(#[source] sqlx::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -106,7 +109,7 @@ async fn try_acquire(
         return Err(StoreError::Broken(moved).into());
     }
     recall(&mut tx, holder, &answers).await?;
-    tx.commit().await?;
+    tx.commit().await.map_err(MoneyError::InDoubt)?;
     Ok(Some(answers))
 }
 
@@ -216,7 +219,7 @@ pub async fn give_back(
         -lease.give_back(balance, surplus.get(account).copied().unwrap_or(0)).presumed
     };
     move_leases(&mut tx, &names, now, "given back", give_back).await?;
-    tx.commit().await?;
+    tx.commit().await.map_err(MoneyError::InDoubt)?;
     Ok(())
 }
 
@@ -268,6 +271,6 @@ pub async fn presume(
     let open = store::lease::open_leases(&mut tx, instance).await?;
     let presume = |_: &AccountPeriod, lease: &mut Lease, balance: &mut Balance| lease.presume(balance);
     let presumed = move_leases(&mut tx, &open, now, "its holder was lost", presume).await?;
-    tx.commit().await?;
+    tx.commit().await.map_err(MoneyError::InDoubt)?;
     Ok(presumed)
 }

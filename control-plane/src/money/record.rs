@@ -17,7 +17,7 @@ use crate::domain::{
 const OLDEST: TimeDelta = TimeDelta::days(400);
 /// How far an instance's clock may be ahead.
 const NEWEST: TimeDelta = TimeDelta::days(2);
-/// Longest text that a caller chose, in bytes; the rest is cut off.
+/// Longest text that is for reading only, in bytes; the rest is cut off.
 const LONGEST_TEXT: usize = 1024;
 /// Longest decision record in bytes; a longer one is left out, since half of it is no JSON.
 const LONGEST_DECISION: usize = 256 * 1024;
@@ -126,10 +126,10 @@ fn attempt(record: v1::AttemptRecord, sender: &Sender) -> Read<Entry> {
         charges,
         tenant: record.tenant,
         key: record.key,
-        model: record.model,
-        endpoint: record.endpoint,
-        provider: record.provider,
-        credential: record.credential,
+        model: text(record.model),
+        endpoint: text(record.endpoint),
+        provider: text(record.provider),
+        credential: text(record.credential),
         tokens: tokens(record.tokens.unwrap_or_default())?,
         cost_nano: whole("cost_nano", record.cost_nano)?,
         charge_nano: whole("charge_nano", record.charge_nano)?,
@@ -140,7 +140,7 @@ fn attempt(record: v1::AttemptRecord, sender: &Sender) -> Read<Entry> {
         price_incarnation: revision.incarnation,
         price_revision: whole("price_revision.number", revision.number)?,
         price: price(&record.price.unwrap_or_default()),
-        outcome: record.outcome,
+        outcome: text(record.outcome),
         upstream_status: small("upstream_status", record.upstream_status)?,
         started_at: time("started_at", record.started_at.as_ref())?,
         ended_at: time("ended_at", record.ended_at.as_ref())?,
@@ -219,14 +219,14 @@ fn generation(record: v1::GenerationRecord, sender: &Sender) -> Read<Entry> {
         id: id.as_uuid(),
         booked_at: sender.now,
         instance: record.instance,
-        region: record.region,
+        region: text(record.region),
         tenant: record.tenant,
         key: record.key,
         requested_model: text(record.requested_model),
         model: text(record.model),
         provider: text(record.provider),
         upstream_id: text(record.upstream_id),
-        surface: record.surface,
+        surface: text(record.surface),
         streamed: record.streamed,
         cancelled: record.cancelled,
         status: small("status", record.status)?,
@@ -315,7 +315,7 @@ fn small(field: &'static str, number: u32) -> Read<i32> {
     i32::try_from(number).or_else(|_| wrong(field, "is too large"))
 }
 
-/// A text that a caller or provider chose: what the store cannot keep must not cost the record.
+/// A text that is for reading only: what the store cannot keep must not cost the record.
 fn text(mut text: String) -> String {
     text.retain(|character| character != '\0');
     if text.len() > LONGEST_TEXT {

@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use sqlx::PgPool;
 use switchyard_proto::{
     clock,
+    code::NOTHING_DONE,
     v1::{self, ingest_service_server::IngestService, lease_service_server::LeaseService},
 };
 use tokio::time;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, metadata::MetadataValue};
 use tracing::Instrument;
 
 use crate::{
@@ -138,9 +139,16 @@ where
     match time::timeout(PATIENCE, tries).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(MoneyError::Fenced)) => Err(Status::failed_precondition("fenced")),
-        Ok(Err(MoneyError::Store(error))) => Err(ServiceError::from(error).into()),
+        Ok(Err(MoneyError::Store(error))) => Err(nothing_done(ServiceError::from(error).into())),
+        Ok(Err(MoneyError::InDoubt(error))) => Err(ServiceError::from(StoreError::Unavailable(error)).into()),
         Err(_) => Err(ServiceError::from(StoreError::Unavailable(sqlx::Error::PoolTimedOut)).into()),
     }
+}
+
+/// Says that a failed call changed nothing, so that a data plane keeps what it wanted to give back.
+pub fn nothing_done(mut status: Status) -> Status {
+    status.metadata_mut().insert(NOTHING_DONE, MetadataValue::from_static("1"));
+    status
 }
 
 fn holder(instance: String, epoch: u64) -> Result<Holder, ServiceError> {
