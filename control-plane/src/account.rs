@@ -175,7 +175,7 @@ impl Refusal {
 
     /// The envelope of the client API.
     fn body(&self) -> Value {
-        let message = if self.message.is_empty() { "User not found." } else { &self.message };
+        let message = if self.message.is_empty() { "The API key does not exist." } else { &self.message };
         json!({"error": {
             "code": self.code.status().as_u16(),
             "message": message,
@@ -263,7 +263,7 @@ mod tests {
         let refusal = Refusal::from(AuthError::Invalid);
         assert_eq!(
             refusal.body(),
-            json!({"error": {"code": 401, "message": "User not found.", "metadata": {"error_type": "authentication"}}})
+            json!({"error": {"code": 401, "message": "The API key does not exist.", "metadata": {"error_type": "authentication"}}})
         );
         let lost = Refusal::from(StoreError::Unavailable(sqlx::Error::PoolTimedOut));
         assert_eq!((lost.code.status().as_u16(), lost.code), (503, ErrorCode::StoreUnavailable));

@@ -263,10 +263,14 @@ impl DataPlane {
         send(&self.outbound, v1::watch_request::Kind::Applied(applied)).await;
     }
 
-    async fn recall(&mut self) -> Vec<v1::AccountPeriod> {
-        match next(&mut self.inbound).await.unwrap().kind.unwrap() {
-            v1::watch_response::Kind::Recall(recall) => recall.accounts,
-            other => panic!("{other:?} instead of a recall"),
+    /// The next recall; pushes in between are passed over.
+    async fn recalled(&mut self) -> Vec<v1::AccountPeriod> {
+        loop {
+            if let Some(v1::watch_response::Kind::Recall(recall)) =
+                next(&mut self.inbound).await.unwrap().kind
+            {
+                return recall.accounts;
+            }
         }
     }
 

@@ -38,9 +38,14 @@ pub(super) fn pool(
     PgPoolOptions::new()
         .max_connections(settings.database_connections.max(2))
         .acquire_timeout(PATIENCE)
-        .after_connect(move |_, _| {
+        .after_connect(move |connection, _| {
             let is_ready = *is_ready.borrow();
-            Box::pin(async move { if is_ready { Ok(()) } else { Err(sqlx::Error::WorkerCrashed) } })
+            Box::pin(async move {
+                if !is_ready {
+                    return Err(sqlx::Error::WorkerCrashed);
+                }
+                schema::set_patience(connection).await
+            })
         })
         .connect_lazy_with(options)
 }

@@ -3,8 +3,8 @@
 use switchyard_proto::id::TenantId;
 
 use crate::{
-    domain::{account::AccountKind, permission::Allowed},
-    store::{StoreError, revision::Change},
+    domain::{account::AccountKind, ledger::AccountPeriod, permission::Allowed},
+    store::{StoreError, instance, revision::Change},
 };
 
 /// An account whose limit is set.
@@ -19,22 +19,32 @@ pub struct Target<'a> {
 /// write the account's owner.
 ///
 /// The row is always written, so that a grant which read the old limit cannot open the account with it afterwards.
+/// Where more is lent than the limit now bears, everybody's idle money is asked back.
 pub async fn set<A>(
     change: &mut Change,
     _allowed: &Allowed<A>,
     target: Target<'_>,
     limit_nano: Option<i64>,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    let is_overlent: Option<bool> = sqlx::query_scalar(
         "INSERT INTO accounts (kind, owner, period, tenant, limit_nano) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (kind, owner, period) DO UPDATE SET limit_nano = excluded.limit_nano",
+         ON CONFLICT (kind, owner, period) DO UPDATE SET limit_nano = excluded.limit_nano
+         RETURNING lent > greatest(limit_nano - charged - presumed, 0) / 2",
     )
     .bind(target.kind as i16)
     .bind(target.owner)
     .bind(target.period)
     .bind(target.tenant.as_str())
     .bind(limit_nano)
-    .execute(change.connection())
+    .fetch_one(change.connection())
     .await?;
+    if is_overlent == Some(true) {
+        let account = AccountPeriod {
+            kind: target.kind,
+            owner: target.owner.to_owned(),
+            period: target.period.to_owned(),
+        };
+        instance::recall(change.connection(), &account, instance::NOBODY).await?;
+    }
     Ok(())
 }

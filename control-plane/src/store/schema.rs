@@ -15,6 +15,14 @@ pub fn migrations() -> Migrator {
     migrations
 }
 
+/// Bounds what a connection waits for, and what others wait for when its program is frozen inside a transaction.
+pub async fn set_patience(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::raw_sql("SET lock_timeout = '3s'; SET idle_in_transaction_session_timeout = '5min'")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Why the schema is not as it must be.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {

@@ -106,7 +106,7 @@ async fn a_poisoned_record_goes_to_quarantine_and_the_others_are_booked() {
     let of_somebody_else =
         of_attempt(v1::AttemptRecord { instance: "dp-2".into(), ..attempt(&data_plane, 1, false) });
     // Only the database knows that it cannot hold these.
-    let with_nul = of_attempt(v1::AttemptRecord { outcome: "o\0k".into(), ..attempt(&data_plane, 1, false) });
+    let with_nul = of_attempt(v1::AttemptRecord { key: "key\0".into(), ..attempt(&data_plane, 1, false) });
     let huge = i64::MAX.unsigned_abs();
     let overflow =
         [of_attempt(attempt(&data_plane, huge, false)), of_attempt(attempt(&data_plane, huge, false))];

@@ -149,7 +149,7 @@ async fn what_is_busy_is_recalled_from_the_others() {
     let mut asker = DataPlane::current(&plane, "asker").await;
     assert_eq!(acquire(&plane, &holder, &[(&credits(), USD, USD)]).await[0].outcome(), Granted);
     assert_eq!(acquire(&plane, &asker, &[(&credits(), USD, USD / 2)]).await[0].outcome(), Busy);
-    assert_eq!(holder.recall().await, [credits()]);
+    assert_eq!(holder.recalled().await, [credits()]);
     give_back(&plane, "holder", holder.epoch, &credits(), USD).await;
     assert_eq!(acquire(&plane, &asker, &[(&credits(), USD, USD / 2)]).await[0].outcome(), Granted);
     // Who asks is not asked: its next message is a push.
@@ -163,7 +163,7 @@ async fn a_lowered_limit_stops_new_grants_at_once() {
     plane.tenant("acme", "").await;
     let key = plane.key("one", "4.00", v1::Reset::Never).await.key.unwrap();
     let period = account(v1::AccountKind::KeyLimit, &key.id, "all");
-    let data_plane = DataPlane::attach(&plane, "dp", None).await;
+    let mut data_plane = DataPlane::current(&plane, "dp").await;
     assert_eq!(acquire(&plane, &data_plane, &[(&period, USD, USD)]).await[0].granted_nano, USD);
     let limit = v1::SpendLimit { usd: "0.50".into(), reset: v1::Reset::Never.into() };
     let request = v1::UpdateKeyRequest {
@@ -177,6 +177,7 @@ async fn a_lowered_limit_stops_new_grants_at_once() {
     let grants = acquire(&plane, &data_plane, &[(&period, USD, 1), (&period, USD, USD)]).await;
     assert_eq!([grants[0].outcome(), grants[1].outcome()], [Exhausted, Exhausted]);
     assert_eq!(grants[0].limit_nano, USD / 2);
+    assert_eq!(data_plane.recalled().await, [period], "half a dollar does not bear a whole one");
 }
 
 #[tokio::test]

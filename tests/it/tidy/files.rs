@@ -13,7 +13,6 @@ const WAITERS: &[(&str, &str)] = &[
     ("tests/src/wait.rs", "the one helper of the scenarios"),
     ("tests/src/redis.rs", "polls a starting server, until a deadline"),
     ("cli/src/dev/postgres/tests.rs", "polls the end of processes, until a deadline"),
-    ("tests/it/feed.rs", "polls a condition, until a deadline"),
     ("data-plane/src/limits/tests.rs", "a lender that takes its time, and polls until a deadline"),
     ("data-plane/src/usage/ship/tests.rs", "polls a condition, until a deadline"),
     ("data-plane/src/limits/rates/tests.rs", "polls a starting server and what it counts, until a deadline"),
