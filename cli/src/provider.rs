@@ -68,7 +68,7 @@ struct Fields {
     /// The dialect that it speaks, e.g. `openai` or `anthropic`
     #[arg(long)]
     adapter: Option<String>,
-    /// Origin and path prefix, e.g. https://api.openai.com/v1
+    /// Origin and path prefix, e.g. `https://api.openai.com/v1`
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
     /// Its API key; other users of this machine can see it here

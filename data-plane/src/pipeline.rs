@@ -110,11 +110,13 @@ impl Pipeline {
         trail.excluded.clone_from(&plan.excluded);
         let permit = reserve::admit(self, &caller, &request).await?; // may they, right now
         let job = Job { caller: &caller, request: &request, plan: &plan, until: self.until() };
-        let spent = self.attempts(&job, permit.as_ref(), reply, trail).await?; // do it
-        if let Some(permit) = permit {
-            permit.settle(spent);
+        reply.rest();
+        let done = self.attempts(&job, permit.as_ref(), reply, trail).await; // do it
+        // What was produced counts against token rates, also where it broke off; without any the guess is given back.
+        if let Some(permit) = permit.filter(|_| done.is_ok() || trail.spent_tokens > 0) {
+            permit.settle(trail.spent_tokens);
         }
-        Ok(())
+        done
     }
 
     fn current(&self) -> Result<Arc<Snapshot>, RequestError> {
@@ -178,14 +180,14 @@ impl Pipeline {
         Ok(plan::plan(config, is_failing, caller, request, trail.id.seed())?)
     }
 
-    /// Tries candidates in order until one commits. Answers with the tokens that were used.
+    /// Tries candidates in order until one commits.
     async fn attempts(
         &self,
         job: &Job<'_>,
         permit: Option<&Permit>,
         reply: &mut Reply,
         trail: &mut Trail,
-    ) -> Result<u64, RequestError> {
+    ) -> Result<(), RequestError> {
         let mut skips = Vec::new();
         for candidate in &job.plan.candidates {
             let ready = match reserve::reserve(self, job, candidate, permit, trail).await {
@@ -196,8 +198,9 @@ impl Pipeline {
                     continue;
                 }
             };
-            if let Some(cap) = ready.lowered_cap {
-                reply.header("x-switchyard-output-cap", &cap.to_string());
+            match ready.lowered_cap {
+                Some(cap) => reply.header("x-switchyard-output-cap", &cap.to_string()),
+                None => reply.without_header("x-switchyard-output-cap"),
             }
             let reserve::Ready { encoded, hold, credential, .. } = ready;
             let endpoint = &candidate.endpoint;

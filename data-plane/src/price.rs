@@ -73,11 +73,11 @@ pub fn worst_case(endpoint: &Endpoint, tenant: &Tenant, facts: &Facts, n: u32, o
 
 /// The cap on output tokens where money does not lower it.
 pub fn output_cap(endpoint: &Endpoint, asked: Option<u64>, default: u64) -> u64 {
-    let own = match endpoint.config.max_output_tokens {
-        0 => default.min(endpoint.context_length()),
-        most => most,
+    let (own, most) = match endpoint.config.max_output_tokens {
+        0 => (default.min(endpoint.context_length()), endpoint.context_length()),
+        most => (most, most),
     };
-    asked.map_or(own, |asked| asked.min(own.max(1)))
+    asked.map_or(own, |asked| asked.min(most.max(1)))
 }
 
 /// The largest output cap whose worst case is covered by `affordable`; none if not even one token is.
@@ -171,6 +171,11 @@ mod tests {
         assert_eq!(output_cap(&endpoint, Some(5_000), 77), 1_000);
         let (unknown, _) = at(|config| config.max_output_tokens = 0);
         assert_eq!(output_cap(&unknown, None, 77), 77);
+        assert_eq!(
+            output_cap(&unknown, Some(500), 77),
+            500,
+            "the caller's own cap is not lowered in silence"
+        );
     }
 
     #[test]

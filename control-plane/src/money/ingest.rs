@@ -62,7 +62,7 @@ impl Ingest {
         records: &[R],
         now: DateTime<Utc>,
     ) -> Result<Booked, MoneyError> {
-        let sender = Sender { instance: holder.instance.clone(), epoch: holder.epoch, now };
+        let sender = Sender { instance: holder.instance.clone(), now };
         let batch = Batch::read(records, &sender);
         self.ensure_partitions(&batch.entries).await?;
         match self.book(holder, &batch, now).await {

@@ -92,8 +92,9 @@ async fn try_acquire(
 ) -> Result<Option<Vec<Answer>>, MoneyError> {
     let wanted = accounts(asks);
     let mut tx = pool.begin().await?;
-    check_session(&mut tx, holder).await?;
     let balances = store::account::lock(&mut tx, &wanted).await?;
+    // Under the locks: a newer session that closes this one's leases waits for them, and so sees what is granted here.
+    check_session(&mut tx, holder).await?;
     let is_missing = |account: &&AccountPeriod| has_config(account.kind) && !balances.contains_key(*account);
     if missing == Missing::StopsIt && wanted.iter().any(is_missing) {
         return Ok(None);

@@ -39,6 +39,8 @@ struct Store {
     key: SealKey,
     base_bytes: u64,
     delta_bytes: u64,
+    /// What is on the disk is not to be appended to: a write failed, or the last delta is torn.
+    must_rebase: bool,
 }
 
 /// One push as it is kept.
@@ -86,7 +88,7 @@ impl Disk {
     pub fn open(data_dir: &Path, key: Option<SealKey>) -> (Self, Result<Found, DiskError>) {
         let Some(key) = key else { return (Self::without(), Ok(Found::default())) };
         let folder = data_dir.join("config");
-        let mut store = Store { folder, key, base_bytes: 0, delta_bytes: 0 };
+        let mut store = Store { folder, key, base_bytes: 0, delta_bytes: 0, must_rebase: false };
         let found = store.load();
         let seen = store.mark().ok().flatten().and_then(|mark| mark.revision).map(revision);
         let marked_at = DateTime::UNIX_EPOCH;
@@ -119,16 +121,22 @@ impl Disk {
         let Some(store) = &mut self.store else { return };
         let now = clock::now();
         let waiting = std::mem::take(&mut self.waiting);
-        if waiting.is_empty() && now - self.marked_at < MARK_EVERY {
+        if waiting.is_empty() && !store.must_rebase && now - self.marked_at < MARK_EVERY {
             return;
         }
         let snapshot = current.load();
         let written = store.write(&waiting, &snapshot).and_then(|()| store.put_mark(&snapshot.revision, now));
         match written {
-            Ok(()) => self.marked_at = now,
-            Err(error) => tracing::error!(%error, "the config could not be written to disk"),
+            Ok(()) => {
+                self.marked_at = now;
+                self.seen = Some(snapshot.revision.clone());
+            }
+            Err(error) => {
+                // A delta is missing now, so nothing may follow it.
+                store.must_rebase = true;
+                tracing::error!(%error, "the config could not be written to disk");
+            }
         }
-        self.seen = Some(snapshot.revision.clone());
     }
 }
 
@@ -139,10 +147,16 @@ impl Store {
         let (base, deltas) = (self.read("base")?, self.read("deltas")?);
         (self.base_bytes, self.delta_bytes) = (base.len() as u64, deltas.len() as u64);
         let mut blobs = frames(&base);
-        blobs.extend(frames(&deltas));
+        let whole = frames(&deltas);
+        let whole_bytes: usize = whole.iter().map(|sealed| sealed.len() + 8).sum();
+        self.must_rebase = whole_bytes < deltas.len();
+        blobs.extend(whole);
         for blob in blobs {
             // A torn delta ends the file; what came before it counts, if the mark agrees.
-            let Ok(plain) = self.key.open(blob, PLACE) else { break };
+            let Ok(plain) = self.key.open(blob, PLACE) else {
+                self.must_rebase = true;
+                break;
+            };
             let kept = Kept::decode(plain.as_slice()).map_err(|_| DiskError::Unopenable)?;
             let next = revision(kept.revision.unwrap_or_default());
             let is_older =
@@ -165,12 +179,12 @@ impl Store {
     }
 
     fn write(&mut self, waiting: &[Kept], snapshot: &Snapshot) -> io::Result<()> {
-        if waiting.is_empty() {
+        if waiting.is_empty() && !self.must_rebase {
             return Ok(());
         }
         fs::create_dir_all(&self.folder)?;
         let is_full = waiting.first().is_some_and(|kept| kept.full);
-        if is_full || self.delta_bytes > COMPACT_BYTES.max(self.base_bytes / 2) {
+        if self.must_rebase || is_full || self.delta_bytes > COMPACT_BYTES.max(self.base_bytes / 2) {
             return self.rebase(snapshot);
         }
         let mut blob = Vec::new();
@@ -190,9 +204,11 @@ impl Store {
             Kept { revision: Some(snapshot.revision.to_proto()), full: true, resources: resources(snapshot) };
         let mut blob = Vec::new();
         frame(&self.key.seal(&kept.encode_to_vec(), PLACE), &mut blob);
-        self.replace("base", &blob)?;
+        // Old deltas must never follow a new base; without them a kill right here only falls back to the old mark.
         self.replace("deltas", &[])?;
+        self.replace("base", &blob)?;
         (self.base_bytes, self.delta_bytes) = (blob.len() as u64, 0);
+        self.must_rebase = false;
         Ok(())
     }
 

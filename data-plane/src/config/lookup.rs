@@ -48,6 +48,16 @@ struct Asked {
     answer: Arc<OnceCell<Answer>>,
 }
 
+impl Asked {
+    /// How long the answer counts; while it is under way, as long as a "no".
+    fn lifetime(&self) -> Duration {
+        match self.answer.get() {
+            Some(Answer::Unreachable) => WAIT,
+            _ => NEGATIVE,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Answer {
     Known(Caller),
@@ -74,10 +84,8 @@ impl Lookup {
                 Ok(caller)
             }
             Answer::Nobody => Err(IdentifyError::Unknown(hash).into()),
-            Answer::Unreachable => {
-                self.forget(hash);
-                Err(unknown_here())
-            }
+            // Kept for a moment, so that a caller's retries are not questions of their own.
+            Answer::Unreachable => Err(unknown_here()),
         }
     }
 
@@ -86,7 +94,7 @@ impl Lookup {
         let now = Instant::now();
         let mut state = self.state.lock().expect("nobody panics while holding it");
         state.sweep(now);
-        if let Some(asked) = state.asked.get(&hash).filter(|asked| now - asked.at < NEGATIVE) {
+        if let Some(asked) = state.asked.get(&hash).filter(|asked| now - asked.at < asked.lifetime()) {
             return Ok(asked.answer.clone());
         }
         if let Some(address) = address {

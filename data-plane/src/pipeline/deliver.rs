@@ -30,24 +30,22 @@ pub struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// Delivers to the end. Answers with the tokens that were used.
-    pub async fn run(
-        self,
-        answer: Answer,
-        reply: &mut Reply,
-        trail: &mut Trail,
-    ) -> Result<u64, RequestError> {
+    /// Delivers to the end.
+    pub async fn run(self, answer: Answer, reply: &mut Reply, trail: &mut Trail) -> Result<(), RequestError> {
         reply.header("x-switchyard-provider", self.candidate.endpoint.provider.id.as_str());
         match answer {
             Answer::Whole(answer, status) if self.job.request.stream => {
                 self.replay(*answer, status.as_u16(), reply, trail).await
             }
-            Answer::Whole(answer, status) => Ok(self.whole(*answer, status.as_u16(), reply, trail)),
+            Answer::Whole(answer, status) => {
+                self.whole(*answer, status.as_u16(), reply, trail);
+                Ok(())
+            }
             Answer::Stream(live) => self.stream(live, reply, trail).await,
         }
     }
 
-    fn whole(self, answer: ChatResponse, status: u16, reply: &mut Reply, trail: &mut Trail) -> u64 {
+    fn whole(self, answer: ChatResponse, status: u16, reply: &mut Reply, trail: &mut Trail) {
         let facts = self.facts(trail);
         let meter = Meter::of(&answer);
         let counted = meter.counted(&self.job.request.facts, None);
@@ -55,7 +53,6 @@ impl Delivery<'_> {
         let answer = ChatResponse { usage: Some(counted), ..answer };
         let printed = print(&bill, trail);
         reply.whole(http::StatusCode::OK, openai_chat::encode(&answer, &facts, &printed));
-        counted.total_tokens()
     }
 
     /// A caller who asked for a stream gets one, though the provider answered whole.
@@ -65,7 +62,7 @@ impl Delivery<'_> {
         status: u16,
         reply: &mut Reply,
         trail: &mut Trail,
-    ) -> Result<u64, RequestError> {
+    ) -> Result<(), RequestError> {
         let until = self.job.until;
         let mut encoder = StreamEncoder::new(&self.facts(trail));
         let mut out = BytesMut::new();
@@ -77,10 +74,10 @@ impl Delivery<'_> {
         encoder.done(&mut out);
         trail.cancelled = reply.send(out.freeze(), until).await.is_err();
         reply.end();
-        Ok(counted.total_tokens())
+        Ok(())
     }
 
-    async fn stream(self, mut live: Live, reply: &mut Reply, trail: &mut Trail) -> Result<u64, RequestError> {
+    async fn stream(self, mut live: Live, reply: &mut Reply, trail: &mut Trail) -> Result<(), RequestError> {
         let (wait, until) = (wait(self.job, self.candidate), self.job.until);
         let mut encoder = StreamEncoder::new(&self.facts(trail));
         let (mut meter, mut events, mut out) = (Meter::default(), Vec::new(), BytesMut::new());
@@ -96,7 +93,8 @@ impl Delivery<'_> {
                     if !out.is_empty() && !reply.is_gone() {
                         let sent = reply.send(out.split().freeze(), until).await;
                         if sent.is_err() && wait.leaves_with_caller {
-                            return Ok(self.called_off(&meter, &Cut::of(&live), trail));
+                            self.called_off(&meter, &Cut::of(&live), trail);
+                            return Ok(());
                         }
                     }
                     out.clear();
@@ -106,7 +104,10 @@ impl Delivery<'_> {
                         .broken(&failure, &meter, Cut::of(&live), out.freeze(), reply, trail)
                         .await);
                 }
-                Err(Gone) => return Ok(self.called_off(&meter, &Cut::of(&live), trail)),
+                Err(Gone) => {
+                    self.called_off(&meter, &Cut::of(&live), trail);
+                    return Ok(());
+                }
             }
         }
         let status = live.status.as_u16();
@@ -116,15 +117,14 @@ impl Delivery<'_> {
         encoder.done(&mut out);
         trail.cancelled = reply.is_gone() || reply.send(out.freeze(), until).await.is_err();
         reply.end();
-        Ok(counted.total_tokens())
+        Ok(())
     }
 
     /// The caller left and the provider stops billing when we do too: what was produced is paid.
-    fn called_off(self, meter: &Meter, cut: &Cut, trail: &mut Trail) -> u64 {
+    fn called_off(self, meter: &Meter, cut: &Cut, trail: &mut Trail) {
         trail.cancelled = true;
         let counted = meter.counted(&self.job.request.facts, cut.usage);
         self.settle(meter, &counted, "cancelled", cut.status, trail);
-        counted.total_tokens()
     }
 
     /// The provider broke off after the commit point: what was produced is paid, and the caller hears why in-band.
@@ -179,6 +179,7 @@ impl Delivery<'_> {
         trail.attempts.pop();
         trail.attempts.push(attempt);
         trail.is_recorded = true;
+        trail.spent_tokens = counted.total_tokens();
         bill
     }
 

@@ -68,7 +68,8 @@ async fn tell(reply: &mut Reply, error: &RequestError, trail: &Trail) {
         return;
     }
     reply.header("x-switchyard-fault", error.side.as_str());
-    if let Some(after) = error.retry_after {
+    let soon = (error.side == Side::Router && error.code.is_retryable()).then_some(Duration::from_secs(1));
+    if let Some(after) = error.retry_after.or(soon) {
         reply.header("retry-after", &after.as_secs_f64().ceil().max(1.0).to_string());
     }
     reply.whole(status, openai_chat::encode_error(&body));

@@ -43,8 +43,9 @@ pub fn failed(trail: &Trail, failed: &Failed, endpoint: &Endpoint) -> RequestErr
 pub fn exhausted(trail: &Trail, skips: Vec<Skip>) -> RequestError {
     let weight = |skip: &Skip| match skip {
         Skip::Unsupported(..) => 0,
-        Skip::Refused(_) => 1,
-        Skip::Budget { affordable_tokens, .. } => 2 + u64::from(*affordable_tokens > 0),
+        Skip::Budget { affordable_tokens, .. } => 1 + u64::from(*affordable_tokens > 0),
+        // What cannot be told now may be well in a moment, so a budget is no final word.
+        Skip::Refused(_) => 3,
         Skip::Failed(..) => 4,
     };
     let limited = all_rate_limited(&skips);

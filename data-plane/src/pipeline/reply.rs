@@ -4,11 +4,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{mpsc, oneshot};
@@ -46,7 +48,7 @@ pub struct Reply {
 #[derive(Debug)]
 enum State {
     Waiting(oneshot::Sender<Response<ReplyBody>>),
-    Streaming(mpsc::Sender<Bytes>),
+    Streaming(mpsc::Sender<Bytes>, Arc<AtomicBool>),
     Ended,
 }
 
@@ -64,6 +66,11 @@ impl Reply {
     /// Whether a head was sent, so that only the stream itself can still tell of a failure.
     pub fn has_begun(&self) -> bool {
         !matches!(self.state, State::Waiting(_))
+    }
+
+    /// Lets silence begin now: what came before was the caller's own time.
+    pub fn rest(&mut self) {
+        self.next_beat = Instant::now() + self.beat;
     }
 
     /// Whether the caller is known to have left.
@@ -93,7 +100,7 @@ impl Reply {
     pub async fn send(&mut self, piece: Bytes, until: Instant) -> Result<(), Gone> {
         self.begin();
         self.next_beat = Instant::now() + self.beat;
-        let State::Streaming(pieces) = &self.state else { return Err(Gone) };
+        let State::Streaming(pieces, _) = &self.state else { return Err(Gone) };
         // The fast way costs no timer; only a slow caller is waited for.
         let sent = match pieces.try_send(piece) {
             Ok(()) => Ok(()),
@@ -109,9 +116,16 @@ impl Reply {
         sent
     }
 
-    /// Ends a stream properly.
+    /// Ends a stream properly. One that is dropped without it is aborted, so that nobody takes it for whole.
     pub fn end(&mut self) {
-        self.state = State::Ended;
+        if let State::Streaming(_, is_whole) = std::mem::replace(&mut self.state, State::Ended) {
+            is_whole.store(true, Ordering::Release);
+        }
+    }
+
+    /// Takes a header back, if the head is not out yet.
+    pub fn without_header(&mut self, name: &'static str) {
+        self.headers.remove(name);
     }
 
     /// Waits for `work` on the caller's behalf.
@@ -140,7 +154,7 @@ impl Reply {
     fn keep_alive(&mut self) {
         self.begin();
         self.next_beat = Instant::now() + self.beat;
-        if let State::Streaming(pieces) = &self.state {
+        if let State::Streaming(pieces, _) = &self.state {
             let mut comment = BytesMut::new();
             StreamEncoder::keep_alive(&mut comment);
             let _ = pieces.try_send(comment.freeze());
@@ -156,8 +170,10 @@ impl Reply {
         let mut head = self.head(StatusCode::OK, "text/event-stream");
         head.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         head.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-        if let State::Waiting(waiting) = std::mem::replace(&mut self.state, State::Streaming(sender)) {
-            self.is_gone |= waiting.send(head.map(|()| ReplyBody::Stream(pieces))).is_err();
+        let is_whole = Arc::new(AtomicBool::new(false));
+        let streaming = State::Streaming(sender, is_whole.clone());
+        if let State::Waiting(waiting) = std::mem::replace(&mut self.state, streaming) {
+            self.is_gone |= waiting.send(head.map(|()| ReplyBody::Stream(pieces, is_whole))).is_err();
         }
     }
 
@@ -166,6 +182,8 @@ impl Reply {
         *head.status_mut() = status;
         *head.headers_mut() = std::mem::take(&mut self.headers);
         head.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        head.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        head.headers_mut().insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
         head
     }
 }
@@ -174,7 +192,7 @@ impl Reply {
 async fn gone(state: &mut State) {
     match state {
         State::Waiting(sender) => sender.closed().await,
-        State::Streaming(pieces) => pieces.closed().await,
+        State::Streaming(pieces, _) => pieces.closed().await,
         State::Ended => std::future::pending().await,
     }
 }
@@ -183,12 +201,18 @@ async fn gone(state: &mut State) {
 #[derive(Debug)]
 pub enum ReplyBody {
     Whole(Option<Bytes>),
-    Stream(mpsc::Receiver<Bytes>),
+    /// Pieces, and whether they were all.
+    Stream(mpsc::Receiver<Bytes>, Arc<AtomicBool>),
 }
+
+/// The stream broke off: the connection is to be broken too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer broke off")]
+pub struct Aborted;
 
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Aborted;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -196,9 +220,12 @@ impl Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut *self {
             Self::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
-            Self::Stream(pieces) => {
-                pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
-            }
+            Self::Stream(pieces, is_whole) => match ready!(pieces.poll_recv(cx)) {
+                Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+                // Told once; a body that is polled again after its error ends.
+                None if !is_whole.swap(true, Ordering::AcqRel) => Poll::Ready(Some(Err(Aborted))),
+                None => Poll::Ready(None),
+            },
         }
     }
 
@@ -209,7 +236,7 @@ impl Body for ReplyBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
-            Self::Stream(_) => SizeHint::default(),
+            Self::Stream(..) => SizeHint::default(),
         }
     }
 }

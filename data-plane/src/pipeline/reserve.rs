@@ -53,7 +53,7 @@ pub enum Skip {
 impl Skip {
     /// Whether no other candidate can do better: they would all be refused alike.
     pub fn ends_the_request(&self) -> bool {
-        matches!(self, Self::Refused(_))
+        matches!(self, Self::Refused(ReserveError::Journal(_)))
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Trail {
     /// The generation went into the journal with its last attempt.
     pub is_recorded: bool,
     pub cancelled: bool,
+    /// Prompt and completion tokens of the answer, whole or not.
+    pub spent_tokens: u64,
     /// Absent unless the request is sampled.
     pub span: Option<RequestSpan>,
 }
@@ -84,6 +86,7 @@ impl Trail {
             error: None,
             is_recorded: false,
             cancelled: false,
+            spent_tokens: 0,
         }
     }
 

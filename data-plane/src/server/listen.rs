@@ -19,6 +19,8 @@ use tower::Service;
 
 /// Time for a client to send a request's head, and for a TLS handshake.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a kept-alive connection may idle: longer than load balancers keep theirs, so that they close first.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// Wait after a failed accept, so that a lack of file descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const BACKLOG: i32 = 4096;
@@ -77,8 +79,10 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer)) => {
                 let (router, tls, http) = (router.clone(), tls.clone(), http.clone());
-                let watcher = graceful.watcher();
-                connections.spawn(async move { connect(stream, peer, router, tls, &http, watcher).await });
+                let (watcher, draining) = (graceful.watcher(), draining.clone());
+                connections.spawn(async move {
+                    connect(stream, peer, router, tls, &http, watcher, &draining).await
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -100,7 +104,7 @@ pub async fn serve(
 
 fn http() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).keep_alive(true);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).keep_alive(true);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -117,12 +121,20 @@ async fn connect(
     tls: Option<TlsAcceptor>,
     http: &Builder<TokioExecutor>,
     watcher: Watcher,
+    draining: &CancellationToken,
 ) {
     if stream.set_nodelay(true).is_err() {
         return; // The client is gone already.
     }
     match tls {
-        None => converse(stream, peer, router, http, watcher).await,
+        // A connection that says nothing is not kept.
+        None => {
+            let mut first = [0; 1];
+            let word = tokio::time::timeout(HEAD_TIMEOUT, stream.peek(&mut first));
+            if let Some(Ok(Ok(1))) = draining.run_until_cancelled(word).await {
+                converse(stream, peer, router, http, watcher).await;
+            }
+        }
         Some(tls) => match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
             Ok(Ok(stream)) => converse(stream, peer, router, http, watcher).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),

@@ -7,10 +7,11 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, json};
 use switchyard_proto::code::ErrorCode;
+use tokio::time::timeout;
 
 use crate::account::{AccountApi, Forward};
 use crate::api::{ErrorBody, openai_chat};
@@ -91,7 +92,8 @@ async fn chat(
 }
 
 async fn models(State(client): State<Arc<Client>>) -> Response {
-    Json(catalogue::list(&client.pipeline.config.load())).into_response()
+    let list = catalogue::list(&client.pipeline.config.load());
+    json_response(200, Bytes::from(list.to_string()))
 }
 
 async fn model(State(client): State<Arc<Client>>, Path((author, slug)): Path<(String, String)>) -> Response {
@@ -105,7 +107,7 @@ async fn bare_model(State(client): State<Arc<Client>>, Path(name): Path<String>)
 fn describe(client: &Client, name: &str) -> Response {
     let config = client.pipeline.config.load();
     match config.model(name).filter(|model| catalogue::is_listed(model)) {
-        Some(model) => Json(catalogue::one(model)).into_response(),
+        Some(model) => json_response(200, Bytes::from(catalogue::one(model).to_string())),
         None => refuse(ErrorCode::NotFound, &format!("There is no model `{name}`.")),
     }
 }
@@ -117,8 +119,19 @@ async fn account(State(client): State<Arc<Client>>, request: Request) -> Respons
         Ok(key) => key,
         Err(error) => return error_response(&error.into()),
     };
-    let Ok(body) = Limited::new(body, MAX_ACCOUNT_BYTES).collect().await else {
-        return refuse(ErrorCode::PayloadTooLarge, "The request body is larger than 1 MiB, or broke off.");
+    if client.pipeline.tasks.is_closed() {
+        return refuse(ErrorCode::Draining, "This instance is stopping. Try again on another.");
+    }
+    let patience = client.pipeline.settings.requests.read_timeout;
+    let body = match timeout(patience, Limited::new(body, MAX_ACCOUNT_BYTES).collect()).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            return refuse(
+                ErrorCode::PayloadTooLarge,
+                "The request body is larger than 1 MiB, or broke off.",
+            );
+        }
+        Err(_) => return refuse(ErrorCode::RequestTimeout, "The request body did not arrive in time."),
     };
     let path = head.uri.path();
     let path = path.strip_prefix("/api").unwrap_or(path);
@@ -148,8 +161,22 @@ async fn unknown(request: Request) -> Response {
 }
 
 async fn wrong_method(request: Request) -> Response {
+    if request.method() == Method::OPTIONS {
+        return preflight();
+    }
     let text = format!("`{}` cannot be called with {}.", request.uri().path(), request.method());
     refuse(ErrorCode::MethodNotAllowed, &text)
+}
+
+/// Browsers ask before they send a key; every origin may, since the key is what counts.
+fn preflight() -> Response {
+    let headers = [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PATCH, DELETE, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "*, authorization"),
+        (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+    ];
+    (StatusCode::NO_CONTENT, headers).into_response()
 }
 
 async fn index() -> Response {
@@ -189,5 +216,6 @@ pub fn error_response(error: &RequestError) -> Response {
 
 fn json_response(status: u16, body: Bytes) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
+    (status, headers, body).into_response()
 }

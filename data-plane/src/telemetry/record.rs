@@ -1,4 +1,4 @@
-//! Records what requests and pushes came to, under the names of [`metrics`](crate::telemetry::metrics).
+//! Records what requests and pushes came to, under the names of [`metrics`].
 
 use std::time::Duration;
 

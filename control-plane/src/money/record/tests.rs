@@ -8,7 +8,6 @@ use super::*;
 fn sender() -> Sender {
     Sender {
         instance: "dp-1".into(),
-        epoch: 3,
         now: GenerationId::from_bytes(&generation_id()).unwrap().admitted_at(),
     }
 }
@@ -95,8 +94,6 @@ fn what_cannot_be_booked_is_named() {
         (with(|record| record.attempt = 0), "`attempt` is zero"),
         (with(|record| record.attempt = u32::MAX), "`attempt` is too large"),
         (with(|record| record.instance = "dp-2".into()), "`instance` is not the one that sends it"),
-        (with(|record| record.epoch = 0), "`epoch` is none that this instance has had"),
-        (with(|record| record.epoch = 4), "`epoch` is none that this instance has had"),
         (with(|record| record.tenant.clear()), "`tenant` is missing"),
         (with(|record| record.provenance = 0), "`provenance` is unknown"),
         (with(|record| record.provenance = 77), "`provenance` is unknown"),

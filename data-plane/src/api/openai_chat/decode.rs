@@ -27,6 +27,9 @@ use crate::model::request::{ChatRequest, Dialect, Lazy, ResponseFormat, Sampling
 
 /// Longest `session_id`.
 const SESSION_ID_CHARS: usize = 256;
+/// Longest name of a model, and most names in `models`: each is compared with the whole catalogue when it is unknown.
+const MODEL_BYTES: usize = 256;
+const MODELS: usize = 32;
 
 /// Reads a request body.
 ///
@@ -266,6 +269,15 @@ impl Draft {
         }
         if self.facts.messages == 0 {
             return refuse("messages", "must not be empty");
+        }
+        if self.model.as_ref().is_some_and(|name| name.len() > MODEL_BYTES) {
+            return refuse("model", "must not be longer than 256 bytes");
+        }
+        if self.models.iter().flatten().any(|name| name.len() > MODEL_BYTES) {
+            return refuse("models", "holds a name longer than 256 bytes");
+        }
+        if self.models.iter().flatten().count() > MODELS {
+            return refuse("models", "must not hold more than 32 names");
         }
         if self.n == Some(0) {
             return refuse("n", "must be at least 1");

@@ -91,6 +91,16 @@ fn a_caller_who_leaves_within_a_stream_is_noticed() {
 }
 
 #[test]
+fn a_stream_that_is_dropped_before_its_end_is_aborted() {
+    runtime().block_on(async {
+        let (mut reply, pending) = pair(HeaderMap::new(), BEAT);
+        reply.send(Bytes::from_static(b"one"), later()).await.unwrap();
+        drop(reply);
+        assert!(pending.await.unwrap().into_body().collect().await.is_err());
+    });
+}
+
+#[test]
 fn a_caller_who_never_reads_counts_as_gone_at_the_last_moment() {
     runtime().block_on(async {
         let (mut reply, _pending) = pair(HeaderMap::new(), BEAT);
