@@ -6,10 +6,7 @@ use uuid::Uuid;
 use super::*;
 
 fn sender() -> Sender {
-    Sender {
-        instance: "dp-1".into(),
-        now: GenerationId::from_bytes(&generation_id()).unwrap().admitted_at(),
-    }
+    Sender { instance: "dp-1".into(), now: GenerationId::from_bytes(&generation_id()).unwrap().admitted_at() }
 }
 
 fn generation_id() -> Vec<u8> {
