@@ -237,7 +237,9 @@ impl DataPlane {
         loop {
             match next(&mut self.inbound).await.unwrap().kind.unwrap() {
                 v1::watch_response::Kind::Begin(message) => begin = Some(message),
-                v1::watch_response::Kind::Chunk(chunk) => resources.extend(chunk.resources),
+                v1::watch_response::Kind::Chunk(chunk) => resources.extend(
+                    chunk.resources.iter().map(|encoded| v1::Resource::decode(encoded.as_slice()).unwrap()),
+                ),
                 v1::watch_response::Kind::Commit(commit) => {
                     let begin = begin.expect("begin comes first");
                     assert_eq!(commit.resources, resources.len() as u64);

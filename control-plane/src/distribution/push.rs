@@ -264,7 +264,7 @@ enum Sink {
 /// Packs resources into chunks and sums them up.
 struct Packer {
     sink: Sink,
-    chunk: Vec<v1::Resource>,
+    chunk: Vec<Vec<u8>>,
     chunk_bytes: usize,
     checksum: u64,
     resources: u64,
@@ -283,7 +283,7 @@ impl Packer {
         self.checksum = self.checksum.wrapping_add(checksum(&encoded));
         self.resources += 1;
         self.chunk_bytes += encoded.len();
-        self.chunk.push(resource);
+        self.chunk.push(encoded);
         Ok(())
     }
 

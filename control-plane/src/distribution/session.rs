@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use prost::Message;
 use switchyard_proto::{clock, v1};
 use tokio::{
     sync::{mpsc, watch},
@@ -146,8 +147,12 @@ impl Session {
         for chunk in &difference.chunks {
             self.send(push::message(v1::watch_response::Kind::Chunk(chunk.clone()))).await?;
         }
-        let resources = difference.chunks.iter().flat_map(|chunk| &chunk.resources);
-        Ok(Some((difference.end.clone(), self.refused.among(resources))))
+        // Read only where something was refused before, which is rare.
+        let chunks = difference.chunks.iter().filter(|_| !self.refused.is_empty());
+        let encoded = chunks.flat_map(|chunk| &chunk.resources);
+        let resources: Vec<v1::Resource> =
+            encoded.filter_map(|encoded| v1::Resource::decode(encoded.as_slice()).ok()).collect();
+        Ok(Some((difference.end.clone(), self.refused.among(&resources))))
     }
 
     /// Sends everything, or a difference that is too large to keep.

@@ -120,9 +120,11 @@ impl Watch {
                 Some(Down::Begin(begin)) => push = Some(Push { begin, resources: Vec::new(), checksum: 0 }),
                 Some(Down::Chunk(chunk)) => {
                     let push = push.as_mut().ok_or(Ended::Protocol("a chunk before a begin"))?;
-                    for resource in chunk.resources {
-                        push.checksum = push.checksum.wrapping_add(checksum(&resource));
-                        push.resources.push(resource);
+                    for encoded in chunk.resources {
+                        push.checksum = push.checksum.wrapping_add(checksum(&encoded));
+                        let resource = Resource::decode(encoded.as_slice());
+                        push.resources
+                            .push(resource.map_err(|_| Ended::Protocol("a resource cannot be read"))?);
                     }
                 }
                 Some(Down::Commit(commit)) => {
@@ -193,9 +195,9 @@ impl Watch {
     }
 }
 
-/// One resource's share of a push's checksum.
-pub fn checksum(resource: &Resource) -> u64 {
-    let digest = Sha256::digest(resource.encode_to_vec());
+/// One encoded resource's share of a push's checksum.
+fn checksum(encoded: &[u8]) -> u64 {
+    let digest = Sha256::digest(encoded);
     u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
 }
 

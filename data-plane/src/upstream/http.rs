@@ -20,7 +20,7 @@ use tower::Service;
 /// A pooled client; cheap to clone, meant for one runtime.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
-    client: Client<HttpsConnector<HttpConnector<Guarded>>, Full<Bytes>>,
+    client: Client<Timed<HttpsConnector<HttpConnector<Guarded>>>, Full<Bytes>>,
     allow_private: bool,
 }
 
@@ -51,6 +51,7 @@ impl HttpClient {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(connector);
+        let connector = Timed { inner: connector, within: connect_timeout };
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .pool_timer(TokioTimer::new())
@@ -72,6 +73,40 @@ impl HttpClient {
         }
         self.client.request(request).await.map_err(|error| {
             if error.is_connect() { SendError::Connect(error) } else { SendError::Broken(error) }
+        })
+    }
+}
+
+/// Bounds the whole way to a connection: the name's resolution, TCP and TLS.
+#[derive(Debug, Clone)]
+struct Timed<C> {
+    inner: C,
+    within: Duration,
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl<C> Service<http::Uri> for Timed<C>
+where
+    C: Service<http::Uri>,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, uri: http::Uri) -> Self::Future {
+        let connecting = tokio::time::timeout(self.within, self.inner.call(uri));
+        Box::pin(async move {
+            match connecting.await {
+                Ok(connected) => connected.map_err(Into::into),
+                Err(elapsed) => Err(elapsed.into()),
+            }
         })
     }
 }

@@ -66,6 +66,8 @@ pub(super) struct Entry {
     plenty_since: Option<Instant>,
     /// Whether an ask is queued or under way.
     asking: bool,
+    /// The account changed after the ask under way was made: its answer may be older than the change.
+    is_overtaken: bool,
     needs: Needs,
     waiting: Vec<Arc<Notify>>,
 }
@@ -97,6 +99,7 @@ impl Entry {
             last_used: now,
             plenty_since: None,
             asking: false,
+            is_overtaken: false,
             needs: Needs::default(),
             waiting: Vec::new(),
         }
@@ -245,6 +248,7 @@ impl Entry {
     /// What to ask for now. Bounded by half of the headroom, but never below what an attempt lacks.
     pub fn ask(&mut self, epoch: u64, autonomy: Duration) -> Ask {
         let needs = std::mem::take(&mut self.needs);
+        self.is_overtaken = false;
         let missing = self.demand(autonomy).saturating_sub(self.free(epoch));
         let bound = self.headroom.map_or(0, |headroom| headroom / 2);
         let least = needs.smallest.max(1);
@@ -266,7 +270,8 @@ impl Entry {
                 self.headroom = Some(headroom);
                 self.add(epoch, amount);
             }
-            Answer::Unlimited => self.unlimited = true,
+            // An old "no limit" would outlive the limit; who waits asks again.
+            Answer::Unlimited => self.unlimited = !self.is_overtaken,
             Answer::Refused(refusal) => {
                 let (until, headroom) = match refusal {
                     Refusal::Exhausted { headroom } => (now + DENIED, Some(headroom)),
@@ -286,6 +291,7 @@ impl Entry {
         self.refusal = None;
         self.unlimited = false;
         self.headroom = None;
+        self.is_overtaken = true;
         self.wake();
     }
 
@@ -317,7 +323,8 @@ impl Entry {
             return self.balances().collect();
         }
         let mut surplus: Vec<(u64, u64)> = match self.free(epoch) {
-            0 => Vec::new(),
+            // Money of an old epoch is given back when the new one has some, or is refused for want of it.
+            0 if self.refusal.is_none() => Vec::new(),
             _ => self.balances().filter(|(of, _)| *of < epoch).collect(),
         };
         let (free, demand) = (self.free(epoch), self.demand(autonomy));
@@ -437,6 +444,19 @@ mod tests {
         entry.add(2, 50);
         assert_eq!(entry.surplus(2, AUTONOMY, IDLE, now), [(1, 100)]);
         assert_eq!(entry.surplus(2, AUTONOMY, IDLE, now + IDLE), [(1, 100), (2, 50)]);
+    }
+
+    #[test]
+    fn no_limit_is_not_believed_of_an_account_that_changed_meanwhile() {
+        let now = Instant::now();
+        let mut entry = Entry::new(now);
+        entry.ask(1, AUTONOMY);
+        entry.forget_answers();
+        entry.answered(Answer::Unlimited, now);
+        assert!(!entry.is_unlimited());
+        entry.ask(1, AUTONOMY);
+        entry.answered(Answer::Unlimited, now);
+        assert!(entry.is_unlimited());
     }
 
     #[test]
