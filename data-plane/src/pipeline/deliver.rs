@@ -10,7 +10,7 @@ use crate::api::openai_chat::{self, StreamEncoder};
 use crate::api::{AnswerFacts, Bill as PrintedBill};
 use crate::error::RequestError;
 use crate::limits::Hold;
-use crate::model::response::{ChatResponse, Finish};
+use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
 use crate::pipeline::meter::{self, Bill, Meter};
 use crate::pipeline::reply::{Gone, Reply};
@@ -165,9 +165,8 @@ impl Delivery<'_> {
         if outcome == "ok" {
             pipeline.health.tell(&candidate.endpoint.model, &candidate.endpoint.id, Verdict::Healthy);
         }
-        let mut attempt = note(candidate, begun, outcome, status, trail.error);
-        trail.attempts.push(attempt.clone());
-        let finish = meter.finish.clone().unwrap_or_else(|| Finish { native: None, ..Finish::default() });
+        trail.attempts.push(note(candidate, begun, outcome, status, trail.error));
+        let finish = meter.finish.clone().unwrap_or_default();
         let bill = meter::settle(hold, job, candidate, counted, outcome, status, |tokens, cost| {
             trail.answer = Some(AnswerNote { finish, tokens: *tokens, cost, charged: Default::default() });
             Some(ending::record(trail, Some(job.request)))
@@ -175,9 +174,9 @@ impl Delivery<'_> {
         if let Some(answer) = &mut trail.answer {
             answer.charged = bill.settled.charged;
         }
-        attempt.charged = bill.settled.charged;
-        trail.attempts.pop();
-        trail.attempts.push(attempt);
+        if let Some(attempt) = trail.attempts.last_mut() {
+            attempt.charged = bill.settled.charged;
+        }
         trail.is_recorded = true;
         trail.spent_tokens = counted.total_tokens();
         bill

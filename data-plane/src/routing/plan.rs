@@ -187,7 +187,6 @@ impl From<PlanError> for RequestError {
 /// Says which rules emptied the set, and for which endpoints.
 fn empty(models: &[String], excluded: &[Excluded]) -> RequestError {
     let mut rules: Vec<&str> = excluded.iter().map(|excluded| excluded.rule.as_str()).collect();
-    rules.dedup();
     rules.sort_unstable();
     rules.dedup();
     let names = models.join("`, `");
