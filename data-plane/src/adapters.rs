@@ -7,6 +7,7 @@ pub mod anthropic;
 pub mod failure;
 pub mod openai;
 pub mod quirks;
+pub mod shared;
 
 #[cfg(test)]
 mod conformance_tests;
@@ -22,6 +23,8 @@ use http::{HeaderMap, Method, StatusCode};
 pub use crate::adapters::failure::{Failure, FailureClass};
 pub use crate::adapters::quirks::Quirks;
 use crate::model::event::Event;
+use crate::model::facts::Media;
+use crate::model::media::Fetched;
 use crate::model::parameter::Parameters;
 use crate::model::request::{ChatRequest, Dialect, Invalid};
 use crate::model::response::ChatResponse;
@@ -64,6 +67,12 @@ pub trait Adapter: Send + Sync + fmt::Debug {
         context: &Context,
     ) -> Result<ChatResponse, Failure>;
 
+    /// Whether the dialect cannot hand this http(s) URL on, so that its bytes must be fetched before encoding.
+    fn must_fetch(&self, media: Media, url: &str, quirks: &Quirks) -> bool {
+        let _ = (media, url, quirks);
+        false
+    }
+
     /// A fresh push parser for one streamed answer with a success status.
     fn decoder(&self, context: &Context) -> Box<dyn Decoder>;
 
@@ -102,6 +111,8 @@ pub struct Target<'a> {
     /// Whether the upstream answer is to be a stream; may differ from the client's wish.
     pub stream: bool,
     pub quirks: &'a Quirks,
+    /// What was fetched of the URLs that the adapter must not hand on.
+    pub fetched: &'a Fetched,
     /// Parameters that the endpoint supports; empty means all that the dialect has.
     pub supported: Parameters,
 }

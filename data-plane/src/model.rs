@@ -5,6 +5,7 @@
 
 pub mod event;
 pub mod facts;
+pub mod media;
 pub mod message;
 pub mod parameter;
 pub mod preferences;
@@ -14,6 +15,7 @@ pub mod usage;
 
 pub use self::event::{ChoiceDelta, Chunk, Delta, Event, Fold, Start, ToolDelta};
 pub use self::facts::{Facts, Media, MediaFacts};
+pub use self::media::{Fetched, FetchedFile};
 pub use self::message::{Message, Part, Role, Tool, ToolCall, ToolChoice, ToolKind};
 pub use self::parameter::{Parameter, Parameters};
 pub use self::preferences::{Preferences, Sort, SortBy};

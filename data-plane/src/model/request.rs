@@ -18,6 +18,14 @@ pub enum Dialect {
     OpenAiChat,
     OpenAiResponses,
     AnthropicMessages,
+    /// Google's `generateContent`.
+    Gemini,
+    /// Amazon's Converse.
+    BedrockConverse,
+    /// Cohere's chat, version 2.
+    CohereChat,
+    /// Ollama's own `/api/chat`.
+    OllamaChat,
 }
 
 /// The client's own bytes, never edited.

@@ -15,6 +15,7 @@ use crate::identity::Caller;
 use crate::limits::{
     Account, Admission, AdmitError, Due, Hold, Period, Permit, Rates, Reservation, ReserveError,
 };
+use crate::model::media;
 use crate::model::request::ChatRequest;
 use crate::pipeline::trail::Trail;
 use crate::pipeline::{Job, Pipeline};
@@ -198,6 +199,7 @@ fn encode(job: &Job<'_>, endpoint: &Arc<Endpoint>, cap: Option<u64>) -> Result<E
         output_cap: cap,
         stream: job.request.stream,
         quirks: &endpoint.quirks,
+        fetched: &media::NOTHING,
         supported: endpoint.supported,
     };
     let encoded = endpoint.provider.adapter.encode(job.request, &target);

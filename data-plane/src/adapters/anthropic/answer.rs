@@ -7,6 +7,7 @@ use crate::adapters::anthropic::error::inside_success;
 use crate::adapters::anthropic::turns::REASONING_FORMAT;
 use crate::adapters::anthropic::usage::Counts;
 use crate::adapters::anthropic::wire::{Block, Message};
+use crate::adapters::shared::json_tool::unwrapped;
 use crate::adapters::{Context, Failure};
 use crate::model::event::with_tools;
 use crate::model::message::{ToolCall, ToolKind};
@@ -97,14 +98,6 @@ impl Told {
             name: context.client_name(name).to_owned(),
             arguments,
         });
-    }
-}
-
-/// The JSON text of `value` inside a wrapped answer.
-pub fn unwrapped(arguments: &str) -> String {
-    match serde_json::from_str::<Value>(arguments) {
-        Ok(wrapper) if wrapper.get("value").is_some() => wrapper["value"].to_string(),
-        _ => arguments.to_owned(),
     }
 }
 

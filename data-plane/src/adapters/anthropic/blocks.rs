@@ -2,19 +2,13 @@
 //!
 //! Audio and video have no block; a request that holds them is refused, because leaving them out would change it.
 
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value, json};
 
 use crate::adapters::Unsupported;
+use crate::adapters::shared::media::{Inline, Place, place};
 use crate::model::message::{Part, PartContent};
 
 const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
-
-/// Takes base64 as people write it: padded or not.
-const LENIENT: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
 /// The block of a part; None where it holds only white space, which Anthropic refuses.
 ///
@@ -54,59 +48,17 @@ pub fn mark(block: &mut Value, cache_control: Option<&Value>) {
     }
 }
 
-/// Where a medium is.
-enum Place<'a> {
-    Url(&'a str),
-    Inline { media_type: String, base64: String },
-}
-
-fn place<'a>(url: &'a str, path: &str) -> Result<Place<'a>, Unsupported> {
-    let Some((scheme, rest)) = url.split_once(':') else {
-        return Err(Unsupported::new(path, "has no URL"));
-    };
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" | "https" => Ok(Place::Url(url)),
-        "data" => {
-            let (head, data) =
-                rest.split_once(',').ok_or_else(|| Unsupported::new(path, "is no complete data URL"))?;
-            let mut words = head.split(';').map(str::trim);
-            let media_type = words.next().unwrap_or_default().to_ascii_lowercase();
-            if !words.any(|word| word.eq_ignore_ascii_case("base64")) {
-                return Err(Unsupported::new(path, "is a data URL without base64"));
-            }
-            Ok(Place::Inline { media_type, base64: standard(data) })
-        }
-        _ => Err(Unsupported::new(path, "has a URL that this provider cannot read")),
-    }
-}
-
-/// Base64 of the standard alphabet, without white space and with its padding.
-fn standard(data: &str) -> String {
-    let letters = data.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=');
-    let mut text: String = letters
-        .map(|byte| match byte {
-            b'-' => '+',
-            b'_' => '/',
-            byte => char::from(byte),
-        })
-        .collect();
-    while !text.len().is_multiple_of(4) {
-        text.push('=');
-    }
-    text
-}
-
 fn image(url: &str, path: &str) -> Result<Value, Unsupported> {
     let source = match place(url, path)? {
         Place::Url(url) => json!({"type": "url", "url": url}),
-        Place::Inline { media_type, base64 } => inline_image(&media_type, &base64, path)?,
+        Place::Inline(inline) => inline_image(&inline, path)?,
     };
     Ok(json!({"type": "image", "source": source}))
 }
 
-fn inline_image(media_type: &str, base64: &str, path: &str) -> Result<Value, Unsupported> {
-    let media_type = if media_type == "image/jpg" { "image/jpeg" } else { media_type };
-    if !IMAGE_TYPES.contains(&media_type) {
+fn inline_image(inline: &Inline, path: &str) -> Result<Value, Unsupported> {
+    let Inline { media_type, base64 } = inline;
+    if !IMAGE_TYPES.contains(&media_type.as_str()) {
         return Err(Unsupported::new(path, "is none of jpeg, png, gif, webp"));
     }
     Ok(json!({"type": "base64", "media_type": media_type, "data": base64}))
@@ -121,14 +73,14 @@ fn document(
     let source = match (data, id) {
         (Some(data), _) => match place(data, path)? {
             Place::Url(url) => json!({"type": "url", "url": url}),
-            Place::Inline { media_type, base64 } if media_type.starts_with("image/") => {
-                let source = inline_image(&media_type, &base64, path)?;
+            Place::Inline(inline) if inline.media_type.starts_with("image/") => {
+                let source = inline_image(&inline, path)?;
                 return Ok(json!({"type": "image", "source": source}));
             }
-            Place::Inline { media_type, base64 } if media_type == "application/pdf" => {
+            Place::Inline(Inline { media_type, base64 }) if media_type == "application/pdf" => {
                 json!({"type": "base64", "media_type": media_type, "data": base64})
             }
-            Place::Inline { media_type, base64 } => plain_text(&media_type, &base64, path)?,
+            Place::Inline(inline) => plain_text(&inline, path)?,
         },
         (None, Some(id)) => json!({"type": "file", "file_id": id}),
         (None, None) => return Err(Unsupported::new(path, "has no file")),
@@ -141,12 +93,8 @@ fn document(
     Ok(Value::Object(block))
 }
 
-fn plain_text(media_type: &str, base64: &str, path: &str) -> Result<Value, Unsupported> {
-    let textual =
-        media_type.starts_with("text/") || media_type == "application/json" || media_type.is_empty();
-    let engine = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
-    let bytes = engine.decode(base64).ok().filter(|_| textual);
-    match bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
+fn plain_text(inline: &Inline, path: &str) -> Result<Value, Unsupported> {
+    match inline.text() {
         Some(text) => Ok(json!({"type": "text", "media_type": "text/plain", "data": text})),
         None => Err(Unsupported::new(path, "is neither a PDF nor plain text")),
     }

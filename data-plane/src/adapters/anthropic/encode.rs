@@ -13,10 +13,10 @@ use crate::adapters::anthropic::thinking;
 use crate::adapters::anthropic::tools::{Toolbox, toolbox};
 use crate::adapters::anthropic::turns::{Conversation, conversation};
 use crate::adapters::quirks::{Quirks, Thinking};
+use crate::adapters::shared::wish;
 use crate::adapters::{Context, Encoded, Target, Unsupported};
 use crate::model::parameter::Parameter;
-use crate::model::request::{ChatRequest, Dialect};
-use crate::wire::patch::members;
+use crate::model::request::ChatRequest;
 
 /// Anthropic takes no more cache breakpoints than this.
 const BREAKPOINTS: usize = 4;
@@ -47,33 +47,11 @@ const LOST: [Parameter; 19] = [
 /// Anthropic's own members, which callers may send by name.
 const OWN: [&str; 5] = ["container", "context_management", "mcp_servers", "inference_geo", "speed"];
 
-/// Members that are read or meant for the router.
-const KNOWN: [&str; 18] = [
-    "model",
-    "models",
-    "messages",
-    "stream",
-    "stream_options",
-    "provider",
-    "preset",
-    "route",
-    "usage",
-    "session_id",
-    "trace",
-    "debug",
-    "functions",
-    "function_call",
-    "modalities",
-    "structured_outputs",
-    "include_reasoning",
-    "n",
-];
-
 /// Writes the upstream request.
 pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
     let quirks = target.quirks;
     refuse(request)?;
-    let mut dropped = lost(request);
+    let mut dropped = wish::lost(request, &LOST);
     let mut context = Context { hide_reasoning: request.reasoning.exclude, ..Context::default() };
     let conversation = conversation(request.messages.get()?, quirks)?;
     let called = conversation.called_tools();
@@ -92,12 +70,14 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     let asked = shape(&mut body, request, quirks, &mut toolbox, &thinking, &mut context)?;
     thinking::sample(&mut body, request, quirks, thinking.is_on, &mut dropped);
     put_small(&mut body, request, &mut dropped);
-    put_own(&mut body, request, &mut dropped);
+    let (own, unknown) = wish::own_members(request, &OWN);
+    body.extend(own);
+    dropped.extend(unknown);
     let (mut system, mut messages) = conversation.into_messages();
     system.extend(asked.map(|text| json!({"type": "text", "text": text})));
     let spare = BREAKPOINTS - usize::from(body.contains_key("cache_control"));
     if thin_breakpoints(&mut toolbox.tools, &mut system, &mut messages, spare) {
-        dropped.push("cache_control".to_owned());
+        dropped.push("cache_control".into());
     }
     put_list(&mut body, "system", system);
     body.insert("messages".to_owned(), Value::Array(messages));
@@ -108,7 +88,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
         path: Cow::Borrowed("/messages"),
         headers: headers(request, target)?,
         body: Bytes::from(Value::Object(body).to_string()),
-        dropped: dropped.into_iter().map(Cow::Owned).collect(),
+        dropped,
         context,
     })
 }
@@ -125,12 +105,6 @@ fn refuse(request: &ChatRequest) -> Result<(), Unsupported> {
         ));
     }
     Ok(())
-}
-
-fn lost(request: &ChatRequest) -> Vec<String> {
-    let sent = request.facts.parameters;
-    let lost = LOST.into_iter().filter(|parameter| sent.contains(*parameter));
-    lost.map(|parameter| parameter.name().to_owned()).collect()
 }
 
 /// With a budget, thinking tolerates neither a forced call nor a tool loop that began without it.
@@ -183,12 +157,12 @@ fn shape(
     Ok(asked)
 }
 
-fn put_small(body: &mut Map<String, Value>, request: &ChatRequest, dropped: &mut Vec<String>) {
+fn put_small(body: &mut Map<String, Value>, request: &ChatRequest, dropped: &mut Vec<Cow<'static, str>>) {
     let stops = request.stop.iter().filter(|stop| !stop.trim().is_empty());
     put_list(body, "stop_sequences", stops.map(|stop| Value::from(stop.as_str())).collect());
     match request.user.as_deref() {
         // Anthropic wants no names and addresses.
-        Some(user) if user.contains('@') => dropped.push("user".to_owned()),
+        Some(user) if user.contains('@') => dropped.push("user".into()),
         Some(user) => drop(body.insert("metadata".to_owned(), json!({ "user_id": user }))),
         None => {}
     }
@@ -197,28 +171,11 @@ fn put_small(body: &mut Map<String, Value>, request: &ChatRequest, dropped: &mut
         Some("default" | "standard_only") => {
             body.insert("service_tier".to_owned(), "standard_only".into());
         }
-        Some(_) => dropped.push("service_tier".to_owned()),
+        Some(_) => dropped.push("service_tier".into()),
         None => {}
     }
     if let Some(mark) = &request.cache_control {
         body.insert("cache_control".to_owned(), mark.clone());
-    }
-}
-
-/// Passes Anthropic's own members and names those that nobody knows.
-fn put_own(body: &mut Map<String, Value>, request: &ChatRequest, dropped: &mut Vec<String>) {
-    if request.source.dialect != Dialect::OpenAiChat {
-        return;
-    }
-    let text = &request.source.body;
-    for member in members(text).unwrap_or_default() {
-        let (key, value) = (&text[member.key], &text[member.value]);
-        let Ok(name) = std::str::from_utf8(key) else { continue };
-        if OWN.contains(&name) {
-            body.extend(serde_json::from_slice(value).ok().map(|value| (name.to_owned(), value)));
-        } else if value != b"null" && !KNOWN.contains(&name) && Parameter::from_name(name).is_none() {
-            dropped.push(name.to_owned());
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::adapters::anthropic::tools::input_schema;
 use crate::adapters::quirks::Quirks;
+use crate::adapters::shared::json_tool;
 use crate::adapters::{JsonTool, Unsupported};
 use crate::model::request::{ChatRequest, ResponseFormat};
 
@@ -89,19 +90,10 @@ fn input_schema_or_any(schema: &str) -> Value {
 }
 
 fn forced(schema: &Value) -> Plan {
-    let is_object = schema["type"] == "object";
-    let input_schema = if is_object {
-        schema.clone()
-    } else {
-        json!({"type": "object", "properties": {"value": schema}, "required": ["value"]})
-    };
-    let name = "json_response";
-    let tool = json!({
-        "name": name,
-        "description": "Gives the answer. Always call it, exactly once, with the whole answer.",
-        "input_schema": input_schema,
-    });
-    Plan::Tool { tool, json_tool: JsonTool { name: name.to_owned(), wrapped: !is_object } }
+    let (input_schema, json_tool) = json_tool::forced(schema, &[]);
+    let tool =
+        json!({"name": json_tool.name, "description": json_tool::DESCRIPTION, "input_schema": input_schema});
+    Plan::Tool { tool, json_tool }
 }
 
 /// The schema in the subset that the compiler takes; None where that would change what it allows.

@@ -5,12 +5,11 @@ use std::mem;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::adapters::anthropic::answer::{
-    annotation, encrypted, finish, refusal, service_tier, thought, unwrapped,
-};
+use crate::adapters::anthropic::answer::{annotation, encrypted, finish, refusal, service_tier, thought};
 use crate::adapters::anthropic::error::inside_success;
 use crate::adapters::anthropic::usage::Counts;
 use crate::adapters::anthropic::wire::{Block, Delta as WireDelta, Message, StreamEvent};
+use crate::adapters::shared::json_tool::unwrapped;
 use crate::adapters::{Context, Decoder, Failure};
 use crate::model::event::{ChoiceDelta, Chunk, Delta, Event, Start, ToolDelta};
 use crate::model::usage::Usage;

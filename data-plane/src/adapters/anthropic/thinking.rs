@@ -1,5 +1,7 @@
 //! Wishes about reasoning and sampling, which Anthropic ties together.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use crate::adapters::quirks::{Quirks, Thinking, ThinkingOff};
@@ -20,14 +22,20 @@ pub struct Plan {
 }
 
 /// Decides how to think; `may` is false where the turn must not (a forced tool, an unthought tool loop).
-pub fn plan(request: &ChatRequest, quirks: &Quirks, cap: u64, may: bool, dropped: &mut Vec<String>) -> Plan {
+pub fn plan(
+    request: &ChatRequest,
+    quirks: &Quirks,
+    cap: u64,
+    may: bool,
+    dropped: &mut Vec<Cow<'static, str>>,
+) -> Plan {
     let wish = &request.reasoning;
     let asked = wish.level().or(wish.max_tokens.map(|budget| Effort::nearest(budget, cap)));
     let Some(level) = asked else { return verbose(request, quirks, dropped) };
     match quirks.thinking {
         Thinking::Absent => {
             if level != Effort::None {
-                dropped.push("reasoning".to_owned());
+                dropped.push("reasoning".into());
             }
             Plan::default()
         }
@@ -37,7 +45,7 @@ pub fn plan(request: &ChatRequest, quirks: &Quirks, cap: u64, may: bool, dropped
 }
 
 /// Without a wish about reasoning, the wish about verbosity sets the effort.
-fn verbose(request: &ChatRequest, quirks: &Quirks, dropped: &mut Vec<String>) -> Plan {
+fn verbose(request: &ChatRequest, quirks: &Quirks, dropped: &mut Vec<Cow<'static, str>>) -> Plan {
     let Some(verbosity) = &request.verbosity else { return Plan::default() };
     let level = Effort::from_name(verbosity).filter(|level| *level > Effort::Minimal);
     match level {
@@ -45,13 +53,19 @@ fn verbose(request: &ChatRequest, quirks: &Quirks, dropped: &mut Vec<String>) ->
             Plan { effort: Some(accepted(level, quirks)), ..Plan::default() }
         }
         _ => {
-            dropped.push("verbosity".to_owned());
+            dropped.push("verbosity".into());
             Plan::default()
         }
     }
 }
 
-fn budget(level: Effort, tokens: Option<u64>, cap: u64, may: bool, dropped: &mut Vec<String>) -> Plan {
+fn budget(
+    level: Effort,
+    tokens: Option<u64>,
+    cap: u64,
+    may: bool,
+    dropped: &mut Vec<Cow<'static, str>>,
+) -> Plan {
     if level == Effort::None {
         return Plan::default();
     }
@@ -59,7 +73,7 @@ fn budget(level: Effort, tokens: Option<u64>, cap: u64, may: bool, dropped: &mut
     // The cap is what was reserved, so the budget gives way: it must stay below the cap.
     let budget = wanted.clamp(LEAST_BUDGET, LARGEST_BUDGET).min(cap.saturating_sub(1));
     if budget < LEAST_BUDGET || !may {
-        dropped.push("reasoning".to_owned());
+        dropped.push("reasoning".into());
         return Plan::default();
     }
     let thinking = json!({"type": "enabled", "budget_tokens": budget});
@@ -100,7 +114,7 @@ pub fn sample(
     request: &ChatRequest,
     quirks: &Quirks,
     thinks: bool,
-    dropped: &mut Vec<String>,
+    dropped: &mut Vec<Cow<'static, str>>,
 ) {
     let sampling = &request.sampling;
     let temperature = sampling.temperature.filter(|temperature| !thinks || *temperature == 1.0);
@@ -109,7 +123,7 @@ pub fn sample(
     let top_k = sampling.top_k.filter(|_| !thinks);
     let mut put = |name: &str, asked: bool, value: Option<Value>| match value.filter(|_| quirks.sampling) {
         Some(value) => drop(body.insert(name.to_owned(), value)),
-        None if asked => dropped.push(name.to_owned()),
+        None if asked => dropped.push(name.to_owned().into()),
         None => {}
     };
     let clamped = temperature.map(|temperature| Value::from(temperature.clamp(0.0, 1.0)));

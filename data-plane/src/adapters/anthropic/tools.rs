@@ -1,5 +1,7 @@
 //! Tool definitions and the choice among them.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use crate::adapters::anthropic::blocks::mark;
@@ -27,14 +29,14 @@ pub fn toolbox(
     quirks: &Quirks,
     called: &[String],
     context: &mut Context,
-    dropped: &mut Vec<String>,
+    dropped: &mut Vec<Cow<'static, str>>,
 ) -> Result<Toolbox, Unsupported> {
     let mut tools = Vec::new();
     for (at, tool) in request.tools.get()?.iter().enumerate() {
         match translate(tool, at, context)? {
             Some(tool) if is_allowed(&tool, request.tool_choice.as_ref()) => tools.push(tool),
             Some(_) => {}
-            None => dropped.push(format!("tools[{at}]")),
+            None => dropped.push(format!("tools[{at}]").into()),
         }
     }
     if tools.is_empty() {

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use crate::adapters::openai::messages::{build, rewrite_messages, rewrite_tools};
 use crate::adapters::quirks::{CapField, Quirks, ReasoningStyle};
+use crate::adapters::shared::wish::level;
 use crate::adapters::{Context, Encoded, Target, Unsupported};
 use crate::model::parameter::Parameter;
-use crate::model::request::{ChatRequest, Dialect, Effort, Reasoning};
+use crate::model::request::{ChatRequest, Dialect, Effort};
 use crate::wire::patch::{Member, Patch, members, value};
 
 /// Members that mean something to routers only, then those that the endpoint gets in its own words.
@@ -56,7 +57,7 @@ const OPTIONAL: [Parameter; 14] = [
 pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
     let source = match request.source.dialect {
         Dialect::OpenAiChat => request.source.body.clone(),
-        Dialect::OpenAiResponses | Dialect::AnthropicMessages => build(request)?,
+        _ => build(request)?,
     };
     let members = members(&source).map_err(|_| Unsupported::new("request", "is no JSON object"))?;
     let sent = Sent { text: &source, members: &members };
@@ -233,15 +234,6 @@ fn with_reasoning<'a>(
             dropped.push(Cow::Borrowed("reasoning"));
             patch
         }
-    }
-}
-
-/// The level asked for; a budget stands for the level whose share of the cap is nearest.
-fn level(wish: &Reasoning, cap: Option<u64>) -> Option<Effort> {
-    let budget = wish.max_tokens.filter(|_| wish.effort.is_none() && wish.enabled != Some(false));
-    match budget {
-        Some(budget) => Some(cap.map_or(Effort::Medium, |cap| Effort::nearest(budget, cap))),
-        None => wish.level(),
     }
 }
 

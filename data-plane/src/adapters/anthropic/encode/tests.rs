@@ -7,6 +7,7 @@ use super::encode;
 use crate::adapters::anthropic::models::quirks;
 use crate::adapters::{Encoded, Quirks, Target, Unsupported};
 use crate::api::openai_chat;
+use crate::model::media::NOTHING;
 use crate::model::parameter::Parameters;
 
 /// A model that takes everything of its time.
@@ -14,8 +15,14 @@ const MODEL: &str = "claude-sonnet-4-5";
 
 fn run_with(request: &Value, quirks: &Quirks, cap: Option<u64>) -> Result<Encoded, Unsupported> {
     let request = openai_chat::decode(Bytes::from(request.to_string())).expect("well-formed");
-    let target =
-        Target { model: MODEL, output_cap: cap, stream: request.stream, quirks, supported: Parameters::NONE };
+    let target = Target {
+        model: MODEL,
+        output_cap: cap,
+        stream: request.stream,
+        quirks,
+        fetched: &NOTHING,
+        supported: Parameters::NONE,
+    };
     encode(&request, &target)
 }
 

@@ -7,6 +7,7 @@ use super::encode;
 use crate::adapters::quirks::{CacheMarks, CapField, ReasoningStyle, ReplayField};
 use crate::adapters::{Encoded, Quirks, Target};
 use crate::api::openai_chat;
+use crate::model::media::NOTHING;
 use crate::model::parameter::Parameters;
 use crate::model::request::Effort;
 
@@ -18,7 +19,14 @@ fn run(body: &str, target: Target<'_>) -> Encoded {
 }
 
 fn target(quirks: &Quirks) -> Target<'_> {
-    Target { model: "up", output_cap: None, stream: false, quirks, supported: Parameters::NONE }
+    Target {
+        model: "up",
+        output_cap: None,
+        stream: false,
+        quirks,
+        fetched: &NOTHING,
+        supported: Parameters::NONE,
+    }
 }
 
 /// The whole upstream body as text, and what was dropped.

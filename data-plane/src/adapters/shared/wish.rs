@@ -1,0 +1,97 @@
+//! Wishes of a request that many dialects cannot express, and how they are named when they stay behind.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::model::parameter::Parameter;
+use crate::model::request::{ChatRequest, Dialect, Effort, Reasoning};
+use crate::wire::patch::{member, members};
+
+/// Members that are read by every adapter or are meant for the router.
+const READ: [&str; 18] = [
+    "model",
+    "models",
+    "messages",
+    "stream",
+    "stream_options",
+    "provider",
+    "preset",
+    "route",
+    "usage",
+    "session_id",
+    "trace",
+    "debug",
+    "functions",
+    "function_call",
+    "modalities",
+    "structured_outputs",
+    "include_reasoning",
+    "n",
+];
+
+/// The level of thinking asked for; a budget stands for the level whose share of the cap is nearest.
+pub fn level(wish: &Reasoning, cap: Option<u64>) -> Option<Effort> {
+    let budget = wish.max_tokens.filter(|_| wish.effort.is_none() && wish.enabled != Some(false));
+    match budget {
+        Some(budget) => Some(cap.map_or(Effort::Medium, |cap| Effort::nearest(budget, cap))),
+        None => wish.level(),
+    }
+}
+
+/// Parameters that were sent and that the dialect has no word for, by name.
+pub fn lost(request: &ChatRequest, without_counterpart: &[Parameter]) -> Vec<Cow<'static, str>> {
+    let sent = request.facts.parameters;
+    let lost = without_counterpart.iter().filter(|parameter| sent.contains(**parameter));
+    lost.map(|parameter| Cow::Borrowed(parameter.name())).collect()
+}
+
+/// The dialect's `own` members that the caller sent by name, to be passed, and the names of those that nobody knows.
+pub fn own_members(request: &ChatRequest, own: &[&str]) -> (Vec<(String, Value)>, Vec<Cow<'static, str>>) {
+    let (mut passed, mut unknown) = (Vec::new(), Vec::new());
+    if request.source.dialect != Dialect::OpenAiChat {
+        return (passed, unknown);
+    }
+    let text = &request.source.body;
+    for member in members(text).unwrap_or_default() {
+        let (key, value) = (&text[member.key], &text[member.value]);
+        let Ok(name) = std::str::from_utf8(key) else { continue };
+        if own.contains(&name) {
+            passed.extend(serde_json::from_slice(value).ok().map(|value| (name.to_owned(), value)));
+        } else if value != b"null" && !READ.contains(&name) && Parameter::from_name(name).is_none() {
+            unknown.push(Cow::Owned(name.to_owned()));
+        }
+    }
+    (passed, unknown)
+}
+
+/// A member of the client's body that has no typed place, such as `image_config`; None if absent or null.
+pub fn source_member(request: &ChatRequest, name: &str) -> Option<Value> {
+    if request.source.dialect != Dialect::OpenAiChat {
+        return None;
+    }
+    let value = member(&request.source.body, name)?;
+    serde_json::from_slice(value).ok().filter(|value: &Value| !value.is_null())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::openai_chat::decode;
+
+    #[test]
+    fn what_is_unknown_is_named_and_what_is_the_dialects_own_passes() {
+        let body = json!({"model": "a/b", "messages": [{"role": "user", "content": "hi"}], "seed": 1, "top_k": 2,
+            "container": {"id": "c"}, "frobnicate": true, "nothing": null});
+        let request = decode(Bytes::from(body.to_string())).expect("a request");
+        assert_eq!(lost(&request, &[Parameter::Seed, Parameter::MinP]), ["seed"]);
+        let (passed, unknown) = own_members(&request, &["container"]);
+        assert_eq!(passed, [("container".to_owned(), json!({"id": "c"}))]);
+        assert_eq!(unknown, ["frobnicate"]);
+        assert_eq!(source_member(&request, "frobnicate"), Some(json!(true)));
+        assert_eq!(source_member(&request, "nothing"), None);
+    }
+}
