@@ -104,12 +104,36 @@ struct Fields {
     /// Closing the connection stops the provider's billing
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     cancel_stops_billing: Option<bool>,
+    #[command(flatten)]
+    billing: BillingFlags,
     /// Send it no requests
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     disabled: Option<bool>,
     /// An adapter quirk; repeatable, an empty value removes it
     #[arg(long = "quirk", value_name = "NAME=VALUE")]
     quirks: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    next_help_heading = "Upper bounds of what the provider counts; by default what is known of the model"
+)]
+struct BillingFlags {
+    /// Tokens of the instructions that it adds where tools are declared
+    #[arg(long, value_name = "TOKENS")]
+    hidden_tool_tokens: Option<u64>,
+    /// Most tokens of one image
+    #[arg(long, value_name = "TOKENS")]
+    tokens_per_image: Option<u64>,
+    /// Most tokens of a kibibyte of audio
+    #[arg(long, value_name = "TOKENS")]
+    tokens_per_audio_kib: Option<u64>,
+    /// Most tokens of one file
+    #[arg(long, value_name = "TOKENS")]
+    tokens_per_file: Option<u64>,
+    /// Most tokens of one video
+    #[arg(long, value_name = "TOKENS")]
+    tokens_per_video: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -211,6 +235,8 @@ impl Fields {
         mask.put("max_output_tokens", &mut endpoint.max_output_tokens, self.max_output_tokens);
         let price = self.price.over(endpoint.price.clone());
         mask.put("price", &mut endpoint.price, price.map(Some));
+        let billing = self.billing.over(endpoint.billing);
+        mask.put("billing", &mut endpoint.billing, billing.map(Some));
         mask.put_list("supported_parameters", &mut endpoint.supported_parameters, self.supported_parameters);
         mask.put_list("input_modalities", &mut endpoint.input_modalities, self.input_modalities);
         mask.put("quantization", &mut endpoint.quantization, self.quantization);
@@ -219,6 +245,21 @@ impl Fields {
         let quirks = quirks(endpoint.quirks.clone(), &self.quirks)?;
         mask.put("quirks", &mut endpoint.quirks, (!self.quirks.is_empty()).then_some(quirks));
         Ok(())
+    }
+}
+
+impl BillingFlags {
+    /// The facts as they were, changed by what was given; `None` if nothing was.
+    fn over(self, before: Option<v1::Billing>) -> Option<v1::Billing> {
+        let before = before.unwrap_or_default();
+        let after = v1::Billing {
+            hidden_tool_tokens: self.hidden_tool_tokens.or(before.hidden_tool_tokens),
+            tokens_per_image: self.tokens_per_image.or(before.tokens_per_image),
+            tokens_per_audio_kib: self.tokens_per_audio_kib.or(before.tokens_per_audio_kib),
+            tokens_per_file: self.tokens_per_file.or(before.tokens_per_file),
+            tokens_per_video: self.tokens_per_video.or(before.tokens_per_video),
+        };
+        (after != before).then_some(after)
     }
 }
 

@@ -3,10 +3,14 @@
 //! Rows are embedded JSON under `catalogue/`; prices are USD per million tokens. `dev` turns the rows of the providers
 //! whose credentials it finds into a manifest and applies it; nothing here is read while serving.
 
+mod families;
+
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde::Deserialize;
 use switchyard_proto::{secret::Secret, v1};
+
+pub use self::families::{Facts, Family, facts, families};
 
 /// A provider that is known by name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -72,6 +76,13 @@ static PROVIDERS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
 static MODELS: LazyLock<Vec<Model>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../catalogue/models.json")).expect("a test reads the embedded file")
 });
+
+/// Changes whenever anything does that rows take from here when they are pushed.
+pub fn checksum() -> String {
+    let taken = [include_str!("../catalogue/providers.json"), include_str!("../catalogue/families.json")];
+    let digest = ring::digest::digest(&ring::digest::SHA256, taken.concat().as_bytes());
+    digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// Every provider.
 pub fn providers() -> &'static [Provider] {
@@ -228,6 +239,7 @@ mod tests {
                 assert!(ids.contains(endpoint.provider.as_str()) && at.insert(&endpoint.provider), "{name}");
                 let prices = Prices::parse(&endpoint.price()).unwrap();
                 assert!(prices.input.0 > 0 && prices.output.0 > 0, "{name}");
+                check_plausible(&endpoint.price, &name);
                 let known = [
                     "input",
                     "cached_input",
@@ -241,6 +253,17 @@ mod tests {
                 assert!(endpoint.max_output_tokens > 0 && endpoint.context_length > 0, "{name}");
             }
         }
+    }
+
+    /// Nobody asks more than a thousand dollars for a million tokens, sells cached ones dearer than fresh ones, or
+    /// answers for less than a fifth of what they read for.
+    fn check_plausible(price: &BTreeMap<String, String>, name: &str) {
+        let dollars = |part: &str| price.get(part).map(|text| text.parse::<f64>().expect("a decimal"));
+        let (input, output) = (dollars("input").expect("given"), dollars("output").expect("given"));
+        assert!((0.001..1_000.0).contains(&input) && (0.001..1_000.0).contains(&output), "{name}: {price:?}");
+        assert!(output >= input / 5.0, "{name}: {price:?}");
+        assert!(dollars("cached_input").is_none_or(|cached| cached <= input), "{name}: {price:?}");
+        assert!(dollars("cache_write").is_none_or(|write| write <= 3.0 * input), "{name}: {price:?}");
     }
 
     #[test]

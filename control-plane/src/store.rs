@@ -11,6 +11,7 @@ use crate::domain::{meta::Meta, page, page::Page, rates::Rates};
 pub mod account;
 pub mod apply;
 pub mod audit;
+pub mod catalogue;
 pub mod credential;
 pub mod credit;
 pub mod endpoint;

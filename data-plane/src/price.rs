@@ -14,33 +14,48 @@ use crate::model::usage::Usage;
 const TOKENS_PER_MESSAGE: u64 = 16;
 /// Tokens that a provider may add to a prompt of its own accord.
 const TOKENS_HIDDEN: u64 = 64;
-/// Tokens that a provider's hidden tool instructions may have.
+/// Tokens that a provider's hidden tool instructions may have, where its row does not say.
 const TOKENS_TOOLS: u64 = 1024;
-/// Most tokens of one image among the providers whose rules are published, with a margin.
+/// Most tokens of one image among the providers whose rules are published, with a margin, where its row does not
+/// say.
 const TOKENS_PER_IMAGE: u64 = 8_192;
-/// Bytes of inline audio per token, at the densest published rate (32 tokens a second of 8 kbit/s speech).
-const BYTES_PER_AUDIO_TOKEN: u64 = 32;
+/// Tokens per kibibyte of inline audio at the densest published rate (32 tokens a second of 8 kbit/s speech), where the
+/// row does not say.
+const TOKENS_PER_AUDIO_KIB: u64 = 32;
 /// Bytes of text per token, on average: for estimates, never for bounds.
 const BYTES_PER_TOKEN: u64 = 4;
 
 /// An upper bound of the prompt's tokens at this endpoint.
 ///
-/// Every text byte may be a token. What cannot be measured here (remote media, files, video) counts as a full window,
-/// which no provider goes beyond.
+/// Every text byte may be a token; media count as the endpoint's row says. What cannot be measured and has no maximum
+/// there (remote audio, files, video, tools that the provider runs) counts as a full window, which none goes beyond.
 pub fn prompt_bound(endpoint: &Endpoint, facts: &Facts) -> u64 {
     let window = endpoint.context_length();
-    let unmeasured = facts.audio.remote + facts.files.count + facts.videos.count + facts.server_tools;
-    if unmeasured > 0 {
+    let known = endpoint.config.billing.unwrap_or_default();
+    if facts.audio.remote + facts.server_tools > 0 {
         return window;
     }
-    let tools = if facts.tools > 0 || facts.tool_history { TOKENS_TOOLS } else { 0 };
+    let each = |count: u32, most: Option<u64>| u64::from(count).saturating_mul(most.unwrap_or(window));
+    let tools = if facts.tools > 0 || facts.tool_history {
+        known.hidden_tool_tokens.unwrap_or(TOKENS_TOOLS)
+    } else {
+        0
+    };
     let bound = facts.text_bytes
         + u64::from(facts.messages) * TOKENS_PER_MESSAGE
         + TOKENS_HIDDEN
         + tools
-        + u64::from(facts.images.count) * TOKENS_PER_IMAGE
-        + facts.audio.inline_bytes.div_ceil(BYTES_PER_AUDIO_TOKEN);
-    bound.min(window)
+        + each(facts.images.count, known.tokens_per_image.or(Some(TOKENS_PER_IMAGE)));
+    bound
+        .saturating_add(each(facts.files.count, known.tokens_per_file))
+        .saturating_add(each(facts.videos.count, known.tokens_per_video))
+        .saturating_add(audio(facts, known.tokens_per_audio_kib))
+        .min(window)
+}
+
+fn audio(facts: &Facts, tokens_per_kib: Option<u64>) -> u64 {
+    let per_kib = tokens_per_kib.unwrap_or(TOKENS_PER_AUDIO_KIB);
+    facts.audio.inline_bytes.saturating_mul(per_kib).div_ceil(1024)
 }
 
 /// A likely count of the prompt's tokens: for fit and for answers that broke off without usage.
@@ -160,6 +175,30 @@ mod tests {
             Facts { audio: one, ..text(1) },
         ] {
             assert_eq!(prompt_bound(&endpoint, &facts), 10_000);
+        }
+    }
+
+    #[test]
+    fn what_the_row_knows_of_media_bounds_them() {
+        let (endpoint, _) = at(|config| {
+            config.billing = Some(v1::Billing {
+                hidden_tool_tokens: Some(7),
+                tokens_per_image: Some(100),
+                tokens_per_audio_kib: Some(2),
+                tokens_per_file: Some(1_000),
+                tokens_per_video: None,
+            });
+        });
+        let one = |bytes| MediaFacts { count: 1, remote: 0, inline_bytes: bytes };
+        let base = prompt_bound(&endpoint, &text(0));
+        for (facts, more) in [
+            (Facts { tools: 2, ..text(0) }, 7),
+            (Facts { images: one(9), ..text(0) }, 100),
+            (Facts { audio: one(1_025), ..text(0) }, 3),
+            (Facts { files: MediaFacts { count: 2, remote: 2, inline_bytes: 0 }, ..text(0) }, 2_000),
+            (Facts { videos: one(9), ..text(0) }, 10_000 - base),
+        ] {
+            assert_eq!(prompt_bound(&endpoint, &facts), base + more, "{facts:?}");
         }
     }
 

@@ -1,8 +1,12 @@
 //! The built-in catalogue fits the adapters that the data plane has.
 
+use switchyard_cli::client::Answer;
 use switchyard_control_plane::catalogue;
+use switchyard_control_plane::store::catalogue::refresh;
 use switchyard_data_plane::adapters::{self, Quirks};
 use switchyard_data_plane::model::parameter::Parameter;
+use switchyard_proto::v1;
+use switchyard_tests::cluster::Cluster;
 
 #[test]
 fn providers_have_quirks_that_their_adapters_know() {
@@ -24,4 +28,36 @@ fn endpoints_name_parameters_that_routing_knows() {
             assert!(Parameter::from_name(name).is_some(), "{}: {name}", endpoint.upstream_id);
         }
     }
+}
+
+#[test]
+fn what_is_known_of_models_is_said_in_quirks_that_adapters_know() {
+    for family in catalogue::families() {
+        for (name, value) in &family.quirks {
+            Quirks::default().set(name, value).unwrap_or_else(|error| panic!("{:?}: {error}", family.names));
+        }
+        for fact in family.billing.keys() {
+            assert!(BILLING.contains(&fact.as_str()), "{:?}: {fact}", family.names);
+        }
+    }
+}
+
+const BILLING: [&str; 5] =
+    ["hidden_tool_tokens", "tokens_per_image", "tokens_per_audio_kib", "tokens_per_file", "tokens_per_video"];
+
+#[tokio::test]
+async fn another_catalogue_is_pushed_to_data_planes_once() {
+    let cluster = Cluster::start().await.unwrap();
+    cluster.settled().await;
+    let pool = sqlx::PgPool::connect(&cluster.database.url).await.unwrap();
+    let revision = async || {
+        let request = v1::GetProviderRequest { id: "lab".to_owned() };
+        cluster.admin.providers().get_provider(request).await.answer().unwrap().revision
+    };
+    let before = revision().await;
+    assert!(refresh(&pool, "another").await.unwrap());
+    assert!(revision().await > before);
+    assert!(!refresh(&pool, "another").await.unwrap(), "the same catalogue changes nothing");
+    cluster.settled().await;
+    pool.close().await;
 }

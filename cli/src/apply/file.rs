@@ -129,6 +129,24 @@ pub struct Endpoint {
     pub quirks: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub input_modalities: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub billing: Billing,
+}
+
+/// What the provider counts beyond the visible prompt, in tokens; for upper bounds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Billing {
+    #[serde(skip_serializing_if = "is_default")]
+    pub hidden_tool_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub tokens_per_image: Option<u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub tokens_per_audio_kib: Option<u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub tokens_per_file: Option<u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub tokens_per_video: Option<u64>,
 }
 
 /// USD per million tokens, but for `request` and `image`.

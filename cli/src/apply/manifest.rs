@@ -7,7 +7,7 @@ use prost_types::Timestamp;
 use switchyard_proto::{secret::Secret, v1};
 
 use crate::apply::{
-    file::{DataPolicy, Endpoint, File, Key, Limit, Model, Price, Provider, Rates, Reset, Tenant},
+    file::{Billing, DataPolicy, Endpoint, File, Key, Limit, Model, Price, Provider, Rates, Reset, Tenant},
     variables::{self, ExpandError, Variables},
 };
 
@@ -184,6 +184,7 @@ impl Endpoint {
             disabled: self.disabled,
             quirks: self.quirks.clone().into_iter().collect(),
             input_modalities: self.input_modalities.clone(),
+            billing: (self.billing != Billing::default()).then(|| self.billing.to_proto()),
             ..v1::Endpoint::default()
         }
     }
@@ -202,9 +203,27 @@ impl Endpoint {
             disabled: endpoint.disabled,
             quirks: endpoint.quirks.into_iter().collect(),
             input_modalities: endpoint.input_modalities,
+            billing: Billing::of_proto(endpoint.billing.unwrap_or_default()),
         }
     }
 }
+
+/// Both forms of the billing facts have the same fields.
+macro_rules! billing {
+    ($($field:ident),*) => {
+        impl Billing {
+            fn to_proto(self) -> v1::Billing {
+                v1::Billing { $($field: self.$field),* }
+            }
+
+            fn of_proto(billing: v1::Billing) -> Self {
+                Self { $($field: billing.$field),* }
+            }
+        }
+    };
+}
+
+billing!(hidden_tool_tokens, tokens_per_image, tokens_per_audio_kib, tokens_per_file, tokens_per_video);
 
 /// Both forms of a price have the same fields.
 macro_rules! price {

@@ -9,7 +9,7 @@ use switchyard_proto::{
     v1::{self, resource::Body},
 };
 
-use crate::{domain::account::Reset, store::feed};
+use crate::{catalogue, domain::account::Reset, store::feed};
 
 /// A provider with its credentials in the clear.
 pub fn provider(row: feed::Provider, credentials: Vec<v1::CredentialConfig>) -> v1::Resource {
@@ -63,6 +63,9 @@ pub fn model(row: feed::Model) -> v1::Resource {
 
 /// An endpoint.
 pub fn endpoint(row: feed::Endpoint) -> v1::Resource {
+    let known = catalogue::facts(&row.upstream_id);
+    let model_quirks = known.quirks();
+    let known_billing = known.billing.into_iter().chain(row.billing.0).collect();
     let config = v1::EndpointConfig {
         model: row.model,
         id: row.id,
@@ -77,8 +80,21 @@ pub fn endpoint(row: feed::Endpoint) -> v1::Resource {
         disabled: row.disabled,
         quirks: quirks(row.quirks.0),
         input_modalities: row.input_modalities,
+        billing: Some(billing(&known_billing)),
+        model_quirks,
     };
     resource(row.revision, Body::Endpoint(config))
+}
+
+fn billing(facts: &BTreeMap<String, u64>) -> v1::Billing {
+    let get = |name: &str| facts.get(name).copied();
+    v1::Billing {
+        hidden_tool_tokens: get("hidden_tool_tokens"),
+        tokens_per_image: get("tokens_per_image"),
+        tokens_per_audio_kib: get("tokens_per_audio_kib"),
+        tokens_per_file: get("tokens_per_file"),
+        tokens_per_video: get("tokens_per_video"),
+    }
 }
 
 fn price(parts: &BTreeMap<String, String>) -> v1::Price {

@@ -36,7 +36,13 @@ pub struct Draft {
     pub quirks: BTreeMap<String, String>,
     /// Empty: as the model.
     pub input_modalities: Vec<String>,
+    pub billing: Billing,
 }
+
+/// Tokens that a provider counts beyond the visible prompt, by the names of the message `Billing`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Billing(pub BTreeMap<String, u64>);
 
 /// Prices by name, as decimal texts in USD; an absent one has the default that `common.proto` documents.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -88,6 +94,9 @@ impl Draft {
         }
         invalid::text("quantization", &self.quantization, 50)?;
         provider::check_quirks(&self.quirks)?;
+        for (name, tokens) in &self.billing.0 {
+            invalid::at_most(&format!("billing.{name}"), *tokens, MOST_TOKENS)?;
+        }
         model::check_modalities("input_modalities", &self.input_modalities)
     }
 }
@@ -159,6 +168,10 @@ mod tests {
             (Draft { price: price("input", "-1"), ..fine() }, "price.input"),
             (Draft { price: price("tea", "1"), ..fine() }, "price.tea"),
             (Draft { input_modalities: vec!["smell".into()], ..fine() }, "input_modalities[0]"),
+            (
+                Draft { billing: Billing([("tokens_per_image".into(), u64::MAX)].into()), ..fine() },
+                "billing.tokens_per_image",
+            ),
             (Draft { quirks: [(String::new(), "x".into())].into(), ..fine() }, "quirks"),
         ] {
             assert_eq!(draft.check().unwrap_err().field, field);

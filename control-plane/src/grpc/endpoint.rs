@@ -3,16 +3,17 @@
 use switchyard_proto::{
     id::{EndpointId, ModelId},
     v1::{
-        CreateEndpointRequest, CreateEndpointResponse, DeleteEndpointRequest, DeleteEndpointResponse,
-        Endpoint as EndpointMessage, GetEndpointRequest, ListEndpointsRequest, ListEndpointsResponse,
-        Price as PriceMessage, UpdateEndpointRequest, endpoint_service_server::EndpointService,
+        Billing as BillingMessage, CreateEndpointRequest, CreateEndpointResponse, DeleteEndpointRequest,
+        DeleteEndpointResponse, Endpoint as EndpointMessage, GetEndpointRequest, ListEndpointsRequest,
+        ListEndpointsResponse, Price as PriceMessage, UpdateEndpointRequest,
+        endpoint_service_server::EndpointService,
     },
 };
 use tonic::{Request, Response, Status};
 
 use crate::{
     domain::{
-        endpoint::{Draft, Endpoint, Price},
+        endpoint::{Billing, Draft, Endpoint, Price},
         page::Page,
         permission::WriteCatalogue,
     },
@@ -104,6 +105,7 @@ pub fn draft(endpoint: &EndpointMessage) -> Draft {
         disabled: endpoint.disabled,
         quirks: endpoint.quirks.clone().into_iter().collect(),
         input_modalities: endpoint.input_modalities.clone(),
+        billing: billing(endpoint.billing.as_ref()),
     }
 }
 
@@ -138,6 +140,29 @@ fn from_price(price: &Price) -> PriceMessage {
     }
 }
 
+fn billing(billing: Option<&BillingMessage>) -> Billing {
+    let billing = billing.copied().unwrap_or_default();
+    let named = [
+        ("hidden_tool_tokens", billing.hidden_tool_tokens),
+        ("tokens_per_image", billing.tokens_per_image),
+        ("tokens_per_audio_kib", billing.tokens_per_audio_kib),
+        ("tokens_per_file", billing.tokens_per_file),
+        ("tokens_per_video", billing.tokens_per_video),
+    ];
+    Billing(named.into_iter().filter_map(|(name, tokens)| Some((name.to_owned(), tokens?))).collect())
+}
+
+fn from_billing(billing: &Billing) -> BillingMessage {
+    let get = |name: &str| billing.0.get(name).copied();
+    BillingMessage {
+        hidden_tool_tokens: get("hidden_tool_tokens"),
+        tokens_per_image: get("tokens_per_image"),
+        tokens_per_audio_kib: get("tokens_per_audio_kib"),
+        tokens_per_file: get("tokens_per_file"),
+        tokens_per_video: get("tokens_per_video"),
+    }
+}
+
 /// An endpoint as a message.
 pub fn to_proto(endpoint: Endpoint) -> EndpointMessage {
     EndpointMessage {
@@ -154,6 +179,7 @@ pub fn to_proto(endpoint: Endpoint) -> EndpointMessage {
         disabled: endpoint.draft.disabled,
         quirks: endpoint.draft.quirks.into_iter().collect(),
         input_modalities: endpoint.draft.input_modalities,
+        billing: (!endpoint.draft.billing.0.is_empty()).then(|| from_billing(&endpoint.draft.billing)),
         revision: endpoint.meta.revision,
         managed_by: endpoint.meta.managed_by,
         created_at: timestamp(endpoint.meta.created_at),
@@ -167,6 +193,19 @@ mod tests {
     use switchyard_proto::DESCRIPTORS;
 
     use super::*;
+
+    #[test]
+    fn every_billing_fact_of_the_wire_is_carried() {
+        let message = BillingMessage {
+            hidden_tool_tokens: Some(1),
+            tokens_per_image: Some(2),
+            tokens_per_audio_kib: Some(3),
+            tokens_per_file: Some(4),
+            tokens_per_video: Some(0),
+        };
+        let read = billing(Some(&message));
+        assert_eq!((read.0.len(), from_billing(&read)), (5, message));
+    }
 
     #[test]
     fn every_price_of_the_wire_is_carried() {

@@ -7,7 +7,7 @@ use switchyard_proto::id::{EndpointId, ModelId};
 
 use crate::{
     domain::{
-        endpoint::{Draft, Endpoint, Price},
+        endpoint::{Billing, Draft, Endpoint, Price},
         page::{self, ByAge, Listed, Page},
         permission::{Allowed, ReadCatalogue, WriteCatalogue},
     },
@@ -21,7 +21,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "model, id, provider, upstream_id, context_length, max_output_tokens, price, supported_parameters, \
-         quantization, cancel_stops_billing, disabled, quirks, input_modalities, revision, managed_by, \
+         quantization, cancel_stops_billing, disabled, quirks, input_modalities, billing, revision, managed_by, \
          managed_revision, created_at, updated_at"
     };
 }
@@ -41,6 +41,7 @@ struct Row {
     disabled: bool,
     quirks: Json<BTreeMap<String, String>>,
     input_modalities: Vec<String>,
+    billing: Json<BTreeMap<String, u64>>,
     #[sqlx(flatten)]
     meta: MetaRow,
 }
@@ -62,6 +63,7 @@ impl From<Row> for Endpoint {
                 disabled: row.disabled,
                 quirks: row.quirks.0,
                 input_modalities: row.input_modalities,
+                billing: Billing(row.billing.0),
             },
             meta: row.meta.into(),
         }
@@ -145,11 +147,12 @@ pub async fn insert(
     let managed_by = change.managed_by();
     let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO endpoints (model, id, provider, upstream_id, context_length, max_output_tokens, price,
-             supported_parameters, quantization, cancel_stops_billing, disabled, quirks, input_modalities, managed_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+             supported_parameters, quantization, cancel_stops_billing, disabled, quirks, input_modalities, billing,
+             managed_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
          ON CONFLICT (model, id) DO UPDATE SET provider = $3, upstream_id = $4, context_length = $5,
              max_output_tokens = $6, price = $7, supported_parameters = $8, quantization = $9,
-             cancel_stops_billing = $10, disabled = $11, quirks = $12, input_modalities = $13, managed_by = $14,
+             cancel_stops_billing = $10, disabled = $11, quirks = $12, input_modalities = $13, billing = $14, managed_by = $15,
              managed_revision = 0, created_at = statement_timestamp(),
              updated_at = statement_timestamp(), deleted_at = NULL
              WHERE endpoints.deleted_at IS NOT NULL
@@ -169,6 +172,7 @@ pub async fn insert(
     .bind(draft.disabled)
     .bind(Json(&draft.quirks))
     .bind(&draft.input_modalities)
+    .bind(Json(&draft.billing.0))
     .bind(managed_by)
     .fetch_optional(change.connection())
     .await?;
@@ -187,7 +191,7 @@ pub async fn update(
     let row: Row = sqlx::query_as(concat!(
         "UPDATE endpoints SET provider = $3, upstream_id = $4, context_length = $5, max_output_tokens = $6, price = $7,
              supported_parameters = $8, quantization = $9, cancel_stops_billing = $10, disabled = $11, quirks = $12,
-             input_modalities = $13, updated_at = statement_timestamp()
+             input_modalities = $13, billing = $14, updated_at = statement_timestamp()
          WHERE model = $1 AND id = $2 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -204,6 +208,7 @@ pub async fn update(
     .bind(draft.disabled)
     .bind(Json(&draft.quirks))
     .bind(&draft.input_modalities)
+    .bind(Json(&draft.billing.0))
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Endpoints, model.as_str(), id.as_str());

@@ -87,6 +87,7 @@ pub struct Endpoint {
     pub disabled: bool,
     pub quirks: Json<BTreeMap<String, String>>,
     pub input_modalities: Vec<String>,
+    pub billing: Json<BTreeMap<String, u64>>,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -204,7 +205,7 @@ impl Reader {
         let rows = sqlx::query_as(live!(
             "endpoints",
             "model, id, provider, upstream_id, context_length, max_output_tokens, price, supported_parameters, \
-             quantization, cancel_stops_billing, disabled, quirks, input_modalities"
+             quantization, cancel_stops_billing, disabled, quirks, input_modalities, billing"
         ));
         rows.bind(after(since)).fetch(&mut *self.tx)
     }

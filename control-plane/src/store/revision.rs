@@ -17,7 +17,7 @@ use crate::{
 pub const CHANNEL: &str = "switchyard_config";
 
 /// Held from the drawing of a revision to its commit.
-const REVISION_LOCK: i64 = 0x0053_5759_5245_5631;
+pub(in crate::store) const REVISION_LOCK: i64 = 0x0053_5759_5245_5631;
 
 /// The tables whose rows carry a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -333,12 +333,20 @@ fn endpoint(config: v1::EndpointConfig, provider: &Arc<Provider>, revision: u64)
         price: Arc::new(price),
         supported: Parameters::from_names(config.supported_parameters.iter().map(String::as_str)),
         quirks: quirks(
-            provider.adapter.quirks(&config.upstream_id),
+            known(provider.adapter.quirks(&config.upstream_id), &config.model_quirks),
             &[&provider.config.quirks, &config.quirks],
         )?,
         config,
         revision,
     })
+}
+
+/// What the catalogue knows of the model. It may be newer than this program: what is unknown here changes nothing.
+fn known(mut quirks: Quirks, facts: &[v1::Quirk]) -> Quirks {
+    for quirk in facts {
+        drop(quirks.set(&quirk.name, &quirk.value));
+    }
+    quirks
 }
 
 /// The rows' quirks on what is known of the model's habits, later rows on top.

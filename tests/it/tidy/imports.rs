@@ -74,7 +74,7 @@ const CONTROL_PLANE: &[Row] = &[
     rim("store", &["domain", "crypto"]),
     rim("auth", &["domain", "store", "error"]),
     rim("service", &["domain", "store", "auth", "crypto", "error"]),
-    rim("distribution", &["telemetry", "domain", "store", "crypto", "error", "settings", "service"]),
+    rim("distribution", &["catalogue", "telemetry", "domain", "store", "crypto", "error", "settings", "service"]),
     rim("money", &["telemetry", "domain", "store", "error", "settings"]),
     // A tenant's own API, which data planes forward.
     rim("account", &["telemetry", "domain", "store", "auth", "service", "error"]),

@@ -1,0 +1,50 @@
+//! SQL of the built-in catalogue: rows take from it when they are pushed, so another catalogue is another config.
+
+use sqlx::PgPool;
+
+use crate::store::{
+    StoreError,
+    revision::{CHANNEL, REVISION_LOCK},
+};
+
+/// Notes which catalogue this program has. Where the store last saw another, every provider and endpoint gets a new
+/// revision, so that all data planes hear of them again. Says whether that was so.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], among others; then nothing has happened.
+pub async fn refresh(pool: &PgPool, checksum: &str) -> Result<bool, StoreError> {
+    let mut tx = pool.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(REVISION_LOCK).execute(&mut *tx).await?;
+    let seen: String = sqlx::query_scalar("SELECT catalogue FROM config_state").fetch_one(&mut *tx).await?;
+    if seen == checksum {
+        return Ok(false);
+    }
+    sqlx::query("UPDATE config_state SET catalogue = $1").bind(checksum).execute(&mut *tx).await?;
+    let has_rows: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM providers WHERE deleted_at IS NULL)")
+        .fetch_one(&mut *tx)
+        .await?;
+    if has_rows {
+        let revision: i64 =
+            sqlx::query_scalar("UPDATE config_state SET revision = revision + 1 RETURNING revision")
+                .fetch_one(&mut *tx)
+                .await?;
+        for statement in REFRESHES {
+            sqlx::query(*statement).bind(revision).execute(&mut *tx).await?;
+        }
+        sqlx::query("SELECT pg_notify($1, $2)")
+            .bind(CHANNEL)
+            .bind(revision.to_string())
+            .execute(&mut *tx)
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(has_rows)
+}
+
+/// A row that `apply` owns and nobody else changed since stays so.
+const REFRESHES: &[&str] = &[
+    "UPDATE providers SET revision = $1, managed_revision = CASE WHEN managed_revision = revision THEN $1
+         ELSE managed_revision END WHERE deleted_at IS NULL",
+    "UPDATE endpoints SET revision = $1, managed_revision = CASE WHEN managed_revision = revision THEN $1
+         ELSE managed_revision END WHERE deleted_at IS NULL",
+];
