@@ -1,10 +1,10 @@
 # Recipes are in scripts/. ARGS is passed on: make run ARGS="--listen 127.0.0.1:9000"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fmt bench check-all
+.PHONY: help run test fmt bench bench-adapters fuzz check-all
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## start everything on embedded parts: no server to install
 	@scripts/run $(ARGS)
@@ -17,6 +17,12 @@ fmt: ## format the code
 
 bench: ## build a release and measure it beside a bare pass-through
 	@scripts/bench $(ARGS)
+
+bench-adapters: ## measure what a streamed chunk and a big request cost, per dialect
+	@scripts/bench-adapters $(ARGS)
+
+fuzz: ## feed every decoder and framer with mutated traffic, ten minutes each: make fuzz ARGS="-s 60 stream-gemini"
+	@scripts/fuzz $(ARGS)
 
 check-all: ## test, and the heavy rest: release, deny, manifests, bench
 	@scripts/check-all

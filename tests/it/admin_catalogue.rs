@@ -206,6 +206,7 @@ async fn an_endpoint_keeps_what_it_was_given() {
         cancel_stops_billing: true,
         quirks: HashMap::from([("max_tokens_field".to_owned(), "max_tokens".to_owned())]),
         input_modalities: vec!["text".to_owned(), "image".to_owned()],
+        billing: Some(v1::Billing { tokens_per_image: Some(4_000), ..Default::default() }),
         ..Default::default()
     };
     let request = v1::CreateEndpointRequest { model: "a/m".to_owned(), endpoint: Some(given.clone()) };
