@@ -25,7 +25,7 @@ pub use crate::adapters::quirks::Quirks;
 use crate::model::event::Event;
 use crate::model::facts::Media;
 use crate::model::media::Fetched;
-use crate::model::parameter::Parameters;
+use crate::model::parameter::{Parameter, Parameters};
 use crate::model::request::{ChatRequest, Dialect, Invalid};
 use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
@@ -117,6 +117,13 @@ pub struct Target<'a> {
     pub supported: Parameters,
 }
 
+impl Target<'_> {
+    /// Whether the endpoint takes a parameter.
+    pub fn takes(&self, parameter: Parameter) -> bool {
+        self.supported.is_empty() || self.supported.contains(parameter)
+    }
+}
+
 /// An upstream request without credential and host.
 #[derive(Debug, Clone)]
 pub struct Encoded {
@@ -140,6 +147,8 @@ pub struct Context {
     pub tool_names: Vec<(String, String)>,
     /// Whether the caller does not want to see reasoning.
     pub hide_reasoning: bool,
+    /// Whose signed reasoning the answer holds, where it is not that of the dialect's usual models.
+    pub reasoning_format: Option<&'static str>,
 }
 
 impl Context {

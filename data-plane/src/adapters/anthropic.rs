@@ -7,24 +7,27 @@ mod answer;
 mod blocks;
 mod encode;
 mod error;
-mod format;
 mod models;
 mod names;
 mod stream;
-mod thinking;
 mod tools;
 mod turns;
 mod usage;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use crate::adapters::quirks::ClaudeHost;
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported};
+use crate::model::facts::Media;
 use crate::model::request::{ChatRequest, Dialect};
 use crate::model::response::ChatResponse;
 
-/// `POST {base}/messages`.
+/// `POST {base}/messages`, or Google's `POST {base}/publishers/anthropic/models/{model}:rawPredict`.
 #[derive(Debug)]
 pub struct Anthropic;
 
@@ -56,6 +59,11 @@ impl Adapter for Anthropic {
             return Err(self.failure(status, headers, body));
         }
         answer::decode(body, context)
+    }
+
+    fn must_fetch(&self, _: Media, _: &str, quirks: &Quirks) -> bool {
+        // Anthropic follows URLs itself; Google's host of Claude does not.
+        quirks.claude_host == ClaudeHost::Vertex
     }
 
     fn decoder(&self, context: &Context) -> Box<dyn Decoder> {

@@ -2,6 +2,10 @@
 //!
 //! The catalogue and provider rows set quirks by name; adapters read them. No provider is named in code.
 
+mod claude;
+
+pub use crate::adapters::quirks::claude::{ClaudeHost, ModelFields};
+use crate::adapters::quirks::claude::{claude_host, model_fields};
 use crate::model::request::Effort;
 
 /// Switches of one endpoint; the default is the dialect's own inventor, today.
@@ -44,6 +48,15 @@ pub struct Quirks {
     pub inner_system: bool,
     /// The cap sent where neither the caller nor the reservation set one and the dialect demands one.
     pub default_output_cap: u64,
+    /// Who hosts the Anthropic dialect.
+    pub claude_host: ClaudeHost,
+
+    /// Whose members a model on Bedrock understands beside Converse's own.
+    pub model_fields: ModelFields,
+    /// Whether Converse's `outputConfig.textFormat` takes a schema.
+    pub text_format: bool,
+    /// Whether call ids must be nine letters and digits.
+    pub short_call_ids: bool,
 }
 
 impl Default for Quirks {
@@ -67,6 +80,10 @@ impl Default for Quirks {
             output_format: true,
             inner_system: false,
             default_output_cap: 4096,
+            claude_host: ClaudeHost::Api,
+            model_fields: ModelFields::Absent,
+            text_format: false,
+            short_call_ids: false,
         }
     }
 }
@@ -119,6 +136,10 @@ impl Quirks {
             "output_format" => output_format: flag,
             "inner_system" => inner_system: flag,
             "default_output_cap" => default_output_cap: number,
+            "claude_host" => claude_host: claude_host,
+            "model_fields" => model_fields: model_fields,
+            "text_format" => text_format: flag,
+            "short_call_ids" => short_call_ids: flag,
         });
         Ok(())
     }
@@ -307,6 +328,9 @@ mod tests {
             ("drop", "a, b,"),
             ("thinking", "adaptive"),
             ("default_output_cap", "7"),
+            ("claude_host", "vertex"),
+            ("model_fields", "nova"),
+            ("text_format", "true"),
         ] {
             assert_eq!(quirks.set(name, value), Ok(()), "{name}");
         }
@@ -321,6 +345,9 @@ mod tests {
             drop: vec!["a".to_owned(), "b".to_owned()],
             thinking: Thinking::Adaptive,
             default_output_cap: 7,
+            claude_host: ClaudeHost::Vertex,
+            model_fields: ModelFields::Nova,
+            text_format: true,
             ..Quirks::default()
         };
         assert_eq!(quirks, expected);

@@ -1,9 +1,16 @@
-//! What several dialects have in common: turns, names, media, wishes, the forced JSON tool.
+//! What several dialects have in common: turns, names, media, wishes, structured output, answers told in blocks.
 //!
 //! Adapters do not know each other; what two of them need lives here and speaks no dialect.
 
+pub mod answer_blocks;
+pub mod claude;
 pub mod conversation;
+#[cfg(test)]
+pub mod exchange_tests;
 pub mod json_tool;
 pub mod media;
 pub mod names;
+pub mod segment;
+pub mod structured;
+pub mod tool_input;
 pub mod wish;

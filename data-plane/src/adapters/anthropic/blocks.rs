@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::adapters::Unsupported;
 use crate::adapters::shared::media::{Inline, Place, place};
+use crate::model::media::Fetched;
 use crate::model::message::{Part, PartContent};
 
 const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
@@ -14,15 +15,15 @@ const IMAGE_TYPES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/w
 ///
 /// # Errors
 /// [`Unsupported`] naming the part by `path`.
-pub fn block(part: &Part, path: &str) -> Result<Option<Value>, Unsupported> {
+pub fn block(part: &Part, fetched: &Fetched, path: &str) -> Result<Option<Value>, Unsupported> {
     let mut block = match &part.content {
         PartContent::Text(text) | PartContent::Refusal(text) => match text_block(text) {
             Some(block) => block,
             None => return Ok(None),
         },
-        PartContent::Image { url, .. } => image(url, path)?,
+        PartContent::Image { url, .. } => image(url, fetched, path)?,
         PartContent::File { filename, data, id } => {
-            document(filename.as_deref(), data.as_deref(), id.as_deref(), path)?
+            document(filename.as_deref(), data.as_deref(), id.as_deref(), fetched, path)?
         }
         PartContent::Audio { .. } => {
             return Err(Unsupported::new(path, "is audio, which this model does not take"));
@@ -48,8 +49,21 @@ pub fn mark(block: &mut Value, cache_control: Option<&Value>) {
     }
 }
 
-fn image(url: &str, path: &str) -> Result<Value, Unsupported> {
-    let source = match place(url, path)? {
+/// Where a medium is: here if it was fetched, for hosts that do not follow URLs.
+fn find<'a>(url: &'a str, fetched: &Fetched, path: &str) -> Result<Place<'a>, Unsupported> {
+    Ok(match place(url, path)? {
+        Place::Url(url) => match fetched.get(url) {
+            Some(file) => {
+                Place::Inline(Inline { media_type: file.media_type.clone(), base64: file.base64.clone() })
+            }
+            None => Place::Url(url),
+        },
+        inline => inline,
+    })
+}
+
+fn image(url: &str, fetched: &Fetched, path: &str) -> Result<Value, Unsupported> {
+    let source = match find(url, fetched, path)? {
         Place::Url(url) => json!({"type": "url", "url": url}),
         Place::Inline(inline) => inline_image(&inline, path)?,
     };
@@ -68,10 +82,11 @@ fn document(
     filename: Option<&str>,
     data: Option<&str>,
     id: Option<&str>,
+    fetched: &Fetched,
     path: &str,
 ) -> Result<Value, Unsupported> {
     let source = match (data, id) {
-        (Some(data), _) => match place(data, path)? {
+        (Some(data), _) => match find(data, fetched, path)? {
             Place::Url(url) => json!({"type": "url", "url": url}),
             Place::Inline(inline) if inline.media_type.starts_with("image/") => {
                 let source = inline_image(&inline, path)?;
@@ -103,10 +118,11 @@ fn plain_text(inline: &Inline, path: &str) -> Result<Value, Unsupported> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::media::NOTHING;
 
     fn check(content: PartContent, expected: Result<Value, &str>) {
         let part = Part { content, cache_control: None };
-        let found = block(&part, "messages[0].content[0]").map(Option::unwrap_or_default);
+        let found = block(&part, &NOTHING, "messages[0].content[0]").map(Option::unwrap_or_default);
         match expected {
             Ok(block) => assert_eq!(found, Ok(block)),
             Err(why) => assert_eq!(found.expect_err(why).message, format!("messages[0].content[0] {why}")),

@@ -8,18 +8,18 @@ use http::{HeaderMap, HeaderValue, Method};
 use memchr::memmem;
 use serde_json::{Map, Value, json};
 
-use crate::adapters::anthropic::format::{self, Leeway};
-use crate::adapters::anthropic::thinking;
+use crate::adapters::anthropic::names::tool_name;
 use crate::adapters::anthropic::tools::{Toolbox, toolbox};
-use crate::adapters::anthropic::turns::{Conversation, conversation};
-use crate::adapters::quirks::{Quirks, Thinking};
-use crate::adapters::shared::wish;
+use crate::adapters::anthropic::turns::{Prompt, prompt};
+use crate::adapters::quirks::{ClaudeHost, Quirks, Thinking};
+use crate::adapters::shared::claude::{BREAKPOINTS, continues_unthought, kept_breakpoints, schema, thinking};
+use crate::adapters::shared::conversation::{Conversation, conversation};
+use crate::adapters::shared::segment::segment;
+use crate::adapters::shared::structured::{self, Plan};
+use crate::adapters::shared::{json_tool, wish};
 use crate::adapters::{Context, Encoded, Target, Unsupported};
 use crate::model::parameter::Parameter;
 use crate::model::request::ChatRequest;
-
-/// Anthropic takes no more cache breakpoints than this.
-const BREAKPOINTS: usize = 4;
 
 /// Parameters without a counterpart.
 const LOST: [Parameter; 19] = [
@@ -50,30 +50,31 @@ const OWN: [&str; 5] = ["container", "context_management", "mcp_servers", "infer
 /// Writes the upstream request.
 pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
     let quirks = target.quirks;
-    refuse(request)?;
+    wish::refuse_all_but_text(request)?;
+    let messages = request.messages.get()?;
     let mut dropped = wish::lost(request, &LOST);
+    dropped.extend(wish::lost_in_messages(messages));
     let mut context = Context { hide_reasoning: request.reasoning.exclude, ..Context::default() };
-    let conversation = conversation(request.messages.get()?, quirks)?;
-    let called = conversation.called_tools();
-    let mut toolbox = toolbox(request, quirks, &called, &mut context, &mut dropped)?;
+    let conversation = conversation(messages);
+    let mut toolbox = toolbox(request, quirks, &called_tools(&conversation), &mut context, &mut dropped)?;
     let cap = target.output_cap.or(request.max_output_tokens).unwrap_or(quirks.default_output_cap);
-    let thinking =
-        thinking::plan(request, quirks, cap, may_think(&conversation, &toolbox, quirks), &mut dropped);
-    check_prefill(&conversation, quirks, thinking.is_on)?;
+    let may = may_think(&conversation, &toolbox, quirks);
+    let thinking = thinking::plan(request, quirks, cap, may, &mut dropped);
+    let prompt = prompt(&conversation, quirks, target.fetched)?;
+    check_prefill(&prompt, quirks, thinking.is_on)?;
 
-    let mut body = Map::new();
-    body.insert("model".to_owned(), target.model.into());
+    let mut body = host_members(target);
     body.insert("max_tokens".to_owned(), cap.into());
     if target.stream {
         body.insert("stream".to_owned(), true.into());
     }
     let asked = shape(&mut body, request, quirks, &mut toolbox, &thinking, &mut context)?;
-    thinking::sample(&mut body, request, quirks, thinking.is_on, &mut dropped);
+    put_sampling(&mut body, thinking::sample(request, target, thinking.is_on, &mut dropped));
     put_small(&mut body, request, &mut dropped);
     let (own, unknown) = wish::own_members(request, &OWN);
     body.extend(own);
     dropped.extend(unknown);
-    let (mut system, mut messages) = conversation.into_messages();
+    let (mut system, mut messages) = prompt.into_messages();
     system.extend(asked.map(|text| json!({"type": "text", "text": text})));
     let spare = BREAKPOINTS - usize::from(body.contains_key("cache_control"));
     if thin_breakpoints(&mut toolbox.tools, &mut system, &mut messages, spare) {
@@ -85,7 +86,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     body.extend(toolbox.choice.map(|choice| ("tool_choice".to_owned(), choice)));
     Ok(Encoded {
         method: Method::POST,
-        path: Cow::Borrowed("/messages"),
+        path: path(target),
         headers: headers(request, target)?,
         body: Bytes::from(Value::Object(body).to_string()),
         dropped,
@@ -93,27 +94,58 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     })
 }
 
-/// What cannot be left out without changing what the caller asked for.
-fn refuse(request: &ChatRequest) -> Result<(), Unsupported> {
-    if request.n > 1 {
-        return Err(Unsupported::new("n", "must be 1 for this model"));
+/// The version of the dialect that Vertex hosts; a row may name another.
+const VERTEX_VERSION: &str = "vertex-2023-10-16";
+
+/// Where model and version go is the host's affair.
+fn host_members(target: &Target<'_>) -> Map<String, Value> {
+    let member = match target.quirks.claude_host {
+        ClaudeHost::Api => ("model".to_owned(), Value::from(target.model)),
+        ClaudeHost::Vertex => {
+            let version = target.quirks.anthropic_version.as_str();
+            let version = if version.starts_with("vertex-") { version } else { VERTEX_VERSION };
+            ("anthropic_version".to_owned(), Value::from(version))
+        }
+    };
+    Map::from_iter([member])
+}
+
+fn path(target: &Target<'_>) -> Cow<'static, str> {
+    match target.quirks.claude_host {
+        ClaudeHost::Api => Cow::Borrowed("/messages"),
+        ClaudeHost::Vertex => {
+            let verb = if target.stream { "streamRawPredict" } else { "rawPredict" };
+            let model = segment(target.model, b"@");
+            Cow::Owned(format!("/publishers/anthropic/models/{model}:{verb}"))
+        }
     }
-    if let Some(kind) = request.modalities.iter().find(|kind| *kind != "text") {
-        return Err(Unsupported::new(
-            "modalities",
-            format_args!("asks for {kind}, which this model does not make"),
-        ));
+}
+
+/// Names of the tools that the history calls, as they are sent.
+fn called_tools(conversation: &Conversation<'_>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in conversation.calls().map(|call| tool_name(&call.name)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
-    Ok(())
+    names
+}
+
+fn put_sampling(body: &mut Map<String, Value>, sampled: thinking::Sampled) {
+    let thinking::Sampled { temperature, top_p, top_k } = sampled;
+    body.extend(temperature.map(|number| ("temperature".to_owned(), number.into())));
+    body.extend(top_p.map(|number| ("top_p".to_owned(), number.into())));
+    body.extend(top_k.map(|number| ("top_k".to_owned(), number.into())));
 }
 
 /// With a budget, thinking tolerates neither a forced call nor a tool loop that began without it.
-fn may_think(conversation: &Conversation, toolbox: &Toolbox, quirks: &Quirks) -> bool {
-    quirks.thinking != Thinking::Budget || !(toolbox.forces || conversation.continues_unthought())
+fn may_think(conversation: &Conversation<'_>, toolbox: &Toolbox, quirks: &Quirks) -> bool {
+    quirks.thinking != Thinking::Budget || !(toolbox.forces || continues_unthought(conversation))
 }
 
-fn check_prefill(conversation: &Conversation, quirks: &Quirks, thinks: bool) -> Result<(), Unsupported> {
-    if conversation.is_prefilled() && (thinks || !quirks.prefill) {
+fn check_prefill(prompt: &Prompt, quirks: &Quirks, thinks: bool) -> Result<(), Unsupported> {
+    if prompt.is_prefilled() && (thinks || !quirks.prefill) {
         return Err(Unsupported::new(
             "messages",
             "end with the assistant, whose text this model cannot continue",
@@ -136,16 +168,20 @@ fn shape(
         output.insert("effort".to_owned(), effort.as_str().into());
     }
     body.extend(thinking.thinking.clone().map(|thinking| ("thinking".to_owned(), thinking)));
-    let leeway = Leeway { has_tools: !toolbox.tools.is_empty(), thinks: thinking.is_on };
-    let asked = match format::plan(request, quirks, leeway)? {
-        format::Plan::Free => None,
-        format::Plan::Asked(text) => Some(text),
-        format::Plan::Native(format) => {
-            output.insert("format".to_owned(), format);
+    let can_force = quirks.forced_tools && toolbox.tools.is_empty() && !thinking.is_on;
+    let native = |asked: &Value| schema::compilable(asked).filter(|_| quirks.output_format);
+    let asked = match structured::plan(request, can_force, native)? {
+        Plan::Free => None,
+        Plan::Asked(text) => Some(text),
+        Plan::Native(schema) => {
+            output.insert("format".to_owned(), json!({"type": "json_schema", "schema": schema}));
             None
         }
-        format::Plan::Tool { tool, json_tool } => {
-            let choice = json!({"type": "tool", "name": json_tool.name, "disable_parallel_tool_use": true});
+        Plan::Tool { parameters, json_tool } => {
+            let name = &json_tool.name;
+            let tool =
+                json!({"name": name, "description": json_tool::DESCRIPTION, "input_schema": parameters});
+            let choice = json!({"type": "tool", "name": name, "disable_parallel_tool_use": true});
             *toolbox = Toolbox { tools: vec![tool], choice: Some(choice), forces: true };
             context.json_tool = Some(json_tool);
             None
@@ -158,8 +194,12 @@ fn shape(
 }
 
 fn put_small(body: &mut Map<String, Value>, request: &ChatRequest, dropped: &mut Vec<Cow<'static, str>>) {
-    let stops = request.stop.iter().filter(|stop| !stop.trim().is_empty());
-    put_list(body, "stop_sequences", stops.map(|stop| Value::from(stop.as_str())).collect());
+    // Anthropic refuses white space as a stop sequence.
+    let stops: Vec<_> = request.stop.iter().filter(|stop| !stop.trim().is_empty()).collect();
+    if stops.len() < request.stop.len() {
+        dropped.push("stop".into());
+    }
+    put_list(body, "stop_sequences", stops.into_iter().map(|stop| Value::from(stop.as_str())).collect());
     match request.user.as_deref() {
         // Anthropic wants no names and addresses.
         Some(user) if user.contains('@') => dropped.push("user".into()),
@@ -185,25 +225,20 @@ fn put_list(body: &mut Map<String, Value>, name: &str, list: Vec<Value>) {
     }
 }
 
-/// Keeps the last breakpoint of the system prompt and the last of all others, as many as are allowed.
+/// Takes out the breakpoints that are too many; tells whether there were any.
 fn thin_breakpoints(tools: &mut [Value], system: &mut [Value], messages: &mut [Value], spare: usize) -> bool {
-    let is_marked = |block: &Value| block.get("cache_control").is_some();
-    let last_system = system.iter().rposition(is_marked);
     let blocks = messages.iter_mut().filter_map(|message| message["content"].as_array_mut()).flatten();
     let mut marked: Vec<(bool, &mut Value)> = Vec::new();
     marked.extend(tools.iter_mut().map(|tool| (false, tool)));
-    marked.extend(system.iter_mut().enumerate().map(|(at, block)| (Some(at) == last_system, block)));
+    marked.extend(system.iter_mut().map(|block| (true, block)));
     marked.extend(blocks.map(|block| (false, block)));
-    marked.retain(|(_, block)| is_marked(block));
-    let mut excess = marked.len().saturating_sub(spare);
-    let thinned = excess > 0;
-    for (_, block) in marked.into_iter().filter(|(kept, _)| !kept) {
-        if excess > 0 {
-            excess -= 1;
-            block.as_object_mut().map(|block| block.remove("cache_control"));
-        }
+    marked.retain(|(_, block)| block.get("cache_control").is_some());
+    let in_system: Vec<bool> = marked.iter().map(|(is_system, _)| *is_system).collect();
+    let kept = kept_breakpoints(&in_system, spare);
+    for ((_, block), _) in marked.into_iter().zip(&kept).filter(|(_, stays)| !**stays) {
+        block.as_object_mut().map(|block| block.remove("cache_control"));
     }
-    thinned
+    kept.contains(&false)
 }
 
 fn headers(request: &ChatRequest, target: &Target<'_>) -> Result<HeaderMap, Unsupported> {
@@ -211,9 +246,11 @@ fn headers(request: &ChatRequest, target: &Target<'_>) -> Result<HeaderMap, Unsu
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let accept = if target.stream { "text/event-stream" } else { "application/json" };
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
-    let version = HeaderValue::from_str(&target.quirks.anthropic_version);
-    let version = version.map_err(|_| Unsupported::new("anthropic_version", "is no header value"))?;
-    headers.insert("anthropic-version", version);
+    if target.quirks.claude_host == ClaudeHost::Api {
+        let version = HeaderValue::from_str(&target.quirks.anthropic_version);
+        let version = version.map_err(|_| Unsupported::new("anthropic_version", "is no header value"))?;
+        headers.insert("anthropic-version", version);
+    }
     let has_files =
         request.facts.files.remote > 0 && memmem::find(&request.source.body, b"\"file_id\"").is_some();
     if has_files {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::adapters::anthropic::blocks::mark;
 use crate::adapters::anthropic::names::tool_name;
 use crate::adapters::quirks::Quirks;
+use crate::adapters::shared::tool_input;
 use crate::adapters::{Context, Unsupported};
 use crate::model::message::{Tool, ToolChoice};
 use crate::model::request::ChatRequest;
@@ -42,10 +43,7 @@ pub fn toolbox(
     if tools.is_empty() {
         return Ok(undeclared(called));
     }
-    let forces = matches!(
-        request.tool_choice,
-        Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. })
-    );
+    let forces = tool_input::forces(request.tool_choice.as_ref());
     if forces && !quirks.forced_tools {
         return Err(Unsupported::new("tool_choice", "cannot force a call of this model"));
     }
@@ -106,7 +104,7 @@ fn translate(tool: &Tool, at: usize, context: &mut Context) -> Result<Option<Val
                 tool.insert("description".to_owned(), description.as_str().into());
             }
             let schema = parameters.as_ref().map(|schema| schema.get());
-            tool.insert("input_schema".to_owned(), input_schema(schema));
+            tool.insert("input_schema".to_owned(), tool_input::schema(schema));
             if *strict == Some(true) {
                 tool.insert("strict".to_owned(), true.into());
             }
@@ -126,16 +124,4 @@ fn translate(tool: &Tool, at: usize, context: &mut Context) -> Result<Option<Val
 
 fn is_dated(kind: &str) -> bool {
     kind.rsplit_once('_').is_some_and(|(_, date)| date.len() == 8 && date.bytes().all(|b| b.is_ascii_digit()))
-}
-
-/// The schema with the root type that Anthropic demands; a schema that is `true` allows anything.
-pub fn input_schema(schema: Option<&str>) -> Value {
-    let schema = schema.and_then(|schema| serde_json::from_str(schema).ok());
-    match schema {
-        Some(Value::Object(mut schema)) => {
-            schema.entry("type").or_insert_with(|| "object".into());
-            Value::Object(schema)
-        }
-        _ => json!({"type": "object", "properties": {}}),
-    }
 }

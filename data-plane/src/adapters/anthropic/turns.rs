@@ -1,6 +1,4 @@
-//! The conversation as Anthropic wants it: a system prompt and turns that alternate.
-//!
-//! Results of one assistant turn stand together, first and in the order of the calls; nothing is empty.
+//! The conversation as Anthropic wants it: a system prompt and turns that alternate, nothing empty.
 
 use serde_json::{Value, json};
 
@@ -8,150 +6,79 @@ use crate::adapters::Unsupported;
 use crate::adapters::anthropic::blocks::{block, mark, text_block};
 use crate::adapters::anthropic::names::{call_id, tool_name};
 use crate::adapters::quirks::Quirks;
-use crate::model::event::join_details;
-use crate::model::message::{Message, Part, PartContent, Role, ToolCall, ToolKind};
-
-/// The `format` of reasoning that Anthropic signed.
-pub const REASONING_FORMAT: &str = "anthropic-claude-v1";
+use crate::adapters::shared::claude::{REASONING_FORMAT, Thought, thoughts};
+use crate::adapters::shared::conversation::{Answer, Conversation, NO_RESULT, Told, Turn};
+use crate::adapters::shared::tool_input;
+use crate::model::media::Fetched;
+use crate::model::message::{Message, Part, PartContent, Role, ToolCall};
 
 /// Stands where Anthropic demands a user's word and there is none.
 const FILLER: &str = ".";
 
 /// The prompt in Anthropic's form.
 #[derive(Debug, Default)]
-pub struct Conversation {
+pub struct Prompt {
     pub system: Vec<Value>,
-    pub turns: Vec<Turn>,
+    turns: Vec<(&'static str, Vec<Value>)>,
 }
 
-/// One turn; consecutive messages of one role are one turn.
-#[derive(Debug)]
-pub struct Turn {
-    pub role: &'static str,
-    /// Results of the calls in the turn before; they must stand first.
-    results: Vec<Value>,
-    pub blocks: Vec<Value>,
-}
-
-impl Turn {
-    fn new(role: &'static str) -> Self {
-        Self { role, results: Vec::new(), blocks: Vec::new() }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.results.is_empty() && self.blocks.is_empty()
-    }
-
-    /// Ids of the calls made in this turn.
-    fn calls(&self) -> Vec<String> {
-        let calls = self.blocks.iter().filter(|block| block["type"] == "tool_use");
-        calls.filter_map(|block| Some(block["id"].as_str()?.to_owned())).collect()
-    }
-
-    /// Whether the turn begins with signed thinking.
-    pub fn thinks(&self) -> bool {
-        self.blocks.iter().any(|block| block["type"] == "thinking" || block["type"] == "redacted_thinking")
-    }
-
-    /// Whether the turn answers calls.
-    pub fn answers(&self) -> bool {
-        self.blocks.iter().any(|block| block["type"] == "tool_result")
-    }
-}
-
-/// Reads the messages into turns.
+/// Writes the turns of a conversation.
 ///
 /// # Errors
 /// [`Unsupported`] naming the message at fault.
-pub fn conversation(messages: &[Message], quirks: &Quirks) -> Result<Conversation, Unsupported> {
-    let mut conversation = Conversation::default();
-    for (at, message) in messages.iter().enumerate() {
-        conversation.add(message, &format!("messages[{at}]"), quirks)?;
+pub fn prompt(
+    conversation: &Conversation<'_>,
+    quirks: &Quirks,
+    fetched: &Fetched,
+) -> Result<Prompt, Unsupported> {
+    let mut prompt = Prompt::default();
+    let writer = Writer { fetched };
+    for told in &conversation.system {
+        prompt.system.extend(writer.system(*told)?);
     }
-    conversation.turns.retain(|turn| !turn.is_empty());
-    conversation.pair_results();
-    conversation.trim_prefill();
-    if conversation.turns.first().is_none_or(|turn| turn.role != "user") {
-        let filler = Turn { blocks: text_block(FILLER).into_iter().collect(), ..Turn::new("user") };
-        conversation.turns.insert(0, filler);
+    for turn in &conversation.turns {
+        match turn {
+            Turn::Assistant(messages) => {
+                for told in messages {
+                    prompt.add("assistant", writer.assistant(*told)?);
+                }
+            }
+            Turn::User { results, said } => {
+                for answer in results {
+                    prompt.add("user", vec![writer.result(answer)?]);
+                }
+                for told in said {
+                    let (role, blocks) = writer.said(*told, quirks)?;
+                    prompt.add(role, blocks);
+                }
+            }
+        }
     }
-    Ok(conversation)
+    prompt.trim_prefill();
+    if prompt.turns.first().is_none_or(|(role, _)| *role != "user") {
+        prompt.turns.insert(0, ("user", text_block(FILLER).into_iter().collect()));
+    }
+    Ok(prompt)
 }
 
-impl Conversation {
-    fn add(&mut self, message: &Message, path: &str, quirks: &Quirks) -> Result<(), Unsupported> {
-        match message.role {
-            Role::System | Role::Developer => self.add_system(message, path, quirks),
-            Role::User => {
-                let blocks = blocks(message, path)?;
-                self.turn("user").blocks.extend(blocks);
-                Ok(())
-            }
-            Role::Assistant => {
-                let blocks = assistant(message, path)?;
-                self.turn("assistant").blocks.extend(blocks);
-                Ok(())
-            }
-            Role::Tool | Role::Function => {
-                let result = result(message, path)?;
-                self.turn("user").results.push(result);
-                Ok(())
-            }
+impl Prompt {
+    /// Blocks of one side after another are one turn; without blocks there is none.
+    fn add(&mut self, role: &'static str, blocks: Vec<Value>) {
+        if blocks.is_empty() {
+            return;
         }
-    }
-
-    /// The turn of this role that is being told; a new one where the other side spoke last.
-    fn turn(&mut self, role: &'static str) -> &mut Turn {
-        if self.turns.last().is_none_or(|turn| turn.role != role) {
-            self.turns.push(Turn::new(role));
-        }
-        self.turns.last_mut().expect("just made sure of")
-    }
-
-    fn add_system(&mut self, message: &Message, path: &str, quirks: &Quirks) -> Result<(), Unsupported> {
-        let media = |part: &Part| !matches!(part.content, PartContent::Text(_));
-        if message.content.iter().any(media) {
-            return Err(Unsupported::new(format!("{path}.content"), "can only be text in a system message"));
-        }
-        let blocks = blocks(message, path)?;
-        if self.turns.is_empty() {
-            self.system.extend(blocks);
-        } else if quirks.inner_system {
-            self.turn("system").blocks.extend(blocks);
-        } else {
-            let wrapped = blocks.into_iter().map(wrap_system);
-            let wrapped: Vec<_> = wrapped.collect();
-            self.turn("user").blocks.extend(wrapped);
-        }
-        Ok(())
-    }
-
-    /// Orders results by their calls, makes up the missing ones, and turns orphans into text.
-    fn pair_results(&mut self) {
-        let mut at = 0;
-        while at < self.turns.len() {
-            let calls = match at.checked_sub(1) {
-                Some(before) if self.turns[before].role == "assistant" => self.turns[before].calls(),
-                _ => Vec::new(),
-            };
-            if !calls.is_empty() && self.turns[at].role != "user" {
-                self.turns.insert(at, Turn::new("user"));
-            }
-            self.turns[at].settle(&calls);
-            at += 1;
-        }
-        let open = self.turns.last().map(Turn::calls).unwrap_or_default();
-        if !open.is_empty() {
-            let mut turn = Turn::new("user");
-            turn.settle(&open);
-            self.turns.push(turn);
+        match self.turns.last_mut() {
+            Some((last, all)) if *last == role => all.extend(blocks),
+            _ => self.turns.push((role, blocks)),
         }
     }
 
     /// Anthropic refuses white space at the end of a text to be continued.
     fn trim_prefill(&mut self) {
-        let Some(turn) = self.turns.last_mut().filter(|turn| turn.role == "assistant") else { return };
-        let Some(text) = turn.blocks.last_mut().and_then(|block| block.get_mut("text")) else { return };
+        let Some((_, blocks)) = self.turns.last_mut().filter(|(role, _)| *role == "assistant") else {
+            return;
+        };
+        let Some(text) = blocks.last_mut().and_then(|block| block.get_mut("text")) else { return };
         if let Some(trimmed) = text.as_str().map(|text| text.trim_end().to_owned()) {
             *text = trimmed.into();
         }
@@ -159,71 +86,115 @@ impl Conversation {
 
     /// Whether the last word is the assistant's, to be continued.
     pub fn is_prefilled(&self) -> bool {
-        self.turns.last().is_some_and(|turn| turn.role == "assistant")
+        self.turns.last().is_some_and(|(role, _)| *role == "assistant")
     }
 
-    /// Whether the assistant is in the middle of a tool loop that it began without signed thinking.
-    pub fn continues_unthought(&self) -> bool {
-        let [.., before, last] = self.turns.as_slice() else { return false };
-        last.answers() && !before.thinks()
-    }
-
-    /// Names of the tools that the history calls.
-    pub fn called_tools(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        for block in self.turns.iter().flat_map(|turn| &turn.blocks) {
-            if let (Some("tool_use"), Some(name)) = (block["type"].as_str(), block["name"].as_str())
-                && !names.iter().any(|known| known == name)
-            {
-                names.push(name.to_owned());
-            }
-        }
-        names
-    }
-
-    /// The turns as `messages`.
+    /// The system prompt and the turns as `messages`.
     pub fn into_messages(self) -> (Vec<Value>, Vec<Value>) {
         let turns = self.turns.into_iter();
-        (self.system, turns.map(|turn| json!({"role": turn.role, "content": turn.blocks})).collect())
+        (self.system, turns.map(|(role, blocks)| json!({"role": role, "content": blocks})).collect())
     }
 }
 
-impl Turn {
-    fn settle(&mut self, calls: &[String]) {
-        let mut results = std::mem::take(&mut self.results);
-        let mut ordered = Vec::with_capacity(calls.len());
-        for call in calls {
-            let found = results.iter().position(|result| result["tool_use_id"] == call.as_str());
-            ordered.push(found.map_or_else(|| missing(call), |at| results.remove(at)));
+/// Writes messages as blocks.
+struct Writer<'a> {
+    fetched: &'a Fetched,
+}
+
+impl Writer<'_> {
+    fn system(&self, told: Told<'_>) -> Result<Vec<Value>, Unsupported> {
+        let media = |part: &Part| !matches!(part.content, PartContent::Text(_));
+        if told.message.content.iter().any(media) {
+            let field = format!("{}.content", told.path());
+            return Err(Unsupported::new(field, "can only be text in a system message"));
         }
-        ordered.extend(results.into_iter().flat_map(orphan));
-        ordered.append(&mut self.blocks);
-        self.blocks = ordered;
+        self.blocks(told)
+    }
+
+    /// What the user's side says after the results: its own words, later instructions, results of no call.
+    fn said(&self, told: Told<'_>, quirks: &Quirks) -> Result<(&'static str, Vec<Value>), Unsupported> {
+        match told.message.role {
+            Role::System | Role::Developer if quirks.inner_system => Ok(("system", self.system(told)?)),
+            Role::System | Role::Developer => {
+                Ok(("user", self.system(told)?.into_iter().map(wrap_system).collect()))
+            }
+            Role::Tool | Role::Function => Ok(("user", self.orphan(told)?)),
+            _ => Ok(("user", self.blocks(told)?)),
+        }
+    }
+
+    /// Thinking, then text, then calls: the order in which they arose.
+    fn assistant(&self, told: Told<'_>) -> Result<Vec<Value>, Unsupported> {
+        let message = told.message;
+        let thoughts = thoughts(&message.reasoning_details, REASONING_FORMAT);
+        let mut all: Vec<Value> = thoughts.into_iter().map(thinking).collect();
+        all.extend(self.blocks(told)?);
+        all.extend(message.refusal.as_deref().and_then(text_block));
+        for (at, call) in message.tool_calls.iter().enumerate() {
+            all.push(tool_use(call, &format!("{}.tool_calls[{at}]", told.path()))?);
+        }
+        Ok(all)
+    }
+
+    fn blocks(&self, told: Told<'_>) -> Result<Vec<Value>, Unsupported> {
+        let message = told.message;
+        let mut blocks = Vec::with_capacity(message.content.len());
+        for (at, part) in message.content.iter().enumerate() {
+            blocks.extend(block(part, self.fetched, &format!("{}.content[{at}]", told.path()))?);
+        }
+        if let (Some(last), Some(_)) = (blocks.last_mut(), &message.cache_control) {
+            mark(last, message.cache_control.as_ref());
+        }
+        Ok(blocks)
+    }
+
+    fn result(&self, answer: &Answer<'_>) -> Result<Value, Unsupported> {
+        let id = call_id(&answer.call.id);
+        let Some(told) = answer.told else {
+            return Ok(
+                json!({"type": "tool_result", "tool_use_id": id, "content": NO_RESULT, "is_error": true}),
+            );
+        };
+        let message = told.message;
+        let content = match sole_text(message) {
+            Some(text) => text.into(),
+            None => Value::Array(self.unmarked(told)?),
+        };
+        let mut result = json!({"type": "tool_result", "tool_use_id": id, "content": content});
+        if message.is_error {
+            result["is_error"] = true.into();
+        }
+        // The mark belongs to the result as a whole.
+        let marked = message.content.iter().find_map(|part| part.cache_control.as_ref());
+        mark(&mut result, marked.or(message.cache_control.as_ref()));
+        Ok(result)
+    }
+
+    fn unmarked(&self, told: Told<'_>) -> Result<Vec<Value>, Unsupported> {
+        let mut blocks = self.blocks(told)?;
+        blocks
+            .iter_mut()
+            .filter_map(Value::as_object_mut)
+            .for_each(|block| drop(block.remove("cache_control")));
+        Ok(blocks)
+    }
+
+    /// A result that answers no call of the turn before: its content, as the user's words.
+    fn orphan(&self, told: Told<'_>) -> Result<Vec<Value>, Unsupported> {
+        match sole_text(told.message) {
+            Some(text) => Ok(text_block(&format!("Tool result: {text}")).into_iter().collect()),
+            None => self.unmarked(told),
+        }
     }
 }
 
-fn missing(call: &str) -> Value {
-    json!({"type": "tool_result", "tool_use_id": call, "content": "No result was recorded for this call.", "is_error": true})
-}
-
-/// A result that answers no call of the turn before: its content, as the user's words.
-fn orphan(result: Value) -> Vec<Value> {
-    match &result["content"] {
-        Value::String(text) => text_block(&format!("Tool result: {text}")).into_iter().collect(),
-        Value::Array(blocks) => blocks.clone(),
-        _ => Vec::new(),
+/// The content where it is one text or nothing.
+fn sole_text(message: &Message) -> Option<&str> {
+    match message.content.as_slice() {
+        [] => Some(""),
+        [Part { content: PartContent::Text(text), .. }] => Some(text),
+        _ => None,
     }
-}
-
-fn blocks(message: &Message, path: &str) -> Result<Vec<Value>, Unsupported> {
-    let mut blocks = Vec::with_capacity(message.content.len());
-    for (at, part) in message.content.iter().enumerate() {
-        blocks.extend(block(part, &format!("{path}.content[{at}]"))?);
-    }
-    if let (Some(last), Some(_)) = (blocks.last_mut(), &message.cache_control) {
-        mark(last, message.cache_control.as_ref());
-    }
-    Ok(blocks)
 }
 
 fn wrap_system(mut block: Value) -> Value {
@@ -232,71 +203,16 @@ fn wrap_system(mut block: Value) -> Value {
     block
 }
 
-/// Thinking, then text, then calls: the order in which they arose.
-fn assistant(message: &Message, path: &str) -> Result<Vec<Value>, Unsupported> {
-    let mut all = thoughts(&message.reasoning_details);
-    all.extend(blocks(message, path)?);
-    if let Some(refusal) = &message.refusal {
-        all.extend(text_block(refusal));
-    }
-    for (at, call) in message.tool_calls.iter().enumerate() {
-        all.push(tool_use(call, &format!("{path}.tool_calls[{at}]"))?);
-    }
-    Ok(all)
-}
-
-/// Signed thinking of Anthropic's own; other providers' signatures would be refused.
-fn thoughts(details: &[Value]) -> Vec<Value> {
-    let own = |detail: &&Value| detail["format"] == REASONING_FORMAT;
-    let details: Vec<Value> = details.iter().filter(own).cloned().collect();
-    let block = |detail: Value| match detail["type"].as_str()? {
-        "reasoning.text" => {
-            let signature = detail["signature"].as_str().filter(|signature| !signature.is_empty())?;
-            let text = detail["text"].as_str().unwrap_or_default();
-            Some(json!({"type": "thinking", "thinking": text, "signature": signature}))
+fn thinking(thought: Thought) -> Value {
+    match thought {
+        Thought::Signed { text, signature } => {
+            json!({"type": "thinking", "thinking": text, "signature": signature})
         }
-        "reasoning.encrypted" => Some(json!({"type": "redacted_thinking", "data": detail["data"].as_str()?})),
-        _ => None,
-    };
-    join_details(&details).into_iter().filter_map(block).collect()
+        Thought::Redacted(data) => json!({"type": "redacted_thinking", "data": data}),
+    }
 }
 
 fn tool_use(call: &ToolCall, path: &str) -> Result<Value, Unsupported> {
-    let input = match call.kind {
-        ToolKind::Custom => json!({ "input": call.arguments }),
-        ToolKind::Function if call.arguments.trim().is_empty() => json!({}),
-        ToolKind::Function => match serde_json::from_str(&call.arguments) {
-            Ok(input @ Value::Object(_)) => input,
-            Ok(Value::Null) => json!({}),
-            _ => {
-                let field = format!("{path}.function.arguments");
-                return Err(Unsupported::new(field, "must be the JSON text of an object"));
-            }
-        },
-    };
+    let input = tool_input::arguments(call, path)?;
     Ok(json!({"type": "tool_use", "id": call_id(&call.id), "name": tool_name(&call.name), "input": input}))
-}
-
-fn result(message: &Message, path: &str) -> Result<Value, Unsupported> {
-    let id = call_id(message.tool_call_id.as_deref().unwrap_or_default());
-    let marked = message.content.iter().find_map(|part| part.cache_control.as_ref());
-    let content = match message.content.as_slice() {
-        [] => Value::from(""),
-        [Part { content: PartContent::Text(text), .. }] => Value::from(text.as_str()),
-        _ => {
-            let mut blocks = blocks(message, path)?;
-            // The mark belongs to the result as a whole.
-            blocks
-                .iter_mut()
-                .filter_map(Value::as_object_mut)
-                .for_each(|block| drop(block.remove("cache_control")));
-            Value::Array(blocks)
-        }
-    };
-    let mut result = json!({"type": "tool_result", "tool_use_id": id, "content": content});
-    if message.is_error {
-        result["is_error"] = true.into();
-    }
-    mark(&mut result, marked.or(message.cache_control.as_ref()));
-    Ok(result)
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// A whole answer, and the message inside `message_start`.
 #[derive(Debug, Deserialize)]
@@ -47,14 +47,17 @@ pub struct Block<'a> {
     pub name: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub input: Option<&'a RawValue>,
+    /// What a tool of the provider's own found.
+    #[serde(borrow, default)]
+    pub content: Option<&'a RawValue>,
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
     /// The JSON text of a tool's input; None for the empty object and for none.
-    pub fn arguments(&self) -> Option<String> {
-        let input: Value = serde_json::from_str(self.input?.get()).ok()?;
-        let empty = input.as_object().is_none_or(serde_json::Map::is_empty);
-        (!empty).then(|| self.input.map(|input| input.get().to_owned()))?
+    pub fn arguments(&self) -> Option<&'a str> {
+        let input = self.input?.get();
+        let object: Map<String, Value> = serde_json::from_str(input).ok()?;
+        (!object.is_empty()).then_some(input)
     }
 }
 

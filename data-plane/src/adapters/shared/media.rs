@@ -98,6 +98,45 @@ pub fn standard(data: &str) -> String {
     text
 }
 
+/// Base64 that arrives in pieces, each encoding bytes of its own.
+#[derive(Debug, Default)]
+pub struct Base64Pieces {
+    /// A single piece stays as it is.
+    first: String,
+    all: Option<Vec<u8>>,
+}
+
+impl Base64Pieces {
+    /// Adds a piece; one that is no base64 adds nothing, unless it is the only one.
+    pub fn push(&mut self, piece: &str) {
+        if self.first.is_empty() {
+            piece.clone_into(&mut self.first);
+            return;
+        }
+        let decode =
+            |text: &str| GeneralPurpose::new(&alphabet::STANDARD, LENIENT).decode(text).unwrap_or_default();
+        self.all.get_or_insert_with(|| decode(&self.first)).extend(decode(piece));
+    }
+
+    /// About how many letters there are so far.
+    pub fn len(&self) -> usize {
+        self.all.as_ref().map_or(self.first.len(), |bytes| bytes.len() / 3 * 4)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The base64 of all bytes.
+    pub fn join(self) -> String {
+        match self.all {
+            Some(bytes) => GeneralPurpose::new(&alphabet::STANDARD, LENIENT).encode(bytes),
+            None => self.first,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +158,22 @@ mod tests {
         ] {
             let found = place(url, "p").map_err(|refused| refused.message);
             assert_eq!(found, expected.map_err(str::to_owned), "{url}");
+        }
+    }
+
+    #[test]
+    fn base64_in_pieces_is_the_base64_of_all_bytes() {
+        for (pieces, expected) in [
+            (vec!["AAEC", "AwQF"], "AAECAwQF"),
+            (vec!["AA==", "AQI="], "AAEC"),
+            (vec!["AA==", "?", "AQI="], "AAEC"),
+            (vec!["not base64="], "not base64="),
+            (vec!["AA=="], "AA=="),
+            (vec![], ""),
+        ] {
+            let mut joined = Base64Pieces::default();
+            pieces.iter().for_each(|piece| joined.push(piece));
+            assert_eq!((joined.is_empty(), joined.join()), (expected.is_empty(), expected.to_owned()));
         }
     }
 

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use crate::adapters::Unsupported;
+use crate::model::message::{Message, PartContent, Role};
 use crate::model::parameter::Parameter;
 use crate::model::request::{ChatRequest, Dialect, Effort, Reasoning};
 use crate::wire::patch::{member, members};
@@ -39,11 +41,46 @@ pub fn level(wish: &Reasoning, cap: Option<u64>) -> Option<Effort> {
     }
 }
 
+/// Refuses what a dialect that answers once and in text cannot leave out without changing what was asked for.
+///
+/// # Errors
+/// [`Unsupported`] naming `n` or `modalities`.
+pub fn refuse_all_but_text(request: &ChatRequest) -> Result<(), Unsupported> {
+    if request.n > 1 {
+        return Err(Unsupported::new("n", "must be 1 for this model"));
+    }
+    if let Some(kind) = request.modalities.iter().find(|kind| *kind != "text") {
+        let why = format_args!("asks for {kind}, which this model does not make");
+        return Err(Unsupported::new("modalities", why));
+    }
+    Ok(())
+}
+
 /// Parameters that were sent and that the dialect has no word for, by name.
 pub fn lost(request: &ChatRequest, without_counterpart: &[Parameter]) -> Vec<Cow<'static, str>> {
     let sent = request.facts.parameters;
     let lost = without_counterpart.iter().filter(|parameter| sent.contains(**parameter));
     lost.map(|parameter| Cow::Borrowed(parameter.name())).collect()
+}
+
+/// Members of messages that say how to read them and that most dialects have no word for, by path: an image's
+/// `detail`, a speaker's name.
+pub fn lost_in_messages(messages: &[Message]) -> Vec<Cow<'static, str>> {
+    let mut lost = Vec::new();
+    for (at, message) in messages.iter().enumerate() {
+        // A function's name is its result's address.
+        if message.name.is_some() && message.role != Role::Function {
+            lost.push(format!("messages[{at}].name").into());
+        }
+        for (part, content) in message.content.iter().enumerate() {
+            if let PartContent::Image { detail: Some(detail), .. } = &content.content
+                && detail != "auto"
+            {
+                lost.push(format!("messages[{at}].content[{part}].image_url.detail").into());
+            }
+        }
+    }
+    lost
 }
 
 /// The dialect's `own` members that the caller sent by name, to be passed, and the names of those that nobody knows.
@@ -84,10 +121,16 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_named_and_what_is_the_dialects_own_passes() {
-        let body = json!({"model": "a/b", "messages": [{"role": "user", "content": "hi"}], "seed": 1, "top_k": 2,
+        let image = json!({"type": "image_url", "image_url": {"url": "https://x/y", "detail": "low"}});
+        let body = json!({"model": "a/b", "messages": [{"role": "user", "name": "n", "content": [image]}], "seed": 1, "top_k": 2,
             "container": {"id": "c"}, "frobnicate": true, "nothing": null});
         let request = decode(Bytes::from(body.to_string())).expect("a request");
         assert_eq!(lost(&request, &[Parameter::Seed, Parameter::MinP]), ["seed"]);
+        let messages = request.messages.get().expect("typed");
+        assert_eq!(
+            lost_in_messages(messages),
+            ["messages[0].name", "messages[0].content[0].image_url.detail"]
+        );
         let (passed, unknown) = own_members(&request, &["container"]);
         assert_eq!(passed, [("container".to_owned(), json!({"id": "c"}))]);
         assert_eq!(unknown, ["frobnicate"]);

@@ -4,10 +4,12 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::encode;
+use crate::adapters::anthropic::Anthropic;
 use crate::adapters::anthropic::models::quirks;
-use crate::adapters::{Encoded, Quirks, Target, Unsupported};
+use crate::adapters::{Adapter, Encoded, Quirks, Target, Unsupported};
 use crate::api::openai_chat;
-use crate::model::media::NOTHING;
+use crate::model::facts::Media;
+use crate::model::media::{Fetched, FetchedFile, NOTHING};
 use crate::model::parameter::Parameters;
 
 /// A model that takes everything of its time.
@@ -59,7 +61,7 @@ fn text(text: &str) -> Value {
 #[test]
 fn a_small_request_is_translated_whole() {
     let request = json!({
-        "model": "anthropic/claude", "stream": true, "temperature": 1.7, "top_k": 5, "stop": ["END", " "], "user": "u1",
+        "model": "anthropic/claude", "stream": true, "temperature": 1.7, "top_k": 5, "stop": ["END"], "user": "u1",
         "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}],
     });
     let encoded = run_with(&request, &quirks(MODEL), Some(77)).expect("supported");
@@ -74,6 +76,55 @@ fn a_small_request_is_translated_whole() {
     assert_eq!((encoded.path.as_ref(), encoded.dropped.len()), ("/messages", 0));
     assert_eq!(encoded.headers["anthropic-version"], "2023-06-01");
     assert_eq!(encoded.headers["accept"], "text/event-stream");
+}
+
+#[test]
+fn on_vertex_the_model_is_in_the_path_and_the_version_in_the_body() {
+    let mut quirks = quirks("claude-haiku-4-5@20251001");
+    quirks.set("claude_host", "vertex").expect("a quirk");
+    let image = json!({"type": "image_url", "image_url": {"url": "https://x/y.png"}});
+    let request = json!({"max_tokens": 9, "messages": [{"role": "user", "content": [image]}]});
+    for (stream, verb) in [(false, "rawPredict"), (true, "streamRawPredict")] {
+        let mut request = request.clone();
+        request["stream"] = stream.into();
+        let request = openai_chat::decode(Bytes::from(request.to_string())).expect("well-formed");
+        let png = FetchedFile { media_type: "image/png".to_owned(), base64: "AAAA".to_owned() };
+        let fetched = Fetched([("https://x/y.png".to_owned(), png)].into());
+        let target = Target {
+            model: "claude-haiku-4-5@20251001",
+            output_cap: None,
+            stream,
+            quirks: &quirks,
+            fetched: &fetched,
+            supported: Parameters::NONE,
+        };
+        let encoded = encode(&request, &target).expect("supported");
+        assert_eq!(encoded.path, format!("/publishers/anthropic/models/claude-haiku-4-5@20251001:{verb}"));
+        assert!(!encoded.headers.contains_key("anthropic-version"));
+        let body = body(&encoded);
+        assert_eq!((&body["model"], &body["anthropic_version"]), (&Value::Null, &json!("vertex-2023-10-16")));
+        let source = json!({"type": "base64", "media_type": "image/png", "data": "AAAA"});
+        assert_eq!(body["messages"][0]["content"], json!([{"type": "image", "source": source}]));
+    }
+    let urls = |quirks: &Quirks| Anthropic.must_fetch(Media::Image, "https://x/y.png", quirks);
+    assert!(urls(&quirks) && !urls(&Quirks::default()));
+}
+
+#[test]
+fn sampling_that_the_endpoint_does_not_list_is_left_out_by_name() {
+    let request = json!({"temperature": 0.5, "top_k": 3, "messages": [{"role": "user", "content": "x"}]});
+    let request = openai_chat::decode(Bytes::from(request.to_string())).expect("well-formed");
+    let quirks = quirks(MODEL);
+    let target = Target {
+        model: MODEL,
+        output_cap: None,
+        stream: false,
+        quirks: &quirks,
+        fetched: &NOTHING,
+        supported: Parameters::from_names(["temperature"]),
+    };
+    let encoded = encode(&request, &target).expect("supported");
+    assert_eq!((&body(&encoded)["temperature"], encoded.dropped), (&json!(0.5), vec!["top_k".into()]));
 }
 
 #[test]
@@ -338,7 +389,7 @@ fn what_has_no_counterpart_is_named() {
         json!({
             "seed": 1, "logit_bias": {"1": 2}, "frequency_penalty": 0.1, "logprobs": true, "top_logprobs": 2, "min_p": 0.1,
             "prediction": {"type": "content", "content": "x"}, "user": "a@b.c", "service_tier": "flex", "store": true,
-            "metadata": {"k": "v"}, "unheard_of": 1, "container": "c1", "provider": {"zdr": true}, "plugins": [{"id": "web"}],
+            "metadata": {"k": "v"}, "stop": " ", "unheard_of": 1, "container": "c1", "provider": {"zdr": true}, "plugins": [{"id": "web"}],
         }),
         MODEL,
     );
@@ -356,6 +407,7 @@ fn what_has_no_counterpart_is_named() {
             "prediction",
             "seed",
             "service_tier",
+            "stop",
             "store",
             "top_logprobs",
             "unheard_of",

@@ -1,14 +1,8 @@
-//! Structured output: Anthropic's own where the schema allows it, else a tool that the model must call.
+//! JSON schemas in the subset that Claude's structured output takes.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::adapters::anthropic::tools::input_schema;
-use crate::adapters::quirks::Quirks;
-use crate::adapters::shared::json_tool;
-use crate::adapters::{JsonTool, Unsupported};
-use crate::model::request::{ChatRequest, ResponseFormat};
-
-/// Members of a schema that Anthropic's compiler does not take; they move into the description.
+/// Members of a schema that the compiler does not take; they move into the description.
 const WORDS: [&str; 14] = [
     "minimum",
     "maximum",
@@ -36,68 +30,8 @@ const OPTIONAL_PROPERTIES: usize = 10;
 /// More definitions than this are not followed: a chain of them would be as deep.
 const DEFINITIONS: usize = 200;
 
-/// How the answer's form is enforced.
-#[derive(Debug, PartialEq)]
-pub enum Plan {
-    /// Free text.
-    Free,
-    /// `output_config.format`.
-    Native(Value),
-    /// A forced tool whose input is the answer.
-    Tool { tool: Value, json_tool: JsonTool },
-    /// A sentence in the system prompt.
-    Asked(&'static str),
-}
-
-/// What the rest of the request leaves possible.
-#[derive(Debug, Clone, Copy)]
-pub struct Leeway {
-    /// Whether the caller has tools of its own.
-    pub has_tools: bool,
-    pub thinks: bool,
-}
-
-/// Decides how to enforce the response format.
-///
-/// # Errors
-/// [`Unsupported`] where nothing would enforce it.
-pub fn plan(request: &ChatRequest, quirks: &Quirks, leeway: Leeway) -> Result<Plan, Unsupported> {
-    let can_force = quirks.forced_tools && !leeway.has_tools && !leeway.thinks;
-    match &request.response_format {
-        None | Some(ResponseFormat::Text) => Ok(Plan::Free),
-        Some(ResponseFormat::JsonObject) if can_force => Ok(forced(&json!({"type": "object"}))),
-        Some(ResponseFormat::JsonObject) => {
-            Ok(Plan::Asked("Answer with a single JSON object and nothing else: no prose, no code fence."))
-        }
-        Some(ResponseFormat::JsonSchema { schema, .. }) => {
-            let schema = schema.as_ref().map(|schema| input_schema_or_any(schema.get()));
-            let schema = schema.unwrap_or_else(|| json!({"type": "object"}));
-            let native = compilable(&schema).filter(|_| quirks.output_format);
-            match native {
-                Some(schema) => Ok(Plan::Native(json!({"type": "json_schema", "schema": schema}))),
-                None if can_force => Ok(forced(&schema)),
-                None => Err(Unsupported::new("response_format", "cannot be enforced with this model")),
-            }
-        }
-        Some(ResponseFormat::Other { .. }) => {
-            Err(Unsupported::new("response_format.type", "is not known to this model"))
-        }
-    }
-}
-
-fn input_schema_or_any(schema: &str) -> Value {
-    serde_json::from_str(schema).unwrap_or_else(|_| input_schema(None))
-}
-
-fn forced(schema: &Value) -> Plan {
-    let (input_schema, json_tool) = json_tool::forced(schema, &[]);
-    let tool =
-        json!({"name": json_tool.name, "description": json_tool::DESCRIPTION, "input_schema": input_schema});
-    Plan::Tool { tool, json_tool }
-}
-
 /// The schema in the subset that the compiler takes; None where that would change what it allows.
-fn compilable(schema: &Value) -> Option<Value> {
+pub fn compilable(schema: &Value) -> Option<Value> {
     if is_recursive(schema) {
         return None;
     }
@@ -231,6 +165,8 @@ fn describe(schema: &mut Map<String, Value>, hints: &[String]) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
