@@ -4,6 +4,7 @@
 //! credential; `upstream` sends and signs. Adapters do not know each other, and nobody matches on them.
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod failure;
 pub mod openai;
 pub mod quirks;
@@ -31,7 +32,7 @@ use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
 
 /// Every dialect that this build speaks.
-pub static ADAPTERS: &[&dyn Adapter] = &[&openai::OpenAi, &anthropic::Anthropic];
+pub static ADAPTERS: &[&dyn Adapter] = &[&openai::OpenAi, &anthropic::Anthropic, &bedrock::Bedrock];
 
 /// The adapter that a provider row names.
 pub fn by_name(name: &str) -> Option<&'static dyn Adapter> {
