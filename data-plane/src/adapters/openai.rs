@@ -5,9 +5,7 @@
 
 mod answer;
 mod encode;
-mod error;
 mod messages;
-mod models;
 mod piece;
 mod stream;
 mod usage;
@@ -16,6 +14,7 @@ mod wire;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use crate::adapters::shared::{openai_error, openai_models};
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported};
 use crate::model::request::{ChatRequest, Dialect};
 use crate::model::response::ChatResponse;
@@ -34,7 +33,7 @@ impl Adapter for OpenAi {
     }
 
     fn quirks(&self, model: &str) -> Quirks {
-        models::quirks(model)
+        openai_models::chat_quirks(model)
     }
 
     fn encode(&self, request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
@@ -59,6 +58,6 @@ impl Adapter for OpenAi {
     }
 
     fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
-        error::failure(status, headers, body)
+        openai_error::failure(status, headers, body)
     }
 }

@@ -1,4 +1,5 @@
 //! What several dialects have in common: turns, names, media, wishes, structured output, answers told in blocks.
+//! What several dialects have in common: turns, names, media, wishes, the forced JSON tool, OpenAI's errors and models.
 //!
 //! Adapters do not know each other; what two of them need lives here and speaks no dialect.
 
@@ -8,9 +9,13 @@ pub mod conversation;
 #[cfg(test)]
 pub mod exchange_tests;
 pub mod json_tool;
+pub mod lenient;
 pub mod media;
 pub mod names;
 pub mod segment;
 pub mod structured;
 pub mod tool_input;
+pub mod openai_error;
+pub mod openai_models;
+pub mod reported_cost;
 pub mod wish;

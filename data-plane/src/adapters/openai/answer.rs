@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::adapters::openai::error::{bare, inside_success};
 use crate::adapters::openai::piece::{Ending, call_id, ending, read};
 use crate::adapters::openai::wire::{Arguments, Body, Call, Choice as WireChoice, Content};
 use crate::adapters::openai::{piece, usage};
+use crate::adapters::shared::openai_error::{bare, inside_success};
 use crate::adapters::{Context, Failure, FailureClass};
 use crate::model::event::with_tools;
 use crate::model::message::{ToolCall, ToolKind};

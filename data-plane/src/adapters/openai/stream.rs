@@ -8,10 +8,10 @@ use bytes::Bytes;
 use memchr::memchr;
 
 use crate::adapters::openai::answer::broke_off;
-use crate::adapters::openai::error::{bare, inside_success};
 use crate::adapters::openai::piece::{Ending, Piece, call_id, ending, read};
 use crate::adapters::openai::usage;
 use crate::adapters::openai::wire::{Arguments, Body, Call, Choice as WireChoice, Invocation, Number, Text};
+use crate::adapters::shared::openai_error::{bare, inside_success};
 use crate::adapters::{Context, Decoder, Failure, FailureClass};
 use crate::model::event::{ChoiceDelta, Chunk, Event, Start, ToolDelta, with_tools};
 use crate::model::message::ToolKind;

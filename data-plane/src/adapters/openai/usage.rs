@@ -3,11 +3,11 @@
 //! Providers differ in what their totals include; the printed total usually tells which habit it is.
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use switchyard_proto::money::NanoUsd;
 
-use crate::adapters::openai::wire::Number;
+use crate::adapters::shared::lenient::{Number, lenient};
+use crate::adapters::shared::reported_cost::{Cost, cost};
 use crate::model::usage::{Provenance, Usage};
 
 /// Reads a usage block; None where it holds no counts.
@@ -115,20 +115,6 @@ struct ServerTools {
     web_fetch_requests: Number,
 }
 
-/// A sum in USD, plain or as Perplexity's bill.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Cost {
-    Sum(f64),
-    Bill { total_cost: f64 },
-}
-
-/// A member of the wrong type counts as absent.
-fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    let raw = <&RawValue>::deserialize(deserializer)?;
-    Ok(serde_json::from_str(raw.get()).ok())
-}
-
 impl Wire {
     fn into_usage(self) -> Usage {
         let prompt = self.prompt_tokens_details.or(self.prompt_token_details).unwrap_or_default();
@@ -204,23 +190,10 @@ fn fit(mut usage: Usage) -> Usage {
     usage
 }
 
-fn cost(cost: Option<Cost>, ticks: Number) -> Option<NanoUsd> {
-    let usd = cost.map(|cost| match cost {
-        Cost::Sum(usd) | Cost::Bill { total_cost: usd } => usd,
-    });
-    match usd {
-        Some(usd) if usd.is_finite() && usd >= 0.0 => Some(NanoUsd(nano(usd))),
-        _ => ticks.0.filter(|ticks| *ticks > 0).map(|ticks| NanoUsd(ticks.div_ceil(10))),
-    }
-}
-
-/// Rounded up, but not for the noise in the last bits of a binary fraction.
-fn nano(usd: f64) -> u64 {
-    (usd * 1e9 - 1e-3).ceil().max(0.0) as u64
-}
-
 #[cfg(test)]
 mod tests {
+    use switchyard_proto::money::NanoUsd;
+
     use super::*;
 
     fn read(json: &str) -> Usage {

@@ -1,6 +1,7 @@
 //! Which of OpenAI's models takes which reasoning effort: data that changes with every release.
 //!
-//! Rows of the catalogue may override it; other providers' models are not here.
+//! Rows of the catalogue may override it; other providers' models are not here. The same models are served by the
+//! chat and the Responses surface, which differ in `max`.
 
 use crate::adapters::quirks::{Quirks, ReasoningStyle};
 use crate::model::request::Effort::{self, High, Low, Max, Medium, Minimal, None as Off, Xhigh};
@@ -35,13 +36,26 @@ const ROWS: [(&str, &[Effort]); 21] = [
     ("gpt-6", &[Off, Low, Medium, High, Xhigh, Max]),
 ];
 
-/// The quirks of an upstream model.
-pub fn quirks(model: &str) -> Quirks {
+/// Beginnings of upstream ids before which `max` exists on no surface.
+const BEFORE_MAX: [&str; 5] = ["gpt-5.1", "gpt-5.2", "gpt-5.3", "gpt-5.4", "gpt-5.5"];
+
+/// The quirks of an upstream model on the chat surface.
+pub fn chat_quirks(model: &str) -> Quirks {
     let Some((_, efforts)) = ROWS.iter().find(|(prefix, _)| model.starts_with(prefix)) else {
         return Quirks::default();
     };
     let reasoning = if efforts.is_empty() { ReasoningStyle::Absent } else { ReasoningStyle::Effort };
     Quirks { reasoning, efforts: efforts.to_vec(), ..Quirks::default() }
+}
+
+/// The quirks of an upstream model on the Responses surface, where `max` came earlier.
+pub fn responses_quirks(model: &str) -> Quirks {
+    let mut quirks = chat_quirks(model);
+    let is_late = model.starts_with("gpt-5.") && !BEFORE_MAX.iter().any(|prefix| model.starts_with(prefix));
+    if is_late && quirks.efforts.contains(&Xhigh) && !quirks.efforts.contains(&Max) {
+        quirks.efforts.push(Max);
+    }
+    quirks
 }
 
 #[cfg(test)]
@@ -60,8 +74,24 @@ mod tests {
             ("unheard", Max, Some(Xhigh)),
             ("unheard", Off, Some(Off)),
         ] {
-            assert_eq!(quirks(model).nearest_effort(asked), sent, "{model} {asked:?}");
+            assert_eq!(chat_quirks(model).nearest_effort(asked), sent, "{model} {asked:?}");
         }
-        assert_eq!(quirks("gpt-4o-mini").reasoning, ReasoningStyle::Absent);
+        assert_eq!(chat_quirks("gpt-4o-mini").reasoning, ReasoningStyle::Absent);
+    }
+
+    #[test]
+    fn max_exists_on_the_responses_surface_first() {
+        for (model, sent) in [
+            ("gpt-5.6-sol", Max),
+            ("gpt-5.7", Max),
+            ("gpt-6-sol", Max),
+            ("gpt-5.4", Xhigh),
+            ("gpt-5.1", High),
+            ("gpt-5-mini", High),
+            ("o3", High),
+        ] {
+            assert_eq!(responses_quirks(model).nearest_effort(Max), Some(sent), "{model}");
+        }
+        assert_eq!(chat_quirks("gpt-5.6-sol").nearest_effort(Max), Some(Xhigh));
     }
 }

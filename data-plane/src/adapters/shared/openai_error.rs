@@ -1,4 +1,4 @@
-//! Error bodies in the many shapes that providers of this dialect use.
+//! Error bodies in the many shapes that OpenAI and those who follow it use, on every surface.
 
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
@@ -36,6 +36,8 @@ struct Said {
     message: String,
     kind: String,
     code: String,
+    /// Azure's finer code.
+    inner: String,
     /// A status inside the body.
     status: Option<StatusCode>,
     /// OpenRouter's word for it.
@@ -62,6 +64,7 @@ impl Said {
                 .find_map(status),
             error_type: word(error.pointer("/metadata/error_type")).unwrap_or_default(),
             retry_after: retry_hint(error),
+            inner: word(error.pointer("/innererror/code")).unwrap_or_default(),
             code,
         }
     }
@@ -69,7 +72,7 @@ impl Said {
     fn classify(self, status: Option<StatusCode>) -> Failure {
         let by_status = status.or(self.status).map_or(FailureClass::Server, class_of);
         let class = self.by_words().unwrap_or(by_status);
-        let code = [&self.code, &self.kind].into_iter().find(|word| !word.is_empty()).cloned();
+        let code = [&self.code, &self.kind, &self.inner].into_iter().find(|word| !word.is_empty()).cloned();
         let mut failure = Failure::reported(class, &self.message, code);
         failure.code = self.finer_code(status).unwrap_or(failure.code);
         failure.status = status.or(self.status);
@@ -86,6 +89,7 @@ impl Said {
         }
         by_code(&code)
             .or_else(|| by_code(&kind))
+            .or_else(|| by_code(&self.inner.to_lowercase()))
             .or_else(|| by_error_type(&self.error_type))
             .or_else(|| by_message(&message))
     }
@@ -98,7 +102,7 @@ impl Said {
             "failed_to_download_image" => ErrorCode::ImageDownloadFailed,
             "image_file_not_found" => ErrorCode::ImageNotFound,
             "image_too_large" | "image_file_too_large" => ErrorCode::ImageTooLarge,
-            "image_too_small" => ErrorCode::ImageTooSmall,
+            "image_too_small" | "empty_image_file" => ErrorCode::ImageTooSmall,
             "unsupported_image_media_type" | "unsupported_image_format" => ErrorCode::UnsupportedImageFormat,
             "invalid_image"
             | "invalid_image_url"
@@ -138,23 +142,40 @@ fn by_code(code: &str) -> Option<FailureClass> {
         | "invalid_prompt"
         | "responsibleaipolicyviolation"
         | "moderation_blocked"
-        | "data_inspection_failed" => FailureClass::ContentFiltered,
+        | "data_inspection_failed"
+        | "image_content_policy_violation"
+        | "bio_policy"
+        | "cyber_policy"
+        | "misalignment_policy_violation" => FailureClass::ContentFiltered,
         "invalid_api_key" | "authentication_error" | "unauthenticated" | "invalid_authentication" => {
             FailureClass::Auth
         }
         "model_not_found" | "deploymentnotfound" | "invalid_model" | "model_not_exist" => {
             FailureClass::NotFound
         }
-        "unsupported_country_region_territory" | "permission_denied" => FailureClass::Permission,
+        "unsupported_country_region_territory" | "permission_denied" | "data_residency_mismatch" => {
+            FailureClass::Permission
+        }
         "unknown_parameter" | "unsupported_parameter" | "unsupported_value" | "extra_forbidden" => {
             FailureClass::Unsupported
         }
         // The model's own output was not what it had to be: another try may succeed.
         "tool_use_failed" | "json_validate_failed" => FailureClass::Malformed,
         "server_error" | "internal_server_error" => FailureClass::Server,
-        "timeout" | "request_timeout" | "deadline_exceeded" => FailureClass::Timeout,
+        "timeout" | "request_timeout" | "deadline_exceeded" | "vector_store_timeout" => FailureClass::Timeout,
+        code if is_about_an_image(code) => FailureClass::InvalidRequest,
         _ => return None,
     })
+}
+
+/// Whether the code blames an image of the prompt, which no other try would mend.
+fn is_about_an_image(code: &str) -> bool {
+    const CODES: [&str; 4] =
+        ["image_parse_error", "empty_image_file", "failed_to_download_image", "unsupported_image_media_type"];
+    code.starts_with("invalid_image")
+        || code == "invalid_base64_image"
+        || ["image_too_", "image_file_"].iter().any(|start| code.starts_with(start))
+        || CODES.contains(&code)
 }
 
 /// OpenRouter's vocabulary, of which its own faults and its caller's are ours.
@@ -196,6 +217,8 @@ fn by_message(message: &str) -> Option<FailureClass> {
         "not enabled for this model",
     ]) {
         Some(FailureClass::Unsupported)
+    } else if message.starts_with("model not found") {
+        Some(FailureClass::NotFound)
     } else {
         None
     }
@@ -233,12 +256,28 @@ fn status(value: Option<&Value>) -> Option<StatusCode> {
     StatusCode::from_u16(number).ok().filter(|status| number < 600 && !status.is_success())
 }
 
-/// Google's and OpenRouter's hints inside the body.
+/// Google's and OpenRouter's hints inside the body, then what OpenAI and Azure say in words.
 fn retry_hint(error: &Value) -> Option<std::time::Duration> {
     let details = error.get("details").and_then(Value::as_array);
     let google = || details?.iter().find_map(|detail| spelled_duration(detail.get("retryDelay")?.as_str()?));
     let seconds = error.pointer("/availability/retry_after").and_then(Value::as_f64);
-    seconds.and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok()).or_else(google)
+    seconds
+        .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok())
+        .or_else(google)
+        .or_else(|| spoken_hint(error))
+}
+
+/// "Please retry after 7 seconds", "Please try again in 1.2s".
+fn spoken_hint(error: &Value) -> Option<std::time::Duration> {
+    let message = error.get("message")?.as_str()?;
+    let after = |sign: &str| message.split_once(sign).and_then(|(_, rest)| rest.split_whitespace().next());
+    let seconds = || {
+        let mut words = message.split_once("retry after ")?.1.split_whitespace();
+        let number = words.next()?.parse::<f64>().ok()?;
+        words.next().filter(|unit| unit.starts_with("second"))?;
+        std::time::Duration::try_from_secs_f64(number).ok()
+    };
+    seconds().or_else(|| spelled_duration(after("try again in ")?.trim_end_matches('.')))
 }
 
 /// The longest reset among the limits that are spent.
@@ -334,6 +373,15 @@ mod tests {
                 r#"[{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT"}}]"#,
                 Auth,
             ),
+            (
+                400,
+                r#"{"error":{"code":null,"message":"x","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
+                ContentFiltered,
+            ),
+            (400, r#"{"code":"invalid-argument","error":"Model not found: x"}"#, NotFound),
+            (401, r#"{"statusCode":401,"message":"Unauthorized."}"#, Auth),
+            (401, r#"{"error":{"code":"401","message":"Access denied"}}"#, Auth),
+            (404, r#"{"error":{"code":"DeploymentNotFound","message":"x"}}"#, NotFound),
         ] {
             let status = StatusCode::from_u16(status).expect("status");
             let failure = failure(status, &HeaderMap::new(), body.as_bytes());
@@ -353,6 +401,13 @@ mod tests {
             (r#"{"message":"the request exceeds the available context size","code":400}"#, ContextLength),
             (r#""something broke""#, Server),
             ("null", Server),
+            (r#"{"code":"rate_limit_exceeded","message":"x"}"#, RateLimited),
+            (r#"{"code":"invalid_prompt","message":"x"}"#, ContentFiltered),
+            (r#"{"code":"bio_policy","message":"x"}"#, ContentFiltered),
+            (r#"{"code":"vector_store_timeout","message":"x"}"#, Timeout),
+            (r#"{"code":"data_residency_mismatch","message":"x"}"#, Permission),
+            (r#"{"code":"image_too_large","message":"x"}"#, InvalidRequest),
+            (r#"{"code":"image_content_policy_violation","message":"x"}"#, ContentFiltered),
         ] {
             assert_eq!(inside_success(error).class, class, "{error}");
         }
@@ -376,6 +431,22 @@ mod tests {
         ] {
             let status = StatusCode::from_u16(status).expect("status");
             assert_eq!(failure(status, &HeaderMap::new(), body.as_bytes()).code, code, "{body}");
+        }
+    }
+
+    #[test]
+    fn waits_are_read_from_words_where_no_header_tells_them() {
+        for (message, millis) in [
+            ("Requests have exceeded call rate limit. Please retry after 7 seconds.", Some(7000)),
+            ("Retry later, or retry after 1 second.", Some(1000)),
+            ("Rate limit reached. Please try again in 6m0s. Visit https://x", Some(360_000)),
+            ("Please try again in 120ms.", Some(120)),
+            ("Please retry after a while.", None),
+            ("Please try again in a moment.", None),
+        ] {
+            let body = serde_json::json!({"error": {"message": message}}).to_string();
+            let failure = failure(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body.as_bytes());
+            assert_eq!(failure.retry_after.map(|wait| wait.as_millis()), millis, "{message}");
         }
     }
 
