@@ -144,8 +144,11 @@ impl StreamDecoder {
             return Err(inside_success(error.get()));
         }
         let index = u32::try_from(wire.index.get()).unwrap_or(0);
+        // Azure's late filter results come without a delta, which typed clients would stumble over.
+        let has_delta = wire.delta.is_some();
         let mut message = wire.delta.take().unwrap_or_default();
         let Piece { mut delta, mut canonical } = read(&mut message, self.context.hide_reasoning);
+        canonical &= has_delta;
         // Perplexity repeats the whole message beside each delta.
         canonical &= wire.message.is_none() && wire.index.0.is_some();
         let at = self.state(index);

@@ -249,3 +249,60 @@ fn legacy_functions_keep_their_source() {
     assert!(events[1].is_content());
     assert!(chunks(&events).iter().all(|chunk| chunk.raw_choices), "{events:?}");
 }
+
+#[test]
+fn chunks_that_say_nothing_are_no_chunks() {
+    let without_delta =
+        r#"{"id":"c1","choices":[{"index":0,"finish_reason":null,"content_filter_results":{}}]}"#;
+    let null_delta = r#"{"id":"c1","choices":[{"index":0,"delta":null,"content_filter_results":{}}]}"#;
+    let padded = r#"{"id":"c1","choices":[],"obfuscation":"x7","p":"abc"}"#;
+    let usage = r#"{"id":"c1","choices":[],"obfuscation":"x","usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}"#;
+    let (events, ended) = run(&[
+        padded,
+        null_delta,
+        &delta(r#"{"content":"Hi"}"#),
+        without_delta,
+        null_delta,
+        &finish("stop"),
+        without_delta,
+        usage,
+        "[DONE]",
+    ]);
+    assert_eq!(ended, Ok(()));
+    let told: Vec<bool> = chunks(&events).iter().map(|chunk| chunk.raw_choices).collect();
+    assert_eq!(told, [true, true], "{events:?}");
+    assert_eq!(fold(&events).usage.map(|usage| usage.total_tokens()), Some(3));
+}
+
+#[test]
+fn usage_is_found_beside_choices_and_in_side_channels() {
+    let counts = r#"{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}"#;
+    for last in [
+        format!(
+            r#"{{"id":"c1","choices":[{{"index":0,"delta":{{}},"finish_reason":"stop"}}],"usage":{counts}}}"#
+        ),
+        format!(
+            r#"{{"id":"c1","choices":[{{"index":0,"delta":{{}},"finish_reason":"stop"}}],"x_groq":{{"usage":{counts}}}}}"#
+        ),
+        format!(
+            r#"{{"id":"c1","choices":[{{"index":0,"delta":{{}},"finish_reason":"stop","usage":{counts}}}]}}"#
+        ),
+    ] {
+        let response = answer(&[&delta(r#"{"content":"Hi"}"#), &last, "[DONE]"]);
+        assert_eq!(response.usage.map(|usage| usage.total_tokens()), Some(3), "{last}");
+    }
+}
+
+#[test]
+fn words_for_calls_are_one_and_an_event_named_error_is_one() {
+    let call = delta(r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":null}}]}"#);
+    for word in ["stop", "tool_call", "tool_calls", "function_call", "tool_use"] {
+        let response = answer(&[&call, &finish(word), "[DONE]"]);
+        assert_eq!(response.choices[0].finish.reason, FinishReason::ToolCalls, "{word}");
+        assert_eq!(response.choices[0].message.tool_calls[0].arguments, "{}", "{word}");
+    }
+    let (mut decoder, mut events) = (StreamDecoder::new(Context::default()), Vec::new());
+    let failed = "event: error\ndata: {\"error\":{\"message\":\"x\",\"code\":\"tool_use_failed\",\"failed_generation\":\"{\"}}\n\n";
+    let failure = decoder.push(Bytes::from(failed), &mut events).expect_err("failed");
+    assert_eq!(failure.class, FailureClass::Malformed);
+}
