@@ -7,6 +7,7 @@ pub mod anthropic;
 pub mod bedrock;
 pub mod failure;
 pub mod openai;
+pub mod openai_responses;
 pub mod quirks;
 pub mod shared;
 
@@ -33,6 +34,8 @@ use crate::model::usage::Usage;
 
 /// Every dialect that this build speaks.
 pub static ADAPTERS: &[&dyn Adapter] = &[&openai::OpenAi, &anthropic::Anthropic, &bedrock::Bedrock];
+pub static ADAPTERS: &[&dyn Adapter] =
+    &[&openai::OpenAi, &openai_responses::OpenAiResponses, &anthropic::Anthropic, &azure::Azure];
 
 /// The adapter that a provider row names.
 pub fn by_name(name: &str) -> Option<&'static dyn Adapter> {
@@ -150,6 +153,8 @@ pub struct Context {
     pub hide_reasoning: bool,
     /// Whose signed reasoning the answer holds, where it is not that of the dialect's usual models.
     pub reasoning_format: Option<&'static str>,
+    /// The `format` of sealed reasoning; None is OpenAI's own.
+    pub reasoning_format: Option<String>,
 }
 
 impl Context {

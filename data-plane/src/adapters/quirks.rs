@@ -46,6 +46,14 @@ pub struct Quirks {
     pub output_format: bool,
     /// Whether system messages may stand inside the conversation.
     pub inner_system: bool,
+    /// The `format` of sealed reasoning in the Responses dialect: what one host sealed, another cannot open.
+    pub reasoning_format: String,
+    /// Whether summaries of reasoning may be asked for in the Responses dialect; some accounts may not.
+    pub reasoning_summaries: bool,
+    /// Azure's dated `api-version`; empty means the undated API, which names the deployment as the model.
+    pub api_version: String,
+    /// Whether the deployment is in the path where `api_version` is set.
+    pub deployment_path: bool,
     /// The cap sent where neither the caller nor the reservation set one and the dialect demands one.
     pub default_output_cap: u64,
     /// Who hosts the Anthropic dialect.
@@ -79,6 +87,10 @@ impl Default for Quirks {
             prefill: true,
             output_format: true,
             inner_system: false,
+            reasoning_format: "openai-responses-v1".to_owned(),
+            reasoning_summaries: true,
+            api_version: String::new(),
+            deployment_path: true,
             default_output_cap: 4096,
             claude_host: ClaudeHost::Api,
             model_fields: ModelFields::Absent,
@@ -135,6 +147,10 @@ impl Quirks {
             "prefill" => prefill: flag,
             "output_format" => output_format: flag,
             "inner_system" => inner_system: flag,
+            "reasoning_format" => reasoning_format: text,
+            "reasoning_summaries" => reasoning_summaries: flag,
+            "api_version" => api_version: text,
+            "deployment_path" => deployment_path: flag,
             "default_output_cap" => default_output_cap: number,
             "claude_host" => claude_host: claude_host,
             "model_fields" => model_fields: model_fields,
@@ -327,6 +343,10 @@ mod tests {
             ("cache_marks", "keep"),
             ("drop", "a, b,"),
             ("thinking", "adaptive"),
+            ("reasoning_format", "xai-responses-v1"),
+            ("reasoning_summaries", "false"),
+            ("api_version", "2024-10-21"),
+            ("deployment_path", "false"),
             ("default_output_cap", "7"),
             ("claude_host", "vertex"),
             ("model_fields", "nova"),
@@ -344,6 +364,10 @@ mod tests {
             cache_marks: CacheMarks::Keep,
             drop: vec!["a".to_owned(), "b".to_owned()],
             thinking: Thinking::Adaptive,
+            reasoning_format: "xai-responses-v1".to_owned(),
+            reasoning_summaries: false,
+            api_version: "2024-10-21".to_owned(),
+            deployment_path: false,
             default_output_cap: 7,
             claude_host: ClaudeHost::Vertex,
             model_fields: ModelFields::Nova,
