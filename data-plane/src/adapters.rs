@@ -5,6 +5,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+pub mod azure;
 pub mod failure;
 pub mod openai;
 pub mod openai_responses;

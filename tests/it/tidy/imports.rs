@@ -214,6 +214,10 @@ fn the_table_has_no_row_without_a_module() {
     }
 }
 
+/// Azure serves OpenAI's chat dialect itself, under other paths and with errors of its own: it wraps the adapter whole,
+/// through the trait's functions, so that a copy cannot fall behind.
+const WRAPPED: [(&str, &str); 1] = [("adapters::azure", "adapters::openai")];
+
 #[test]
 fn an_adapter_does_not_know_another() {
     let adapters: Vec<Source> = sources("data-plane/src/adapters/");
@@ -225,7 +229,10 @@ fn an_adapter_does_not_know_another() {
         let own = dialects.iter().find(|dialect| is_within(&module, dialect));
         let targets = paths(&file.code());
         for target in targets.iter().filter_map(|path| target(&module, path)) {
-            let other = dialects.iter().find(|dialect| is_within(&target, dialect) && Some(*dialect) != own);
+            let is_wrapped = |other: &str| own.is_some_and(|own| WRAPPED.contains(&(own, other)));
+            let other = dialects
+                .iter()
+                .find(|dialect| is_within(&target, dialect) && Some(*dialect) != own && !is_wrapped(dialect));
             assert!(
                 other.is_none() || own.is_none(),
                 "{}: an adapter knows the adapter `{target}`; move what both need to a file beside them",
