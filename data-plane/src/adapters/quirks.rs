@@ -65,6 +65,10 @@ pub struct Quirks {
     pub text_format: bool,
     /// Whether call ids must be nine letters and digits.
     pub short_call_ids: bool,
+
+    /// The context window that an Ollama server is to load the model with, in tokens; else its own default, which
+    /// cuts longer prompts from the front without a word.
+    pub num_ctx: Option<u64>,
 }
 
 impl Default for Quirks {
@@ -96,6 +100,7 @@ impl Default for Quirks {
             model_fields: ModelFields::Absent,
             text_format: false,
             short_call_ids: false,
+            num_ctx: None,
         }
     }
 }
@@ -156,6 +161,7 @@ impl Quirks {
             "model_fields" => model_fields: model_fields,
             "text_format" => text_format: flag,
             "short_call_ids" => short_call_ids: flag,
+            "num_ctx" => num_ctx: some_number,
         });
         Ok(())
     }
@@ -181,6 +187,10 @@ fn number(value: &str) -> Option<u64> {
     value.parse().ok()
 }
 
+fn some_number(value: &str) -> Option<Option<u64>> {
+    number(value).map(Some)
+}
+
 fn text(value: &str) -> Option<String> {
     Some(value.to_owned())
 }
@@ -204,6 +214,7 @@ fn reasoning_style(value: &str) -> Option<ReasoningStyle> {
         "thinking_type" => ReasoningStyle::ThinkingType,
         "enable_thinking" => ReasoningStyle::EnableThinking,
         "template_switch" => ReasoningStyle::TemplateSwitch,
+        "prompt_mode" => ReasoningStyle::PromptMode,
         "absent" => ReasoningStyle::Absent,
         _ => return None,
     })
@@ -276,6 +287,8 @@ pub enum ReasoningStyle {
     EnableThinking,
     /// `chat_template_kwargs.enable_thinking`.
     TemplateSwitch,
+    /// `prompt_mode: reasoning`, on or left out.
+    PromptMode,
     /// Nothing: the endpoint has no such wish.
     Absent,
 }
@@ -351,6 +364,7 @@ mod tests {
             ("claude_host", "vertex"),
             ("model_fields", "nova"),
             ("text_format", "true"),
+            ("num_ctx", "32768"),
         ] {
             assert_eq!(quirks.set(name, value), Ok(()), "{name}");
         }
@@ -372,6 +386,7 @@ mod tests {
             claude_host: ClaudeHost::Vertex,
             model_fields: ModelFields::Nova,
             text_format: true,
+            num_ctx: Some(32_768),
             ..Quirks::default()
         };
         assert_eq!(quirks, expected);

@@ -1,5 +1,6 @@
 //! What several dialects have in common: turns, names, media, wishes, structured output, answers told in blocks.
 //! What several dialects have in common: turns, names, media, wishes, the forced JSON tool, OpenAI's errors and models.
+//! What several dialects have in common: turns, names, media, schemas, wishes, the forced JSON tool.
 //!
 //! Adapters do not know each other; what two of them need lives here and speaks no dialect.
 
@@ -18,4 +19,6 @@ pub mod tool_input;
 pub mod openai_error;
 pub mod openai_models;
 pub mod reported_cost;
+pub mod results;
+pub mod schema;
 pub mod wish;

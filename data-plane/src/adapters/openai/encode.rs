@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::adapters::openai::messages::{build, rewrite_messages, rewrite_tools};
 use crate::adapters::quirks::{CapField, Quirks, ReasoningStyle};
-use crate::adapters::shared::wish::level;
+use crate::adapters::shared::wish::{lacking, level};
 use crate::adapters::{Context, Encoded, Target, Unsupported};
 use crate::model::parameter::Parameter;
 use crate::model::request::{ChatRequest, Dialect, Effort};
@@ -33,24 +33,6 @@ const ROUTER_FIELDS: [&str; 14] = [
     "cache_control",
     "include_reasoning",
     "reasoning",
-];
-
-/// Parameters that may be left out where an endpoint does not list them.
-const OPTIONAL: [Parameter; 14] = [
-    Parameter::Temperature,
-    Parameter::TopP,
-    Parameter::TopK,
-    Parameter::MinP,
-    Parameter::TopA,
-    Parameter::FrequencyPenalty,
-    Parameter::PresencePenalty,
-    Parameter::RepetitionPenalty,
-    Parameter::LogitBias,
-    Parameter::Logprobs,
-    Parameter::TopLogprobs,
-    Parameter::Seed,
-    Parameter::Stop,
-    Parameter::Verbosity,
 ];
 
 /// Writes the upstream request.
@@ -173,11 +155,7 @@ fn without_unsupported<'a>(
     target: &Target<'_>,
     dropped: &mut Vec<Cow<'static, str>>,
 ) -> Patch<'a> {
-    if target.supported.is_empty() {
-        return patch;
-    }
-    let lacking = request.facts.parameters.without(target.supported);
-    OPTIONAL.into_iter().filter(|parameter| lacking.contains(*parameter)).fold(patch, |patch, parameter| {
+    lacking(request, target.supported).fold(patch, |patch, parameter| {
         dropped.push(Cow::Borrowed(parameter.name()));
         patch.remove(parameter.name())
     })
@@ -230,6 +208,8 @@ fn with_reasoning<'a>(
             let switch = json!({ "enable_thinking": level != Effort::None });
             patch.set("chat_template_kwargs", switch.to_string().into_bytes())
         }
+        ReasoningStyle::PromptMode if level == Effort::None => patch,
+        ReasoningStyle::PromptMode => patch.set_str("prompt_mode", "reasoning"),
         ReasoningStyle::Absent => {
             dropped.push(Cow::Borrowed("reasoning"));
             patch

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::adapters::Unsupported;
 use crate::model::message::{Message, PartContent, Role};
-use crate::model::parameter::Parameter;
+use crate::model::parameter::{Parameter, Parameters};
 use crate::model::request::{ChatRequest, Dialect, Effort, Reasoning};
-use crate::wire::patch::{member, members};
+use crate::wire::patch::{Member, is_named, member, members};
 
 /// Members that are read by every adapter or are meant for the router.
 const READ: [&str; 18] = [
@@ -31,6 +31,37 @@ const READ: [&str; 18] = [
     "include_reasoning",
     "n",
 ];
+
+/// Parameters that may be left out where an endpoint does not list them.
+const OPTIONAL: [Parameter; 14] = [
+    Parameter::Temperature,
+    Parameter::TopP,
+    Parameter::TopK,
+    Parameter::MinP,
+    Parameter::TopA,
+    Parameter::FrequencyPenalty,
+    Parameter::PresencePenalty,
+    Parameter::RepetitionPenalty,
+    Parameter::LogitBias,
+    Parameter::Logprobs,
+    Parameter::TopLogprobs,
+    Parameter::Seed,
+    Parameter::Stop,
+    Parameter::Verbosity,
+];
+
+/// The optional parameters that were sent and that an endpoint with these does not list; none where it lists nothing.
+pub fn lacking(request: &ChatRequest, supported: Parameters) -> impl Iterator<Item = Parameter> {
+    let lacking =
+        if supported.is_empty() { Parameters::NONE } else { request.facts.parameters.without(supported) };
+    OPTIONAL.into_iter().filter(move |parameter| lacking.contains(*parameter))
+}
+
+/// Whether the endpoint takes wishes about reasoning.
+pub fn may_reason(supported: Parameters) -> bool {
+    supported.is_empty()
+        || [Parameter::Reasoning, Parameter::ReasoningEffort].into_iter().any(|one| supported.contains(one))
+}
 
 /// The level of thinking asked for; a budget stands for the level whose share of the cap is nearest.
 pub fn level(wish: &Reasoning, cap: Option<u64>) -> Option<Effort> {
@@ -100,6 +131,19 @@ pub fn own_members(request: &ChatRequest, own: &[&str]) -> (Vec<(String, Value)>
         }
     }
     (passed, unknown)
+}
+
+/// Names of the members that nobody knows: neither the router, nor other dialects, nor this one by its `own` names.
+pub fn unknown(text: &[u8], members: &[Member], own: &[&str]) -> Vec<Cow<'static, str>> {
+    let is_known = |member: &&Member| {
+        let is = |name: &&str| is_named(text, member, name);
+        &text[member.value.clone()] == b"null"
+            || own.iter().any(is)
+            || READ.iter().any(is)
+            || Parameter::ALL.iter().any(|parameter| is_named(text, member, parameter.name()))
+    };
+    let unknown = members.iter().filter(|member| !is_known(member));
+    unknown.map(|member| String::from_utf8_lossy(&text[member.key.clone()]).into_owned().into()).collect()
 }
 
 /// A member of the client's body that has no typed place, such as `image_config`; None if absent or null.
