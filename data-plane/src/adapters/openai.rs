@@ -3,11 +3,13 @@
 //! Requests of the same dialect travel as patched source bytes; answers keep their unknown members. What
 //! providers do differently is tolerated on the way in and a quirk on the way out.
 
-mod answer;
+// Mistral speaks a variant of this dialect: it writes its own requests, but its answers are read here.
+pub(super) mod answer;
 mod encode;
-mod messages;
+pub(super) mod messages;
+pub(super) mod parts;
 mod piece;
-mod stream;
+pub(super) mod stream;
 mod usage;
 mod wire;
 

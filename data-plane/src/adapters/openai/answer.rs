@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::adapters::openai::parts::Progress;
 use crate::adapters::openai::piece::{Ending, call_id, ending, read};
 use crate::adapters::openai::wire::{Arguments, Body, Call, Choice as WireChoice, Content};
 use crate::adapters::openai::{piece, usage};
@@ -67,7 +68,8 @@ fn choice(
     let index = wire.index.0.and_then(|index| u32::try_from(index).ok()).unwrap_or(position as u32);
     let mut message = wire.message.take().unwrap_or_default();
     let complete = !matches!(message.content, Content::Missing);
-    let piece::Piece { delta, canonical } = read(&mut message, context.hide_reasoning);
+    let piece::Piece { delta, canonical } =
+        read(&mut message, context.hide_reasoning, &mut Progress::default());
     let (mut calls, proper) = calls(message.tool_calls.take().unwrap_or_default(), answer, index);
     if let Some(legacy) = &message.function_call {
         let (name, arguments) = (legacy.name.0.clone().into_owned(), legacy.arguments.to_text());
@@ -117,8 +119,8 @@ fn calls(wire: Vec<Call<'_>>, answer: Option<&str>, choice: u32) -> (Vec<ToolCal
             arguments.push_str("{}");
             proper = false;
         }
-        proper &= call.id.get().is_some() && !matches!(invocation.arguments, Arguments::Json(_));
-        let id = call.id.owned().unwrap_or_else(|| call_id(answer, choice, position));
+        proper &= call.id.id().is_some() && !matches!(invocation.arguments, Arguments::Json(_));
+        let id = call.id.id().map_or_else(|| call_id(answer, choice, position), str::to_owned);
         calls.push(ToolCall { id, kind, name: invocation.name.0.into_owned(), arguments });
     }
     (calls, proper)

@@ -2,8 +2,9 @@
 //!
 //! Shared by whole answers and streams; tool calls are not here, because streams number them.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::adapters::openai::parts::{Progress, Told};
 use crate::adapters::openai::wire::{Content, Message, Text};
 use crate::model::event::Delta;
 use crate::model::response::FinishReason;
@@ -17,13 +18,15 @@ pub struct Piece {
     pub canonical: bool,
 }
 
-/// Reads a message or delta.
-pub fn read(message: &mut Message<'_>, hide_reasoning: bool) -> Piece {
-    let (content, thoughts, plain) = content(std::mem::take(&mut message.content));
+/// Reads a message or delta; `progress` is what the choice said before.
+pub fn read(message: &mut Message<'_>, hide_reasoning: bool, progress: &mut Progress) -> Piece {
+    let (told, plain) = content(std::mem::take(&mut message.content), progress);
     let mut canonical = plain && message.reasoning_content.get().is_none();
     let mut reasoning = message.reasoning.get().or(message.reasoning_content.get()).map(str::to_owned);
-    reasoning = reasoning.or(thoughts);
     let mut details = message.reasoning_details.take().unwrap_or_default();
+    if reasoning.is_none() && details.is_empty() {
+        (reasoning, details) = (told.reasoning, told.details);
+    }
     if hide_reasoning {
         canonical &= reasoning.is_none() && details.is_empty();
         (reasoning, details) = (None, Vec::new());
@@ -34,46 +37,30 @@ pub fn read(message: &mut Message<'_>, hide_reasoning: bool) -> Piece {
         canonical = false;
         details.push(json!({"type": "reasoning.text", "text": text, "format": "unknown", "index": 0}));
     }
+    let mut annotations = message.annotations.take().unwrap_or_default();
+    annotations.extend(told.annotations);
     let delta = Delta {
-        content,
+        content: told.content,
         refusal: message.refusal.owned(),
         reasoning,
         reasoning_details: details,
         tool_calls: Vec::new(),
-        annotations: message.annotations.take().unwrap_or_default(),
+        annotations,
         images: message.images.take().unwrap_or_default(),
         audio: message.audio.take(),
     };
     Piece { delta, canonical }
 }
 
-/// Text, thoughts, and whether it was plain text to begin with.
-fn content(content: Content<'_>) -> (Option<String>, Option<String>, bool) {
+/// What the content says, and whether it was plain text to begin with.
+fn content(content: Content<'_>, progress: &mut Progress) -> (Told, bool) {
     match content {
-        Content::Missing | Content::Null => (None, None, true),
-        Content::Text(text) => (Some(text.into_owned()), None, true),
-        Content::Parts(parts) => {
-            let (mut said, mut thought) = (String::new(), String::new());
-            for part in &parts {
-                match part.get("type").and_then(Value::as_str) {
-                    Some("thinking") => thought.push_str(&thinking(part)),
-                    _ => said.push_str(part.get("text").and_then(Value::as_str).unwrap_or_default()),
-                }
-            }
-            let some = |text: String| Some(text).filter(|text| !text.is_empty());
-            (some(said), some(thought), false)
+        Content::Missing | Content::Null => (Told::default(), true),
+        Content::Text(text) => {
+            progress.say(&text);
+            (Told { content: Some(text.into_owned()), ..Told::default() }, true)
         }
-    }
-}
-
-/// Mistral's thinking part: text, or a list of text parts.
-fn thinking(part: &Value) -> String {
-    match part.get("thinking") {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(parts)) => {
-            parts.iter().filter_map(|part| part.get("text")?.as_str()).collect::<Vec<_>>().concat()
-        }
-        _ => String::new(),
+        Content::Parts(parts) => (progress.tell(&parts), false),
     }
 }
 

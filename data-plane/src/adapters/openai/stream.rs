@@ -8,6 +8,7 @@ use bytes::Bytes;
 use memchr::memchr;
 
 use crate::adapters::openai::answer::broke_off;
+use crate::adapters::openai::parts::Progress;
 use crate::adapters::openai::piece::{Ending, Piece, call_id, ending, read};
 use crate::adapters::openai::usage;
 use crate::adapters::openai::wire::{Arguments, Body, Call, Choice as WireChoice, Invocation, Number, Text};
@@ -38,6 +39,7 @@ pub struct StreamDecoder {
 struct ChoiceState {
     index: u32,
     calls: Vec<CallState>,
+    progress: Progress,
     /// Why it ended. Told last, because some providers say so on every one of several last chunks.
     ending: Option<(FinishReason, Option<String>)>,
     /// The canonical chunk that says so and nothing else.
@@ -147,12 +149,13 @@ impl StreamDecoder {
         // Azure's late filter results come without a delta, which typed clients would stumble over.
         let has_delta = wire.delta.is_some();
         let mut message = wire.delta.take().unwrap_or_default();
-        let Piece { mut delta, mut canonical } = read(&mut message, self.context.hide_reasoning);
+        let at = self.state(index);
+        let state = &mut self.choices[at];
+        let Piece { mut delta, mut canonical } =
+            read(&mut message, self.context.hide_reasoning, &mut state.progress);
         canonical &= has_delta;
         // Perplexity repeats the whole message beside each delta.
         canonical &= wire.message.is_none() && wire.index.0.is_some();
-        let at = self.state(index);
-        let state = &mut self.choices[at];
         for call in message.tool_calls.take().unwrap_or_default() {
             let (piece, as_it_is) = state.call(call, self.id.as_deref());
             canonical &= as_it_is;
@@ -269,7 +272,7 @@ impl ChoiceState {
     fn call(&mut self, wire: Call<'_>, answer: Option<&str>) -> (Option<ToolDelta>, bool) {
         let kind = if wire.custom.is_some() { ToolKind::Custom } else { ToolKind::Function };
         let invocation = wire.custom.or(wire.function).unwrap_or_default();
-        let (id, name) = (wire.id.get(), invocation.name.get());
+        let (id, name) = (wire.id.id(), invocation.name.get());
         let arguments = invocation.arguments.to_text();
         let text = !matches!(invocation.arguments, Arguments::Json(_));
         match self.find(wire.index.0, id, name) {

@@ -19,6 +19,11 @@ impl Text<'_> {
         if self.0.is_empty() { None } else { Some(&self.0) }
     }
 
+    /// The same as an id: some servers write `null` in quotes.
+    pub fn id(&self) -> Option<&str> {
+        self.get().filter(|id| *id != "null")
+    }
+
     /// The same, owned.
     pub fn owned(&self) -> Option<String> {
         self.get().map(str::to_owned)
