@@ -7,11 +7,14 @@ pub mod anthropic;
 pub mod bedrock;
 pub mod azure;
 pub mod failure;
+pub mod mistral;
 pub mod openai;
 pub mod openai_responses;
 pub mod quirks;
 pub mod shared;
 
+#[cfg(test)]
+mod compat_tests;
 #[cfg(test)]
 mod conformance_tests;
 #[cfg(test)]
@@ -37,6 +40,7 @@ use crate::model::usage::Usage;
 pub static ADAPTERS: &[&dyn Adapter] = &[&openai::OpenAi, &anthropic::Anthropic, &bedrock::Bedrock];
 pub static ADAPTERS: &[&dyn Adapter] =
     &[&openai::OpenAi, &openai_responses::OpenAiResponses, &anthropic::Anthropic, &azure::Azure];
+pub static ADAPTERS: &[&dyn Adapter] = &[&openai::OpenAi, &anthropic::Anthropic, &mistral::Mistral];
 
 /// The adapter that a provider row names.
 pub fn by_name(name: &str) -> Option<&'static dyn Adapter> {
@@ -156,6 +160,8 @@ pub struct Context {
     pub reasoning_format: Option<&'static str>,
     /// The `format` of sealed reasoning; None is OpenAI's own.
     pub reasoning_format: Option<String>,
+    /// The beginning of the answer that the request gave, which the provider says again.
+    pub prefix: Option<String>,
 }
 
 impl Context {
