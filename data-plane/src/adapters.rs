@@ -4,8 +4,8 @@
 //! credential; `upstream` sends and signs. Adapters do not know each other, and nobody matches on them.
 
 pub mod anthropic;
-pub mod bedrock;
 pub mod azure;
+pub mod bedrock;
 pub mod failure;
 pub mod mistral;
 pub mod openai;
@@ -37,10 +37,15 @@ use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
 
 /// Every dialect that this build speaks.
-pub static ADAPTERS: &[&dyn Adapter] = &[&openai::OpenAi, &anthropic::Anthropic, &bedrock::Bedrock];
-pub static ADAPTERS: &[&dyn Adapter] =
-    &[&openai::OpenAi, &openai_responses::OpenAiResponses, &anthropic::Anthropic, &azure::Azure];
-pub static ADAPTERS: &[&dyn Adapter] = &[&openai::OpenAi, &anthropic::Anthropic, &mistral::Mistral];
+#[rustfmt::skip] // A list, one line each.
+pub static ADAPTERS: &[&dyn Adapter] = &[
+    &openai::OpenAi,
+    &openai_responses::OpenAiResponses,
+    &anthropic::Anthropic,
+    &bedrock::Bedrock,
+    &azure::Azure,
+    &mistral::Mistral,
+];
 
 /// The adapter that a provider row names.
 pub fn by_name(name: &str) -> Option<&'static dyn Adapter> {
@@ -156,9 +161,7 @@ pub struct Context {
     pub tool_names: Vec<(String, String)>,
     /// Whether the caller does not want to see reasoning.
     pub hide_reasoning: bool,
-    /// Whose signed reasoning the answer holds, where it is not that of the dialect's usual models.
-    pub reasoning_format: Option<&'static str>,
-    /// The `format` of sealed reasoning; None is OpenAI's own.
+    /// The `format` of signed or sealed reasoning in the answer; None is that of the dialect's inventor.
     pub reasoning_format: Option<String>,
     /// The beginning of the answer that the request gave, which the provider says again.
     pub prefix: Option<String>,

@@ -56,7 +56,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     dropped.extend(wish::lost_in_messages(messages));
     let mut context = Context {
         hide_reasoning: request.reasoning.exclude,
-        reasoning_format: Some(reasoning_format(quirks)),
+        reasoning_format: Some(reasoning_format(quirks).to_owned()),
         ..Context::default()
     };
     let conversation = conversation(messages);

@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 use memchr::memmem;
 
 use crate::adapters::failure::{Failure, FailureClass};
-use crate::adapters::openai::error;
+use crate::adapters::shared::openai_error as error;
 
 /// Classifies an answer with an error status.
 pub fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {

@@ -271,8 +271,8 @@ impl AnswerBlocks {
         self.place(at).map(|place| &mut self.open[place].1)
     }
 
-    fn format(&self) -> &'static str {
-        self.context.reasoning_format.unwrap_or(REASONING_FORMAT)
+    fn format(&self) -> &str {
+        self.context.reasoning_format.as_deref().unwrap_or(REASONING_FORMAT)
     }
 
     fn next_thought(&mut self) -> u64 {

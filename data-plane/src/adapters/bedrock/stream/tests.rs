@@ -254,7 +254,7 @@ fn whole_answers_and_streams_say_the_same() {
 #[test]
 fn reasoning_and_citations_come_out_in_the_callers_words() {
     let response = told(
-        Context { reasoning_format: Some("unknown"), ..Context::default() },
+        Context { reasoning_format: Some("unknown".to_owned()), ..Context::default() },
         &[
             START,
             r#"contentBlockDelta {"contentBlockIndex":0,"delta":{"reasoningContent":{"redactedContent":"AAEC"}}}"#,
