@@ -292,6 +292,19 @@ fn messages_and_tools_are_typed_when_asked() {
 }
 
 #[test]
+fn members_of_a_tool_come_in_any_order() {
+    let named = r#"{"name":"f","parameters":{}}"#;
+    for tool in [
+        format!(r#"{{"type":"function","function":{named}}}"#),
+        format!(r#"{{"function":{named},"type":"function"}}"#),
+    ] {
+        let request =
+            accept(&format!(r#"{{"messages":[{{"role":"user","content":"1"}}],"tools":[{tool}]}}"#));
+        assert_eq!(request.facts.tools, 1, "{tool}");
+    }
+}
+
+#[test]
 fn the_last_of_duplicate_members_counts() {
     let request = accept(
         r#"{"model":"a","messages":[{"role":"user","content":"1"},{"role":"user","content":"2"}],"model":"b",

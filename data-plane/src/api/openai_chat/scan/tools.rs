@@ -105,25 +105,25 @@ impl<'de> Visitor<'de> for ToolScan<'_> {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let facts = self.0;
-        // A legacy function has no `type`.
-        let (mut client, mut function) = (true, false);
+        // A legacy function has no `type`; members come in any order.
+        let (mut client, mut is_function, mut has_function) = (true, false, false);
         while let Some(Word(key)) = members.next_key()? {
             match key.as_ref() {
                 "type" => {
                     let Word(kind) = members.next_value()?;
                     client = matches!(kind.as_ref(), "function" | "custom");
-                    function = kind == "function";
+                    is_function = kind == "function";
                 }
                 "cache_control" => breakpoint(&mut members, facts)?,
                 "function" => {
                     let NamedTool { bytes } = members.next_value()?;
                     facts.text_bytes += bytes;
-                    function = false;
+                    has_function = true;
                 }
                 _ => facts.text_bytes += members.next_value::<&RawValue>()?.get().len() as u64,
             }
         }
-        if function {
+        if is_function && !has_function {
             return Err(about("function", "is required"));
         }
         if client {
