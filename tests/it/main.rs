@@ -18,6 +18,7 @@ mod catalogue;
 mod chat;
 mod commit;
 mod config;
+mod conformance;
 mod deploy;
 mod dev;
 mod failover;

@@ -53,13 +53,12 @@ fn every_fleet_service_is_on_the_list() {
 
 #[test]
 fn every_adapter_is_proven_on_recordings_and_on_faults() {
-    let (recordings, faults) =
-        (read("data-plane/src/adapters/conformance_tests.rs"), read("tests/it/failover.rs"));
+    let (recordings, faults) = (read("tests/it/conformance/exchange.rs"), read("tests/it/failover.rs"));
     for adapter in ADAPTERS {
         let name = format!("\"{}\"", adapter.name());
         assert!(
             recordings.contains(&name),
-            "adapter {name} is not in data-plane/src/adapters/conformance_tests.rs: decode its recorded exchanges there"
+            "adapter {name} is not in tests/it/conformance/exchange.rs: say there which recordings are its"
         );
         assert!(faults.contains(&name), "adapter {name} is not in tests/it/failover.rs: add it to DIALECTS");
     }
