@@ -9,6 +9,7 @@ mod coverage;
 pub mod exchange;
 mod failures;
 mod framing;
+mod goldens;
 mod invariants;
 mod oracle;
 mod probe;

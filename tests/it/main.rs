@@ -25,6 +25,7 @@ mod failover;
 mod feed;
 mod money;
 mod real_model;
+mod recordings_faults;
 mod sdk_python;
 mod sdk_rust;
 mod servers;

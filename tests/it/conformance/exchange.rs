@@ -43,12 +43,6 @@ pub fn speaker(provider: &str, folder: &str) -> Option<(Api, &'static str)> {
     row.map(|(_, _, api, adapter)| (*api, *adapter))
 }
 
-/// The folders of recordings in which an adapter's requests occur.
-pub fn folders(adapter: &str) -> Vec<&'static str> {
-    let api = api_of(adapter);
-    SPEAKERS.iter().filter(|row| Some(row.2) == api && row.0 != "raw_predict").map(|row| row.0).collect()
-}
-
 /// The language that an adapter speaks.
 pub fn api_of(adapter: &str) -> Option<Api> {
     SPEAKERS.iter().find(|row| row.3 == adapter).map(|row| row.2)

@@ -12,6 +12,7 @@ use switchyard_data_plane::adapters::by_name;
 use super::answers::{self, Outcome};
 use super::coverage::Coverage;
 use super::exchange::{Exchange, fixtures, recordings};
+use super::goldens;
 use super::probe::unwound;
 use super::requests;
 use super::settings::Settings;
@@ -54,6 +55,7 @@ pub fn run(settings: &Settings) -> Report {
     let listed =
         verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Skipped { is_listed: true, .. })).count();
     exchanges.iter().zip(verdicts).for_each(|(exchange, verdict)| report.note(exchange, verdict));
+    report.check_goldens(settings, &exchanges);
     if settings.ratchets && settings.recordings.is_dir() {
         report.hold_skips(&skips, &exchanges, listed);
         report.hold_coverage(settings);
@@ -147,6 +149,16 @@ impl Report {
             }
             Verdict::Skipped { reason, .. } => *self.skipped.entry(reason).or_default() += 1,
             Verdict::Failed(reason) => drop(self.failed.insert(exchange.place.clone(), reason)),
+        }
+    }
+
+    fn check_goldens(&mut self, settings: &Settings, exchanges: &[Exchange]) {
+        // With other recordings the fields that they use are others, and the goldens are not theirs.
+        if settings.ratchets {
+            let checked = goldens::check(settings, exchanges);
+            self.notes.push(format!("{} canonical requests written by the adapters", checked.count));
+            self.breaches.extend(checked.wrong);
+            self.coverage.join(checked.coverage);
         }
     }
 

@@ -186,15 +186,16 @@ fn fetched(adapter: &dyn Adapter, request: &ChatRequest, quirks: &Quirks) -> Fet
 
 /// Every adapter takes it or refuses it by name, whole and streamed.
 pub fn every_adapter(request: &ChatRequest) -> Result<(), String> {
-    for adapter in ADAPTERS {
-        for stream in [false, true] {
-            let encoded = unwound(|| {
-                let model = model(adapter.name());
-                encode(*adapter, request, model, stream, &adapter.quirks(model))
-            });
-            let sound = encoded.and_then(|encoded| check_encoded(request, &encoded));
-            sound.map_err(|wrong| format!("{}, stream {stream}: {wrong}", adapter.name()))?;
-        }
+    ADAPTERS.iter().try_for_each(|adapter| every_stream(*adapter, request))
+}
+
+/// An adapter takes it or refuses it by name, whole and streamed.
+pub fn every_stream(adapter: &dyn Adapter, request: &ChatRequest) -> Result<(), String> {
+    let model = model(adapter.name());
+    for stream in [false, true] {
+        let encoded = unwound(|| encode(adapter, request, model, stream, &adapter.quirks(model)));
+        let sound = encoded.and_then(|encoded| check_encoded(request, &encoded));
+        sound.map_err(|wrong| format!("{}, stream {stream}: {wrong}", adapter.name()))?;
     }
     Ok(())
 }
