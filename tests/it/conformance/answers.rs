@@ -15,7 +15,7 @@ use super::probe::{self, Run};
 /// What came of an answer that passed.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    Answer { response: ChatResponse, events: Option<Vec<Event>> },
+    Answer { response: Box<ChatResponse>, events: Option<Vec<Event>> },
     Failure(Failure),
 }
 
@@ -54,7 +54,7 @@ fn check_whole(
     reading: &Reading,
 ) -> Result<Outcome, String> {
     let outcome = match probe::whole(adapter, exchange, &exchange.body)? {
-        Ok(response) => Outcome::Answer { response, events: None },
+        Ok(response) => Outcome::Answer { response: Box::new(response), events: None },
         Err(failure) => Outcome::Failure(failure),
     };
     agree(&outcome, reading.fault(api))?;
@@ -98,7 +98,7 @@ fn check_stream(
     let outcome = match &whole.result {
         Ok(()) => {
             check_events(&whole.events)?;
-            Outcome::Answer { response: fold(&whole.events), events: Some(whole.events.clone()) }
+            Outcome::Answer { response: Box::new(fold(&whole.events)), events: Some(whole.events.clone()) }
         }
         Err(failure) => Outcome::Failure(failure.clone()),
     };
@@ -198,9 +198,12 @@ impl Moment {
     }
 }
 
-/// How far an answer went: per choice the text, the thoughts, and the calls' arguments.
+/// Ids and arguments of a choice's calls.
+type Calls = Vec<(String, String)>;
+
+/// How far an answer went: per choice the text, the thoughts, and the calls.
 #[derive(Debug, PartialEq)]
-struct Extent(Vec<(u32, String, String, Vec<(String, String)>)>);
+struct Extent(Vec<(u32, String, String, Calls)>);
 
 impl Extent {
     fn of(response: &ChatResponse) -> Self {

@@ -63,8 +63,11 @@ pub fn decode(sent: &Value) -> Result<Result<ChatRequest, String>, String> {
     unwound(|| openai_chat::decode(body).map_err(|refused| format!("{}: {}", refused.field, refused.message)))
 }
 
+/// Makes a body what it is expected to become.
+type Normalise = fn(&mut Map<String, Value>);
+
 /// What encoding for the same dialect changes on purpose, each with its reason.
-const NORMALISATIONS: &[(&str, fn(&mut Map<String, Value>))] = &[
+const NORMALISATIONS: &[(&str, Normalise)] = &[
     ("null says nothing, and strict providers refuse it", |body| body.retain(|_, value| !value.is_null())),
     ("the model is the endpoint's", |body| set(body, "model", "the-model".into())),
     ("a stream always reports its usage", |body| {
