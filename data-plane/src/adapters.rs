@@ -6,12 +6,14 @@
 pub mod anthropic;
 pub mod azure;
 pub mod bedrock;
+pub mod drift;
 pub mod failure;
 pub mod mistral;
 pub mod openai;
 pub mod openai_responses;
 pub mod quirks;
 pub mod shared;
+pub mod vocabulary;
 
 #[cfg(test)]
 mod compat_tests;
@@ -26,6 +28,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
+use crate::adapters::drift::Vocabulary;
 pub use crate::adapters::failure::{Failure, FailureClass};
 pub use crate::adapters::quirks::Quirks;
 use crate::model::event::Event;
@@ -89,6 +92,11 @@ pub trait Adapter: Send + Sync + fmt::Debug {
 
     /// A fresh push parser for one streamed answer with a success status.
     fn decoder(&self, context: &Context) -> Box<dyn Decoder>;
+
+    /// What its answers are known to hold; none where nobody looks for drift.
+    fn vocabulary(&self) -> Option<&'static Vocabulary> {
+        None
+    }
 
     /// Classifies an answer with an error status.
     fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure;

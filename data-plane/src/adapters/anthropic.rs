@@ -21,8 +21,9 @@ mod tests;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use crate::adapters::drift::Vocabulary;
 use crate::adapters::quirks::ClaudeHost;
-use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported};
+use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::facts::Media;
 use crate::model::request::{ChatRequest, Dialect};
 use crate::model::response::ChatResponse;
@@ -68,6 +69,10 @@ impl Adapter for Anthropic {
 
     fn decoder(&self, context: &Context) -> Box<dyn Decoder> {
         Box::new(stream::StreamDecoder::new(context.clone()))
+    }
+
+    fn vocabulary(&self) -> Option<&'static Vocabulary> {
+        Some(&vocabulary::ANTHROPIC)
     }
 
     fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {

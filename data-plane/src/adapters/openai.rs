@@ -16,8 +16,9 @@ mod wire;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use crate::adapters::drift::Vocabulary;
 use crate::adapters::shared::{openai_error, openai_models};
-use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported};
+use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::request::{ChatRequest, Dialect};
 use crate::model::response::ChatResponse;
 
@@ -57,6 +58,10 @@ impl Adapter for OpenAi {
 
     fn decoder(&self, context: &Context) -> Box<dyn Decoder> {
         Box::new(stream::StreamDecoder::new(context.clone()))
+    }
+
+    fn vocabulary(&self) -> Option<&'static Vocabulary> {
+        Some(&vocabulary::OPENAI)
     }
 
     fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
