@@ -17,10 +17,6 @@ pub mod vocabulary;
 
 #[cfg(test)]
 mod compat_tests;
-#[cfg(test)]
-mod conformance_tests;
-#[cfg(test)]
-mod roundtrip_tests;
 
 use std::borrow::Cow;
 use std::fmt;
