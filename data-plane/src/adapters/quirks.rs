@@ -56,6 +56,8 @@ pub struct Quirks {
     pub deployment_path: bool,
     /// The cap sent where neither the caller nor the reservation set one and the dialect demands one.
     pub default_output_cap: u64,
+    /// Whether signed thinking is bound to the prompt before it, so that it must be dropped where that was edited.
+    pub bound_thinking: bool,
     /// Who hosts the Anthropic dialect.
     pub claude_host: ClaudeHost,
 
@@ -96,6 +98,7 @@ impl Default for Quirks {
             api_version: String::new(),
             deployment_path: true,
             default_output_cap: 4096,
+            bound_thinking: false,
             claude_host: ClaudeHost::Api,
             model_fields: ModelFields::Absent,
             text_format: false,
@@ -157,6 +160,7 @@ impl Quirks {
             "api_version" => api_version: text,
             "deployment_path" => deployment_path: flag,
             "default_output_cap" => default_output_cap: number,
+            "bound_thinking" => bound_thinking: flag,
             "claude_host" => claude_host: claude_host,
             "model_fields" => model_fields: model_fields,
             "text_format" => text_format: flag,

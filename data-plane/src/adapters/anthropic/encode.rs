@@ -59,7 +59,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     let mut toolbox = toolbox(request, quirks, &called_tools(&conversation), &mut context, &mut dropped)?;
     let cap = target.output_cap.or(request.max_output_tokens).unwrap_or(quirks.default_output_cap);
     let may = may_think(&conversation, &toolbox, quirks);
-    let thinking = thinking::plan(request, quirks, cap, may, &mut dropped);
+    let thinking = thinking::plan(request, quirks, cap, may, &mut dropped).unbound(quirks, &conversation);
     let prompt = prompt(&conversation, quirks, target.fetched)?;
     check_prefill(&prompt, quirks, thinking.is_on)?;
 

@@ -17,6 +17,7 @@ struct Row {
     prefill: bool,
     output_format: bool,
     inner_system: bool,
+    bound_thinking: bool,
     output_cap: u64,
 }
 
@@ -31,6 +32,7 @@ const OLD: Row = Row {
     prefill: true,
     output_format: false,
     inner_system: false,
+    bound_thinking: false,
     // Larger caps are refused where prompt and cap together exceed the window.
     output_cap: 4096,
 };
@@ -68,6 +70,7 @@ const ROWS: [Row; 24] = [
         off: ThinkingOff::BetweenTools,
         forced_tools: false,
         inner_system: true,
+        bound_thinking: true,
         ..ADAPTIVE
     },
     Row {
@@ -75,6 +78,7 @@ const ROWS: [Row; 24] = [
         off: ThinkingOff::Never,
         forced_tools: false,
         inner_system: true,
+        bound_thinking: true,
         ..ADAPTIVE
     },
     Row {
@@ -82,9 +86,10 @@ const ROWS: [Row; 24] = [
         off: ThinkingOff::Never,
         forced_tools: false,
         inner_system: true,
+        bound_thinking: true,
         ..ADAPTIVE
     },
-    Row { prefix: "claude-haiku-5-5", inner_system: true, ..ADAPTIVE },
+    Row { prefix: "claude-haiku-5-5", inner_system: true, bound_thinking: true, ..ADAPTIVE },
     Row { prefix: "claude-sonnet-5", ..ADAPTIVE },
     Row { prefix: "claude-opus-5", inner_system: true, ..ADAPTIVE },
     Row { prefix: "claude-fable-5", off: ThinkingOff::Never, inner_system: true, ..ADAPTIVE },
@@ -109,6 +114,7 @@ pub fn quirks(model: &str) -> Quirks {
         prefill: row.prefill,
         output_format: row.output_format,
         inner_system: row.inner_system,
+        bound_thinking: row.bound_thinking,
         default_output_cap: row.output_cap,
         ..Quirks::default()
     }

@@ -62,7 +62,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     let conversation = conversation(messages);
     let mut toolbox = toolbox(request, quirks, &mut context, &mut dropped)?;
     let may = may_think(&conversation, &toolbox, quirks);
-    let mut fields = fields(request, target, may, &mut dropped);
+    let mut fields = fields(request, &conversation, target, may, &mut dropped);
 
     let mut body = Map::new();
     let asked = shape(&mut body, request, quirks, &mut toolbox, &mut fields, &mut context)?;
@@ -149,7 +149,7 @@ fn text_format(request: &ChatRequest, schema: &Value) -> Value {
 fn put_cache_points(prompt: &mut Prompt, toolbox: &mut Toolbox, request: &ChatRequest, quirks: &Quirks) {
     match &request.cache_control {
         Some(mark) if quirks.cache_marks == CacheMarks::Keep => prompt.mark_last(cache_point(mark, quirks)),
-        Some(_) => prompt.dropped.push("cache_control".to_owned()),
+        Some(_) => prompt.leave_out("cache_control"),
         None => {}
     }
     let found = |block: &&Value| is_cache_point(block);
@@ -161,7 +161,7 @@ fn put_cache_points(prompt: &mut Prompt, toolbox: &mut Toolbox, request: &ChatRe
     .concat();
     let kept = kept_breakpoints(&in_system, BREAKPOINTS);
     if kept.contains(&false) {
-        prompt.dropped.push("cache_control".to_owned());
+        prompt.leave_out("cache_control");
     }
     let mut kept = kept.into_iter();
     toolbox.tools.retain(|tool| !is_cache_point(tool) || kept.next().unwrap_or(false));

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::adapters::Target;
 use crate::adapters::quirks::{ModelFields, Quirks, ReasoningStyle};
-use crate::adapters::shared::claude::thinking::{self, Sampled};
+use crate::adapters::shared::claude::thinking::{self, Plan, Sampled};
+use crate::adapters::shared::conversation::Conversation;
 use crate::adapters::shared::wish;
 use crate::model::parameter::Parameter;
 use crate::model::request::{ChatRequest, Effort};
@@ -25,6 +26,7 @@ pub struct Fields {
 /// Writes cap, stop sequences, sampling and thinking; `may_think` is false where a thinking budget would be refused.
 pub fn fields(
     request: &ChatRequest,
+    conversation: &Conversation<'_>,
     target: &Target<'_>,
     may_think: bool,
     dropped: &mut Vec<Cow<'static, str>>,
@@ -33,7 +35,13 @@ pub fn fields(
     let cap = target.output_cap.or(request.max_output_tokens);
     fields.cap(cap);
     match target.quirks.model_fields {
-        ModelFields::Claude => fields.claude(request, target, may_think, dropped),
+        ModelFields::Claude => {
+            let plan =
+                thinking::plan(request, target.quirks, claude_cap(cap, target.quirks), may_think, dropped);
+            fields.claude(plan.unbound(target.quirks, conversation), cap, target.quirks);
+            let sampled = thinking::sample(request, target, fields.thinks, dropped);
+            fields.sample(ModelFields::Claude, sampled, dropped);
+        }
         maker => {
             fields.reasoning(maker, wish::level(&request.reasoning, cap), target.quirks, dropped);
             fields.sample(maker, plain(request, target, dropped), dropped);
@@ -56,27 +64,16 @@ impl Fields {
         self.inference.extend(cap.map(|cap| ("maxTokens".to_owned(), cap.max(1).into())));
     }
 
-    fn claude(
-        &mut self,
-        request: &ChatRequest,
-        target: &Target<'_>,
-        may_think: bool,
-        dropped: &mut Vec<Cow<'static, str>>,
-    ) {
-        let quirks = target.quirks;
-        let cap = target.output_cap.or(request.max_output_tokens).unwrap_or(quirks.default_output_cap);
-        let plan = thinking::plan(request, quirks, cap, may_think, dropped);
+    fn claude(&mut self, plan: Plan, cap: Option<u64>, quirks: &Quirks) {
         self.thinks = plan.is_on;
         if plan.is_on {
             // A budget must stay below a cap that is known.
-            self.cap(Some(cap));
+            self.cap(Some(claude_cap(cap, quirks)));
         }
         self.additional.extend(plan.thinking.map(|thinking| ("thinking".to_owned(), thinking)));
         if let Some(effort) = plan.effort {
             self.additional.insert("output_config".to_owned(), json!({ "effort": effort.as_str() }));
         }
-        let sampled = thinking::sample(request, target, plan.is_on, dropped);
-        self.sample(ModelFields::Claude, sampled, dropped);
     }
 
     fn reasoning(
@@ -115,6 +112,11 @@ impl Fields {
             ModelFields::OpenAi | ModelFields::Absent => dropped.push("top_k".into()),
         }
     }
+}
+
+/// The cap that a thinking budget is measured by.
+fn claude_cap(cap: Option<u64>, quirks: &Quirks) -> u64 {
+    cap.unwrap_or(quirks.default_output_cap)
 }
 
 /// Amazon's levels. The highest one bears no cap on the output, and what is reserved must be what is sent.

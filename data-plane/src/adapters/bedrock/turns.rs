@@ -91,6 +91,13 @@ impl Prompt {
         }
     }
 
+    /// Notes once that something had to go.
+    pub fn leave_out(&mut self, path: &str) {
+        if !self.dropped.iter().any(|known| known == path) {
+            self.dropped.push(path.to_owned());
+        }
+    }
+
     /// White space at the end of a text to be continued is refused.
     fn trim_prefill(&mut self) {
         let Some((_, blocks)) = self.turns.last_mut().filter(|(role, _)| *role == "assistant") else {

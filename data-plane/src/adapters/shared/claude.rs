@@ -5,7 +5,7 @@ pub mod thinking;
 
 use serde_json::{Value, json};
 
-use crate::adapters::shared::conversation::{Conversation, Turn};
+use crate::adapters::shared::conversation::{Conversation, Told, Turn};
 use crate::model::event::join_details;
 
 /// The `format` of reasoning that Claude signed.
@@ -73,6 +73,15 @@ pub fn continues_unthought(conversation: &Conversation<'_>) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether the history holds thinking that Claude signed.
+pub fn replays(conversation: &Conversation<'_>) -> bool {
+    let thinks = |told: &Told<'_>| !thoughts(&told.message.reasoning_details, REASONING_FORMAT).is_empty();
+    conversation
+        .turns
+        .iter()
+        .any(|turn| matches!(turn, Turn::Assistant(messages) if messages.iter().any(thinks)))
 }
 
 /// Which cache breakpoints stay where only `most` may: the last of the system prompt and the last of all others.

@@ -224,6 +224,26 @@ fn own_thinking_goes_back_first_and_foreign_thinking_does_not() {
 }
 
 #[test]
+fn models_that_bind_their_thinking_are_told_to_drop_what_no_longer_fits() {
+    let detail = json!({"type": "reasoning.text", "text": "hm", "signature": "s", "format": "anthropic-claude-v1", "index": 0});
+    let list = |details: Value| {
+        json!([{"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b", "reasoning_details": details}, {"role": "user", "content": "c"}])
+    };
+    let unbound = json!({"prefix_mismatch_behavior": "drop_block"});
+    for (model, details, expected) in [
+        ("claude-opus-5-5", json!([detail]), &unbound),
+        ("claude-haiku-5-5", json!([detail]), &unbound),
+        ("claude-opus-5-5", json!([]), &Value::Null),
+        ("claude-opus-5", json!([detail]), &Value::Null),
+    ] {
+        let request = json!({"reasoning_effort": "low", "messages": list(details)});
+        let body = body(&run_with(&request, &quirks(model), None).expect("supported"));
+        assert_eq!(&body["thinking"]["block_binding"], expected, "{model}");
+    }
+}
+
+#[test]
 fn a_prefill_is_trimmed_or_refused() {
     let list = || json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "It is \n"}]);
     let found = messages(list()).expect("supported");

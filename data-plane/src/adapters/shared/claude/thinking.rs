@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use crate::adapters::Target;
 use crate::adapters::quirks::{Quirks, Thinking, ThinkingOff};
+use crate::adapters::shared::claude::replays;
+use crate::adapters::shared::conversation::Conversation;
 use crate::model::parameter::Parameter;
 use crate::model::request::{ChatRequest, Effort};
 
@@ -21,6 +23,20 @@ pub struct Plan {
     pub effort: Option<Effort>,
     /// Whether the model will think, as far as the request decides it.
     pub is_on: bool,
+}
+
+impl Plan {
+    /// Lets thinking of earlier turns be dropped, not refused, where the prompt before it is not what it was.
+    ///
+    /// Callers shorten histories and change tools; models that bind their thinking would refuse all of it.
+    pub fn unbound(mut self, quirks: &Quirks, conversation: &Conversation<'_>) -> Self {
+        if let Some(thinking) =
+            self.thinking.as_mut().filter(|_| quirks.bound_thinking && replays(conversation))
+        {
+            thinking["block_binding"] = json!({"prefix_mismatch_behavior": "drop_block"});
+        }
+        self
+    }
 }
 
 /// Decides how to think; `may` is false where the turn must not (a forced tool, an unthought tool loop).
