@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::adapters::{Adapter, Context, Failure, FailureClass, by_name};
+use crate::adapters::{Adapter, Context, Failure, FailureClass, Target, by_name};
+use crate::api::openai_chat;
 use crate::model::event::{Event, fold};
+use crate::model::media::NOTHING;
 use crate::model::message::ToolKind;
+use crate::model::parameter::Parameters;
 use crate::model::response::{ChatResponse, FinishReason, ResponseMessage};
 
 struct Exchange {
@@ -88,6 +91,112 @@ fn written_answers_are_read() {
         assert!(cases.len() >= 9, "{adapter} has {} fixtures", cases.len());
         cases.iter().for_each(|case| check(by_name(adapter).expect("listed"), &read(case)));
     }
+}
+
+#[test]
+fn answers_come_back_through_a_client_item_by_item() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let recorded = list(&root.join("../../shared/recordings"));
+    let recorded = recorded.iter().flat_map(|provider| list(&provider.join("responses")));
+    let written = list(&root.join("fixtures/openai_responses/answers"));
+    let mut seen = 0;
+    for case in recorded.chain(written) {
+        // Every event has other ids there.
+        if !case.display().to_string().contains("copilot") {
+            seen += usize::from(check_replay(&read(&case)));
+        }
+    }
+    assert!(seen >= 3, "only {seen} answers had sealed reasoning");
+}
+
+/// Whether the answer has sealed reasoning that must come back; panics where it does not as it was given.
+fn check_replay(exchange: &Exchange) -> bool {
+    let given = given(exchange);
+    let is_plain = |item: &Value| {
+        matches!(item["type"].as_str(), Some("message" | "function_call"))
+            || (item["type"] == "reasoning" && item["encrypted_content"].is_string())
+    };
+    if !given.iter().all(is_plain) || given.iter().all(|item| item["type"] != "reasoning") {
+        return false;
+    }
+    let adapter = by_name("openai_responses").expect("listed");
+    let (message, pieces) = if exchange.stream {
+        let (events, ended) = run(adapter, [exchange.body.clone()]);
+        assert_eq!(ended, Ok(()), "{}", exchange.name);
+        let chunks = events.iter().filter_map(|event| match event {
+            Event::Chunk(chunk) => Some(&chunk.choices[0].delta.reasoning_details),
+            _ => None,
+        });
+        (fold(&events).choices.swap_remove(0).message, chunks.flatten().cloned().collect())
+    } else {
+        let decode = adapter.decode(exchange.status, &exchange.headers, &exchange.body, &Context::default());
+        (decode.expect("an answer").choices.swap_remove(0).message, Vec::new())
+    };
+    let expected: Vec<Value> = given.iter().map(as_sent).collect();
+    for details in [message.reasoning_details.clone(), pieces].iter().filter(|details| !details.is_empty()) {
+        let sent = sent_back(&message, details);
+        assert_eq!(sent[1..=expected.len()], expected, "{}", exchange.name);
+    }
+    true
+}
+
+/// The finished items of an answer.
+fn given(exchange: &Exchange) -> Vec<Value> {
+    if !exchange.stream {
+        let body: Value = serde_json::from_slice(&exchange.body).unwrap_or_default();
+        return body["output"].as_array().cloned().unwrap_or_default();
+    }
+    let text = String::from_utf8_lossy(&exchange.body).into_owned();
+    let data =
+        text.lines().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data:")?).ok());
+    let done = data.filter(|data| data["type"] == "response.output_item.done");
+    done.map(|mut data| data["item"].take()).collect()
+}
+
+/// The item as it goes in again: what the host needs of it and nothing else.
+fn as_sent(item: &Value) -> Value {
+    match item["type"].as_str() {
+        Some("reasoning") => json!({"type": "reasoning", "id": item["id"], "summary": item["summary"],
+            "encrypted_content": item["encrypted_content"]}),
+        Some("message") => json!({"type": "message", "role": "assistant",
+            "content": [{"type": "output_text", "text": item["content"][0]["text"]}]}),
+        _ => json!({"type": "function_call", "call_id": item["call_id"], "name": item["name"],
+            "arguments": item["arguments"]}),
+    }
+}
+
+/// The input after a client returned the message with these details, and the results of its calls.
+fn sent_back(message: &ResponseMessage, details: &[Value]) -> Vec<Value> {
+    let calls = message.tool_calls.iter();
+    let calls: Vec<Value> = calls
+        .map(|call| {
+            let function = json!({"name": call.name, "arguments": call.arguments});
+            json!({"id": call.id, "type": "function", "function": function})
+        })
+        .collect();
+    let results = message.tool_calls.iter();
+    let results = results.map(|call| json!({"role": "tool", "tool_call_id": call.id, "content": "r"}));
+    let mut assistant =
+        json!({"role": "assistant", "content": message.content, "reasoning_details": details});
+    if !calls.is_empty() {
+        assistant["tool_calls"] = calls.into();
+    }
+    let messages: Vec<Value> =
+        [json!({"role": "user", "content": "hi"}), assistant].into_iter().chain(results).collect();
+    let body = json!({"model": "m", "messages": messages}).to_string();
+    let request = openai_chat::decode(Bytes::from(body)).expect("well-formed");
+    let adapter = by_name("openai_responses").expect("listed");
+    let target = Target {
+        model: "m",
+        output_cap: None,
+        stream: false,
+        quirks: &adapter.quirks("m"),
+        fetched: &NOTHING,
+        supported: Parameters::NONE,
+    };
+    let encoded = adapter.encode(&request, &target).expect("supported");
+    let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+    body["input"].as_array().cloned().expect("items")
 }
 
 fn check(adapter: &dyn Adapter, exchange: &Exchange) {

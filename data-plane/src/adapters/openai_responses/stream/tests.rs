@@ -217,7 +217,7 @@ fn refusals_citations_and_weights_are_told_in_chats_form() {
         let response = answer(&lines);
         let choice = &response.choices[0];
         assert_eq!(choice.message.content.as_deref(), Some("née bé"), "{lines:?}");
-        assert_eq!(choice.message.annotations, [expected.clone()], "{lines:?}");
+        assert_eq!(choice.message.annotations, std::slice::from_ref(&expected), "{lines:?}");
         let weights: Value =
             serde_json::from_str(choice.logprobs.as_ref().expect("told").get()).expect("JSON");
         let token = json!({"token": "b", "logprob": -1, "bytes": null, "top_logprobs": []});
