@@ -71,6 +71,27 @@ pub struct Quirks {
     /// The context window that an Ollama server is to load the model with, in tokens; else its own default, which
     /// cuts longer prompts from the front without a word.
     pub num_ctx: Option<u64>,
+
+    /// How Google's models are told to think.
+    pub thinking_config: ThinkingConfig,
+    /// The least thinking budget other than none, in tokens.
+    pub least_thinking: u64,
+    /// The largest thinking budget, in tokens.
+    pub most_thinking: u64,
+    /// The kind of schema that describes tools and answers.
+    pub schema: SchemaStyle,
+    /// Whether a response format may stand beside tools.
+    pub json_with_tools: bool,
+    /// Whether tool results may hold media; else media follow them as parts of their own.
+    pub result_media: bool,
+    /// Whether earlier calls must carry their signature, or the word that stands for a lost one.
+    pub call_signatures: bool,
+    /// Whether calls can be held to the tools' schemas.
+    pub strict_tools: bool,
+    /// Whether there is a place for system messages; else they open the first user message.
+    pub system_instruction: bool,
+    /// The threshold of every safety filter, such as `OFF`; empty leaves the provider's own.
+    pub safety: String,
 }
 
 impl Default for Quirks {
@@ -104,6 +125,16 @@ impl Default for Quirks {
             text_format: false,
             short_call_ids: false,
             num_ctx: None,
+            thinking_config: ThinkingConfig::Level,
+            least_thinking: 1,
+            most_thinking: 32_768,
+            schema: SchemaStyle::JsonSchema,
+            json_with_tools: true,
+            result_media: true,
+            call_signatures: true,
+            strict_tools: true,
+            system_instruction: true,
+            safety: String::new(),
         }
     }
 }
@@ -166,6 +197,16 @@ impl Quirks {
             "text_format" => text_format: flag,
             "short_call_ids" => short_call_ids: flag,
             "num_ctx" => num_ctx: some_number,
+            "thinking_config" => thinking_config: thinking_config,
+            "least_thinking" => least_thinking: number,
+            "most_thinking" => most_thinking: number,
+            "schema" => schema: schema_style,
+            "json_with_tools" => json_with_tools: flag,
+            "result_media" => result_media: flag,
+            "call_signatures" => call_signatures: flag,
+            "strict_tools" => strict_tools: flag,
+            "system_instruction" => system_instruction: flag,
+            "safety" => safety: text,
         });
         Ok(())
     }
@@ -261,6 +302,23 @@ fn thinking_off(value: &str) -> Option<ThinkingOff> {
     })
 }
 
+fn thinking_config(value: &str) -> Option<ThinkingConfig> {
+    Some(match value {
+        "absent" => ThinkingConfig::Absent,
+        "budget" => ThinkingConfig::Budget,
+        "level" => ThinkingConfig::Level,
+        _ => return None,
+    })
+}
+
+fn schema_style(value: &str) -> Option<SchemaStyle> {
+    Some(match value {
+        "json_schema" => SchemaStyle::JsonSchema,
+        "openapi" => SchemaStyle::OpenApi,
+        _ => return None,
+    })
+}
+
 /// Member for the output cap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CapField {
@@ -343,6 +401,26 @@ pub enum ThinkingOff {
     Never,
 }
 
+/// Ways to tell Google's models how much to think.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThinkingConfig {
+    /// The model does not think.
+    Absent,
+    /// `thinkingBudget`, in tokens.
+    Budget,
+    /// `thinkingLevel`.
+    Level,
+}
+
+/// Kinds of schema that Google's models read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SchemaStyle {
+    /// `responseJsonSchema` and `parametersJsonSchema`.
+    JsonSchema,
+    /// `responseSchema` and `parameters`: the subset that OpenAPI 3.0 has.
+    OpenApi,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,6 +447,9 @@ mod tests {
             ("model_fields", "nova"),
             ("text_format", "true"),
             ("num_ctx", "32768"),
+            ("thinking_config", "budget"),
+            ("schema", "openapi"),
+            ("safety", "OFF"),
         ] {
             assert_eq!(quirks.set(name, value), Ok(()), "{name}");
         }
@@ -391,6 +472,9 @@ mod tests {
             model_fields: ModelFields::Nova,
             text_format: true,
             num_ctx: Some(32_768),
+            thinking_config: ThinkingConfig::Budget,
+            schema: SchemaStyle::OpenApi,
+            safety: "OFF".to_owned(),
             ..Quirks::default()
         };
         assert_eq!(quirks, expected);
