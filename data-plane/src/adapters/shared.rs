@@ -21,4 +21,5 @@ pub mod schema;
 pub mod segment;
 pub mod structured;
 pub mod tool_input;
+pub mod schema;
 pub mod wish;

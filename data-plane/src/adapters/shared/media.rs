@@ -137,6 +137,39 @@ impl Base64Pieces {
     }
 }
 
+/// The media type that a file's name or a URL's path tells by its ending.
+pub fn type_of_name(name: &str) -> Option<&'static str> {
+    let path = name.split(['?', '#']).next().unwrap_or_default();
+    let (_, ending) = path.rsplit('/').next().unwrap_or_default().rsplit_once('.')?;
+    Some(match ending.to_ascii_lowercase().as_str() {
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
+        "gif" => "image/gif",
+        "heic" => "image/heic",
+        "heif" => "image/heif",
+        "pdf" => "application/pdf",
+        "txt" | "text" | "log" => "text/plain",
+        "md" => "text/markdown",
+        "html" | "htm" => "text/html",
+        "csv" => "text/csv",
+        "json" => "application/json",
+        "xml" => "text/xml",
+        "wav" => "audio/wav",
+        "mp3" => "audio/mpeg",
+        "flac" => "audio/flac",
+        "ogg" => "audio/ogg",
+        "m4a" => "audio/mp4",
+        "aac" => "audio/aac",
+        "mp4" => "video/mp4",
+        "mov" => "video/quicktime",
+        "webm" => "video/webm",
+        "mkv" => "video/x-matroska",
+        "mpg" | "mpeg" => "video/mpeg",
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +207,19 @@ mod tests {
             let mut joined = Base64Pieces::default();
             pieces.iter().for_each(|piece| joined.push(piece));
             assert_eq!((joined.is_empty(), joined.join()), (expected.is_empty(), expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn endings_tell_types() {
+        for (name, expected) in [
+            ("https://x.test/a/B.PNG?v=1.txt#y", Some("image/png")),
+            ("notes.md", Some("text/markdown")),
+            ("https://x.test/", None),
+            ("https://x.test", None),
+            ("", None),
+        ] {
+            assert_eq!(type_of_name(name), expected, "{name}");
         }
     }
 

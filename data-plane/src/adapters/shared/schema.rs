@@ -1,78 +1,187 @@
-//! JSON schemas for providers that read less of the language: definitions put in their places, headings taken out.
+//! JSON schemas rewritten for providers that know less of them: references inlined, `allOf` merged, what is lost
+//! told in words.
+//!
+//! Every walk knows where schemas stand inside a schema, so that a property called `$ref` or `enum` stays what it is.
 
 use serde_json::{Map, Value};
 
-/// Deeper than this, counting definitions inside definitions, nothing is unfolded: a hostile chain has no end.
-const DEPTH: usize = 128;
-/// A schema larger than this is not unfolded: definitions that use each other twice grow without end.
-const NODES: usize = 20_000;
+/// Deeper than this no schema is followed.
+const DEPTH: usize = 64;
 
-/// The schema without `$schema` and `$id`, and with what `$ref` points at in its place.
+/// An inlined schema may weigh about this many bytes: references can multiply without end.
+const WEIGHT: usize = 1 << 20;
+
+/// Where schemas stand inside a schema.
+const ONE: [&str; 11] = [
+    "additionalProperties",
+    "propertyNames",
+    "contains",
+    "not",
+    "if",
+    "then",
+    "else",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+    "additionalItems",
+    "items",
+];
+const MANY: [&str; 5] = ["anyOf", "oneOf", "allOf", "prefixItems", "items"];
+const NAMED: [&str; 4] = ["properties", "patternProperties", "dependentSchemas", "$defs"];
+
+/// Why references cannot be replaced by what they point to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Uninlinable {
+    #[error("refers to itself at `{0}`")]
+    Recursive(String),
+    #[error("refers to `{0}`, which it does not hold")]
+    Missing(String),
+    #[error("is too deep or grows too large")]
+    TooLarge,
+}
+
+/// The schema with every reference replaced by what it points to, and without its definitions.
 ///
-/// A schema that refers to itself, to another document, or that would grow too large keeps its references.
-pub fn inlined(schema: &Value) -> Value {
-    let unfolded = Unfolding { root: schema, nodes: 0 }.schema(schema, 0);
-    unfolded.unwrap_or_else(|| without_headings(schema))
+/// Members beside a reference overrule those of its target.
+///
+/// # Errors
+/// [`Uninlinable`] for circles, for references that lead nowhere, and where the result would be too large.
+pub fn inlined(schema: &Value) -> Result<Value, Uninlinable> {
+    Inliner { root: schema, open: Vec::new(), left: WEIGHT }.schema(schema, DEPTH)
 }
 
-/// Takes `$schema` and `$id` out of the root.
-fn without_headings(schema: &Value) -> Value {
-    let mut schema = schema.clone();
-    if let Some(members) = schema.as_object_mut() {
-        members.shift_remove("$schema");
-        members.shift_remove("$id");
-    }
-    schema
-}
-
-struct Unfolding<'a> {
+struct Inliner<'a> {
     root: &'a Value,
-    nodes: usize,
+    /// References that are being followed.
+    open: Vec<&'a str>,
+    /// Bytes that may still be written.
+    left: usize,
 }
 
-impl<'a> Unfolding<'a> {
-    /// None where the schema cannot be unfolded.
-    fn schema(&mut self, schema: &'a Value, depth: usize) -> Option<Value> {
-        self.nodes += 1;
-        if self.nodes > NODES || depth > DEPTH {
-            return None;
-        }
-        match schema {
-            Value::Object(members) => self.object(members, depth),
-            Value::Array(list) => Some(Value::Array(
-                list.iter().map(|item| self.schema(item, depth + 1)).collect::<Option<_>>()?,
-            )),
-            other => Some(other.clone()),
-        }
-    }
-
-    fn object(&mut self, members: &'a Map<String, Value>, depth: usize) -> Option<Value> {
-        let mut unfolded = Map::new();
-        if let Some(Value::String(place)) = members.get("$ref") {
-            let target = self.root.pointer(place.strip_prefix('#')?)?;
-            let Value::Object(target) = self.schema(target, depth + 1)? else { return None };
-            unfolded = target;
-        }
+impl<'a> Inliner<'a> {
+    fn schema(&mut self, schema: &'a Value, depth: usize) -> Result<Value, Uninlinable> {
+        let Value::Object(members) = schema else { return self.copy(schema) };
+        let depth = depth.checked_sub(1).ok_or(Uninlinable::TooLarge)?;
+        let mut whole = match members.get("$ref").and_then(Value::as_str) {
+            Some(target) => self.follow(target, depth)?,
+            None => Map::new(),
+        };
         for (name, value) in members {
-            match name.as_str() {
-                "$schema" | "$id" | "$ref" | "$defs" | "definitions" => {}
-                // Members of these are names of the caller's, not words of the language; examples are data.
-                "properties" | "patternProperties" => {
-                    let Value::Object(each) = value else { return None };
-                    let each =
-                        each.iter().map(|(name, one)| Some((name.clone(), self.schema(one, depth + 1)?)));
-                    unfolded.insert(name.clone(), Value::Object(each.collect::<Option<_>>()?));
-                }
-                "enum" | "const" | "default" | "examples" | "required" => {
-                    unfolded.insert(name.clone(), value.clone());
-                }
-                _ => {
-                    unfolded.insert(name.clone(), self.schema(value, depth + 1)?);
-                }
+            if !matches!(name.as_str(), "$ref" | "$defs" | "definitions") {
+                self.spend(name.len())?;
+                let value = self.member(name, value, depth)?;
+                whole.insert(name.clone(), value);
             }
         }
-        Some(Value::Object(unfolded))
+        Ok(Value::Object(whole))
     }
+
+    fn follow(&mut self, target: &'a str, depth: usize) -> Result<Map<String, Value>, Uninlinable> {
+        if self.open.contains(&target) {
+            return Err(Uninlinable::Recursive(target.to_owned()));
+        }
+        let missing = || Uninlinable::Missing(target.to_owned());
+        let found = target.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
+        self.open.push(target);
+        let schema = self.schema(found.ok_or_else(missing)?, depth)?;
+        self.open.pop();
+        Ok(match schema {
+            Value::Object(members) => members,
+            _ => Map::new(),
+        })
+    }
+
+    fn member(&mut self, name: &str, value: &'a Value, depth: usize) -> Result<Value, Uninlinable> {
+        match value {
+            Value::Array(list) if MANY.contains(&name) => {
+                list.iter().map(|schema| self.schema(schema, depth)).collect()
+            }
+            Value::Object(named) if NAMED.contains(&name) => {
+                let mut all = Map::with_capacity(named.len());
+                for (name, schema) in named {
+                    self.spend(name.len())?;
+                    all.insert(name.clone(), self.schema(schema, depth)?);
+                }
+                Ok(Value::Object(all))
+            }
+            Value::Object(_) if ONE.contains(&name) => self.schema(value, depth),
+            _ => self.copy(value),
+        }
+    }
+
+    fn copy(&mut self, value: &Value) -> Result<Value, Uninlinable> {
+        self.spend(weight(value))?;
+        Ok(value.clone())
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), Uninlinable> {
+        self.left = self.left.checked_sub(bytes + 8).ok_or(Uninlinable::TooLarge)?;
+        Ok(())
+    }
+}
+
+/// About the bytes of a value.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(list) => list.iter().map(|value| weight(value) + 8).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + weight(value) + 8).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+    }
+}
+
+/// Applies a change to every schema inside a schema and then to itself, definitions included.
+pub fn each(schema: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
+    let Value::Object(members) = schema else { return };
+    for (name, value) in members.iter_mut() {
+        match value {
+            Value::Array(list) if MANY.contains(&name.as_str()) => {
+                list.iter_mut().for_each(|schema| each(schema, change));
+            }
+            Value::Object(named) if NAMED.contains(&name.as_str()) || name == "definitions" => {
+                named.values_mut().for_each(|schema| each(schema, change));
+            }
+            Value::Object(_) if ONE.contains(&name.as_str()) => each(value, change),
+            _ => {}
+        }
+    }
+    change(members);
+}
+
+/// Merges the members of `allOf` into the schema itself: properties and required names are united, of other members
+/// the schema's own stays, else the first.
+pub fn merge_all_of(schema: &mut Map<String, Value>) {
+    let Some(Value::Array(all)) = schema.shift_remove("allOf") else { return };
+    for part in all {
+        let Value::Object(part) = part else { continue };
+        for (name, value) in part {
+            match (schema.get_mut(&name), value) {
+                (None, value) => drop(schema.insert(name, value)),
+                (Some(Value::Object(known)), Value::Object(more)) if name == "properties" => {
+                    for (name, schema) in more {
+                        known.entry(name).or_insert(schema);
+                    }
+                }
+                (Some(Value::Array(known)), Value::Array(more)) if name == "required" => {
+                    let new: Vec<_> = more.into_iter().filter(|name| !known.contains(name)).collect();
+                    known.extend(new);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Tells in the description what the schema cannot say.
+pub fn describe(schema: &mut Map<String, Value>, hints: &[String]) {
+    if hints.is_empty() {
+        return;
+    }
+    let hints = hints.join(", ");
+    let text = match schema.get("description").and_then(Value::as_str).map(str::trim_end) {
+        None | Some("") => format!("({hints})"),
+        Some(known) => format!("{known} ({hints})"),
+    };
+    schema.insert("description".to_owned(), text.into());
 }
 
 #[cfg(test)]
@@ -82,36 +191,73 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_give_way_to_what_they_point_at() {
+    fn references_become_what_they_point_to() {
+        let schema = json!({
+            "type": "object",
+            "properties": {
+                "a": {"$ref": "#/$defs/a", "description": "mine"},
+                "$ref": {"type": "string"},
+                "list": {"type": "array", "items": {"$ref": "#/definitions/b~1c"}},
+                "enum": {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "null"}]},
+            },
+            "$defs": {"a": {"type": "string", "description": "theirs"}},
+            "definitions": {"b/c": {"allOf": [{"$ref": "#/$defs/a"}]}},
+        });
+        let expected = json!({
+            "type": "object",
+            "properties": {
+                "a": {"type": "string", "description": "mine"},
+                "$ref": {"type": "string"},
+                "list": {"type": "array", "items": {"allOf": [{"type": "string", "description": "theirs"}]}},
+                "enum": {"anyOf": [{"type": "string", "description": "theirs"}, {"type": "null"}]},
+            },
+        });
+        assert_eq!(inlined(&schema), Ok(expected));
+    }
+
+    #[test]
+    fn what_cannot_be_inlined_is_named() {
+        let circle = json!({"$defs": {"a": {"items": {"$ref": "#/$defs/b"}}, "b": {"not": {"$ref": "#/$defs/a"}}},
+            "anyOf": [{"$ref": "#/$defs/a"}]});
+        let mut deep = json!({});
+        (0..100).for_each(|_| deep = json!({ "items": deep }));
+        let mut bomb = json!({"a0": {"description": "x".repeat(100)}});
+        for at in 0..30 {
+            let reference = json!({"$ref": format!("#/$defs/a{at}")});
+            bomb[format!("a{}", at + 1)] = json!({"anyOf": [reference, reference]});
+        }
         for (schema, expected) in [
-            (
-                json!({"$schema": "s", "$id": "i", "$defs": {"a": {"type": "string"}}, "type": "object",
-                    "properties": {"$id": {"$ref": "#/$defs/a", "description": "d"}, "b": {"items": {"$ref": "#/$defs/a"}}}}),
-                json!({"type": "object", "properties": {"$id": {"type": "string", "description": "d"},
-                    "b": {"items": {"type": "string"}}}}),
-            ),
-            // A tree of its own kind stays as it is.
-            (
-                json!({"$id": "i", "$defs": {"t": {"items": {"$ref": "#/$defs/t"}}}, "$ref": "#/$defs/t"}),
-                json!({"$defs": {"t": {"items": {"$ref": "#/$defs/t"}}}, "$ref": "#/$defs/t"}),
-            ),
-            (json!({"$ref": "https://x/s.json"}), json!({"$ref": "https://x/s.json"})),
-            (json!({"const": {"$ref": "no"}, "x": true}), json!({"const": {"$ref": "no"}, "x": true})),
-            (json!(true), json!(true)),
+            (circle, Uninlinable::Recursive("#/$defs/a".to_owned())),
+            (json!({"items": {"$ref": "#"}}), Uninlinable::Recursive("#".to_owned())),
+            (json!({"$ref": "#/$defs/x"}), Uninlinable::Missing("#/$defs/x".to_owned())),
+            (json!({"$ref": "https://x.test/y"}), Uninlinable::Missing("https://x.test/y".to_owned())),
+            (deep, Uninlinable::TooLarge),
+            (json!({"$ref": "#/$defs/a30", "$defs": bomb}), Uninlinable::TooLarge),
         ] {
-            assert_eq!(inlined(&schema), expected, "{schema}");
+            assert_eq!(inlined(&schema), Err(expected));
         }
     }
 
     #[test]
-    fn definitions_that_double_end() {
-        let mut defs = Map::new();
-        for at in 0..30 {
-            let next = json!({"$ref": format!("#/$defs/d{}", at + 1)});
-            defs.insert(format!("d{at}"), json!({"anyOf": [next, next]}));
-        }
-        defs.insert("d30".to_owned(), json!({"type": "string"}));
-        let schema = json!({"$ref": "#/$defs/d0", "$defs": defs});
-        assert_eq!(inlined(&schema), schema);
+    fn every_schema_is_changed_and_nothing_else() {
+        let mut schema = json!({"title": "t", "properties": {"title": {"title": "u", "enum": [{"title": "v"}]}},
+            "items": [{"title": "w"}], "$defs": {"x": {"title": "y"}}});
+        each(&mut schema, &mut |schema| drop(schema.shift_remove("title")));
+        let expected =
+            json!({"properties": {"title": {"enum": [{"title": "v"}]}}, "items": [{}], "$defs": {"x": {}}});
+        assert_eq!(schema, expected);
+    }
+
+    #[test]
+    fn all_of_is_merged_and_hints_are_told() {
+        let mut schema = json!({"description": "d", "required": ["a"], "allOf": [
+            {"description": "e", "type": "object", "properties": {"a": {}}, "required": ["a", "b"]},
+            {"properties": {"a": {"type": "string"}, "b": {}}}, true]});
+        let members = schema.as_object_mut().expect("an object");
+        merge_all_of(members);
+        describe(members, &["one".to_owned(), "two".to_owned()]);
+        let expected = json!({"description": "d (one, two)", "required": ["a", "b"], "type": "object",
+            "properties": {"a": {}, "b": {}}});
+        assert_eq!(schema, expected);
     }
 }
