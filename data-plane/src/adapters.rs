@@ -9,6 +9,7 @@ pub mod bedrock;
 pub mod drift;
 pub mod failure;
 pub mod mistral;
+pub mod gemini;
 pub mod openai;
 pub mod openai_responses;
 pub mod quirks;
@@ -45,6 +46,8 @@ pub static ADAPTERS: &[&dyn Adapter] = &[
     &azure::Azure,
     &mistral::Mistral,
 ];
+pub static ADAPTERS: &[&dyn Adapter] =
+    &[&openai::OpenAi, &anthropic::Anthropic, &gemini::Gemini, &gemini::Vertex];
 
 /// The adapter that a provider row names.
 pub fn by_name(name: &str) -> Option<&'static dyn Adapter> {
