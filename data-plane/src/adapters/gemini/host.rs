@@ -90,12 +90,21 @@ impl Host {
             return Some("video/mp4");
         }
         let reads = url.starts_with("gs://") || (self.reads_https && url.starts_with("https://"));
-        reads.then(|| type_of_name(url)).flatten()
+        type_of_name(url).filter(|media_type| reads && is_known(media_type))
     }
 }
 
+/// Image types that are taken.
+pub const IMAGE_TYPES: [&str; 5] = ["image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"];
+
+/// Whether something of this type is taken at all.
+fn is_known(media_type: &str) -> bool {
+    let kinds = ["audio/", "video/", "text/", "application/pdf"];
+    IMAGE_TYPES.contains(&media_type) || kinds.iter().any(|kind| media_type.starts_with(kind))
+}
+
 /// Whether a URL is of a public video.
-pub fn is_youtube(url: &str) -> bool {
+fn is_youtube(url: &str) -> bool {
     YOUTUBE.iter().any(|start| url.starts_with(start))
 }
 
@@ -142,6 +151,9 @@ mod tests {
             (Media::Image, "https://x.test/a.png", true, false),
             (Media::Image, "https://x.test/a.png?size=2", true, false),
             (Media::Image, "https://x.test/a", true, true),
+            (Media::Image, "https://x.test/a.gif", true, true),
+            (Media::File, "https://x.test/a.json", true, true),
+            (Media::File, "https://x.test/a.pdf", true, false),
             (Media::Image, "http://x.test/a.png", true, true),
             (Media::Video, "https://www.youtube.com/watch?v=1", false, false),
             (Media::Image, "https://www.youtube.com/watch?v=1", true, true),

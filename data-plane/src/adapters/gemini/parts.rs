@@ -3,13 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::adapters::Unsupported;
-use crate::adapters::gemini::host::Host;
+use crate::adapters::gemini::host::{Host, IMAGE_TYPES};
 use crate::adapters::shared::media::{Inline, inline, standard, type_of_name};
 use crate::model::facts::Media;
 use crate::model::media::Fetched;
 use crate::model::message::{Part, PartContent};
-
-const IMAGE_TYPES: [&str; 5] = ["image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"];
 
 /// What parts need to know beside themselves.
 #[derive(Debug, Clone, Copy)]

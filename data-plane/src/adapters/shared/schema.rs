@@ -8,8 +8,10 @@ use serde_json::{Map, Value};
 /// Deeper than this no schema is followed.
 const DEPTH: usize = 64;
 
-/// An inlined schema may weigh about this many bytes: references can multiply without end.
-const WEIGHT: usize = 1 << 20;
+/// An inlined schema may weigh about this many bytes, or this many times what it weighed before: references can
+/// multiply without end.
+const WEIGHT: usize = 64 << 10;
+const GROWTH: usize = 8;
 
 /// Where schemas stand inside a schema.
 const ONE: [&str; 11] = [
@@ -46,7 +48,8 @@ pub enum Uninlinable {
 /// # Errors
 /// [`Uninlinable`] for circles, for references that lead nowhere, and where the result would be too large.
 pub fn inlined(schema: &Value) -> Result<Value, Uninlinable> {
-    Inliner { root: schema, open: Vec::new(), left: WEIGHT }.schema(schema, DEPTH)
+    let left = weight(schema).saturating_mul(GROWTH).max(WEIGHT);
+    Inliner { root: schema, open: Vec::new(), left }.schema(schema, DEPTH)
 }
 
 struct Inliner<'a> {
