@@ -3,7 +3,7 @@
 use std::mem;
 
 use crate::adapters::gemini::error::inside_success;
-use crate::adapters::gemini::finish::{Ending, named};
+use crate::adapters::gemini::finish::Ending;
 use crate::adapters::gemini::told::Told;
 use crate::adapters::gemini::usage::Counts;
 use crate::adapters::gemini::wire::{Answer, Candidate, PromptFeedback};
@@ -49,8 +49,8 @@ impl Teller {
         }
         self.start(&answer, events);
         let mut choices = Vec::new();
-        for candidate in answer.candidates.into_iter().flatten() {
-            choices.extend(self.candidate(candidate)?);
+        for (place, candidate) in (0..).zip(answer.candidates.into_iter().flatten()) {
+            choices.extend(self.candidate(candidate, place)?);
         }
         if !choices.is_empty() {
             events.push(Event::Chunk(Chunk { choices, ..Chunk::default() }));
@@ -74,8 +74,9 @@ impl Teller {
         }));
     }
 
-    fn candidate(&mut self, candidate: Candidate<'_>) -> Result<Option<ChoiceDelta>, Failure> {
-        let index = candidate.index.unwrap_or(0);
+    /// Takes one candidate; its place in the list counts where it names none.
+    fn candidate(&mut self, candidate: Candidate<'_>, place: u32) -> Result<Option<ChoiceDelta>, Failure> {
+        let index = candidate.index.unwrap_or(place);
         let at = self.candidates.iter().position(|told| told.index == index);
         let at = at.unwrap_or(self.candidates.len());
         if at == self.candidates.len() {
@@ -125,5 +126,5 @@ fn blocked(feedback: Option<&PromptFeedback<'_>>) -> Result<(), Failure> {
         return Ok(());
     };
     let said = feedback.block_reason_message.as_deref().unwrap_or_default();
-    Err(Failure::reported(FailureClass::ContentFiltered, said, Some(named(&reason.0).to_owned())))
+    Err(Failure::reported(FailureClass::ContentFiltered, said, Some(reason.0.to_string())))
 }

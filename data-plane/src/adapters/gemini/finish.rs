@@ -19,7 +19,7 @@ pub struct Said {
     pub content: bool,
 }
 
-/// The word for a reason that came as its number; only the first few mean the same everywhere.
+/// The word for a reason that came as its number.
 pub fn named(reason: &str) -> &str {
     match reason {
         "0" => "FINISH_REASON_UNSPECIFIED",
@@ -28,6 +28,12 @@ pub fn named(reason: &str) -> &str {
         "3" => "SAFETY",
         "4" => "RECITATION",
         "5" => "OTHER",
+        "6" => "LANGUAGE",
+        "7" => "BLOCKLIST",
+        "8" => "PROHIBITED_CONTENT",
+        "9" => "SPII",
+        "10" => "MALFORMED_FUNCTION_CALL",
+        "11" => "IMAGE_SAFETY",
         other => other,
     }
 }

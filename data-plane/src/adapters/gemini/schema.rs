@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::adapters::Unsupported;
-use crate::adapters::shared::schema::{describe, each, inlined, merge_all_of};
+use crate::adapters::shared::schema::{describe, each, merge_all_of, unfolded};
 
 /// Members that mean nothing to the model, and are refused in places.
 const NOISE: [&str; 9] = [
@@ -88,7 +88,7 @@ fn repair(schema: &mut Map<String, Value>) {
 /// # Errors
 /// [`Unsupported`] naming the schema by `path`, where it refers to itself or to nowhere.
 pub fn open_api(schema: &Value, path: &str) -> Result<Value, Unsupported> {
-    let mut schema = inlined(schema).map_err(|why| Unsupported::new(path, why))?;
+    let mut schema = unfolded(schema).map_err(|why| Unsupported::new(path, why))?;
     // First of all, because a part of the whole can require what another part describes.
     each(&mut schema, &mut merge_all_of);
     each(&mut schema, &mut |members| *members = subset(std::mem::take(members)));

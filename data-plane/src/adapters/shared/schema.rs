@@ -13,6 +13,9 @@ const DEPTH: usize = 64;
 const WEIGHT: usize = 64 << 10;
 const GROWTH: usize = 8;
 
+/// Members that say where a schema is at home.
+const HEADINGS: [&str; 2] = ["$schema", "$id"];
+
 /// Where schemas stand inside a schema.
 const ONE: [&str; 11] = [
     "additionalProperties",
@@ -41,15 +44,26 @@ pub enum Uninlinable {
     TooLarge,
 }
 
-/// The schema with every reference replaced by what it points to, and without its definitions.
+/// The schema with every reference replaced by what it points to, and without its definitions and headings.
 ///
 /// Members beside a reference overrule those of its target.
 ///
 /// # Errors
 /// [`Uninlinable`] for circles, for references that lead nowhere, and where the result would be too large.
-pub fn inlined(schema: &Value) -> Result<Value, Uninlinable> {
+pub fn unfolded(schema: &Value) -> Result<Value, Uninlinable> {
     let left = weight(schema).saturating_mul(GROWTH).max(WEIGHT);
     Inliner { root: schema, open: Vec::new(), left }.schema(schema, DEPTH)
+}
+
+/// The schema as [`unfolded`] gives it; one that cannot be unfolded keeps its references.
+pub fn inlined(schema: &Value) -> Value {
+    unfolded(schema).unwrap_or_else(|_| {
+        let mut schema = schema.clone();
+        if let Some(members) = schema.as_object_mut() {
+            HEADINGS.iter().for_each(|name| drop(members.shift_remove(*name)));
+        }
+        schema
+    })
 }
 
 struct Inliner<'a> {
@@ -69,10 +83,11 @@ impl<'a> Inliner<'a> {
             None => Map::new(),
         };
         for (name, value) in members {
-            if !matches!(name.as_str(), "$ref" | "$defs" | "definitions") {
+            let name = name.as_str();
+            if !matches!(name, "$ref" | "$defs" | "definitions") && !HEADINGS.contains(&name) {
                 self.spend(name.len())?;
                 let value = self.member(name, value, depth)?;
-                whole.insert(name.clone(), value);
+                whole.insert(name.to_owned(), value);
             }
         }
         Ok(Value::Object(whole))
@@ -215,7 +230,7 @@ mod tests {
                 "enum": {"anyOf": [{"type": "string", "description": "theirs"}, {"type": "null"}]},
             },
         });
-        assert_eq!(inlined(&schema), Ok(expected));
+        assert_eq!(unfolded(&schema), Ok(expected));
     }
 
     #[test]
@@ -237,7 +252,27 @@ mod tests {
             (deep, Uninlinable::TooLarge),
             (json!({"$ref": "#/$defs/a30", "$defs": bomb}), Uninlinable::TooLarge),
         ] {
-            assert_eq!(inlined(&schema), Err(expected));
+            assert_eq!(unfolded(&schema), Err(expected));
+            assert_eq!(inlined(&schema), schema);
+        }
+    }
+
+    #[test]
+    fn headings_are_taken_out_in_any_case() {
+        for (schema, expected) in [
+            (
+                json!({"$schema": "s", "items": {"$id": "i", "type": "string"}}),
+                json!({"items": {"type": "string"}}),
+            ),
+            (json!({"$schema": "s", "items": {"$ref": "#"}}), json!({"items": {"$ref": "#"}})),
+            (
+                json!({"properties": {"$id": {"type": "string"}}}),
+                json!({"properties": {"$id": {"type": "string"}}}),
+            ),
+            (json!({"const": {"$ref": "no"}, "x": true}), json!({"const": {"$ref": "no"}, "x": true})),
+            (json!(true), json!(true)),
+        ] {
+            assert_eq!(inlined(&schema), expected);
         }
     }
 

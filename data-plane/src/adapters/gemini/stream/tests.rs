@@ -159,8 +159,8 @@ fn candidates_end_each_in_its_own_way() {
     let response = answer(
         Context::default(),
         &[
-            r#"{"candidates":[{"index":1,"content":{"parts":[{"text":"b"}]},"finishReason":"STOP"},{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}"#,
-            r#"{"candidates":[{"index":0,"content":{"parts":[{"text":"A"}]},"finishReason":"MAX_TOKENS"},{"index":2,"finishReason":"MALFORMED_FUNCTION_CALL"},{"index":3,"finishReason":"SAFETY","finishMessage":"No."}]}"#,
+            r#"{"candidates":[{"index":1,"content":{"parts":[{"text":"b"}]},"finishReason":"STOP"},{"index":0,"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"text":"A"}]},"finishReason":"MAX_TOKENS"},{"index":2,"finishReason":"MALFORMED_FUNCTION_CALL"},{"index":3,"finishReason":"SAFETY","finishMessage":"No."}]}"#,
         ],
     );
     let told: Vec<_> = response
