@@ -8,8 +8,8 @@ pub mod azure;
 pub mod bedrock;
 pub mod drift;
 pub mod failure;
-pub mod mistral;
 pub mod gemini;
+pub mod mistral;
 pub mod openai;
 pub mod openai_responses;
 pub mod quirks;
@@ -42,12 +42,12 @@ pub static ADAPTERS: &[&dyn Adapter] = &[
     &openai::OpenAi,
     &openai_responses::OpenAiResponses,
     &anthropic::Anthropic,
+    &gemini::Gemini,
+    &gemini::Vertex,
     &bedrock::Bedrock,
     &azure::Azure,
     &mistral::Mistral,
 ];
-pub static ADAPTERS: &[&dyn Adapter] =
-    &[&openai::OpenAi, &anthropic::Anthropic, &gemini::Gemini, &gemini::Vertex];
 
 /// The adapter that a provider row names.
 pub fn by_name(name: &str) -> Option<&'static dyn Adapter> {

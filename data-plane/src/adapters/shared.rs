@@ -21,5 +21,4 @@ pub mod schema;
 pub mod segment;
 pub mod structured;
 pub mod tool_input;
-pub mod schema;
 pub mod wish;
