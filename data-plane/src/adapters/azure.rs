@@ -4,16 +4,17 @@
 //! answer as members that nobody has to know.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use switchyard_proto::code::ErrorCode;
 
+use crate::adapters::drift::Vocabulary;
 use crate::adapters::openai::OpenAi;
 use crate::adapters::quirks::CapField;
+use crate::adapters::shared::segment::segment;
 use crate::adapters::{
-    Adapter, Context, Decoder, Encoded, Failure, FailureClass, Quirks, Target, Unsupported,
+    Adapter, Context, Decoder, Encoded, Failure, FailureClass, Quirks, Target, Unsupported, vocabulary,
 };
 use crate::model::request::{ChatRequest, Dialect, ResponseFormat};
 use crate::model::response::ChatResponse;
@@ -64,6 +65,10 @@ impl Adapter for Azure {
         OpenAi.decoder(context)
     }
 
+    fn vocabulary(&self) -> Option<&'static Vocabulary> {
+        Some(&vocabulary::OPENAI)
+    }
+
     fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
         blame(OpenAi.failure(status, headers, body))
     }
@@ -99,31 +104,17 @@ fn path(deployment: &str, quirks: &Quirks) -> Cow<'static, str> {
     if quirks.api_version.is_empty() {
         return Cow::Borrowed("/chat/completions");
     }
-    let version = escaped(&quirks.api_version);
+    let version = segment(&quirks.api_version, b"");
     Cow::Owned(if quirks.deployment_path {
-        format!("/openai/deployments/{}/chat/completions?api-version={version}", escaped(deployment))
+        format!("/openai/deployments/{}/chat/completions?api-version={version}", segment(deployment, b""))
     } else {
         format!("/chat/completions?api-version={version}")
     })
 }
 
-/// A path segment or query value: letters, digits and `-._~` stay.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-    }
-    escaped
-}
-
-/// A missing resource is a wrong address or version in the provider's row; a missing deployment or model has a code.
+/// A missing resource is a wrong address or version in the provider's row; a missing deployment has a code of its own.
 fn blame(failure: Failure) -> Failure {
-    let is_address = matches!(failure.provider_code.as_deref(), None | Some("404"));
-    if failure.class != FailureClass::NotFound || !is_address {
+    if failure.class != FailureClass::NotFound || failure.provider_code.as_deref() != Some("404") {
         return failure;
     }
     Failure {

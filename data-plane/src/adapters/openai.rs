@@ -10,6 +10,8 @@ pub(super) mod messages;
 pub(super) mod parts;
 mod piece;
 pub(super) mod stream;
+#[cfg(test)]
+mod tests;
 mod usage;
 mod wire;
 

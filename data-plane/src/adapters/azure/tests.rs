@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::Azure;
+use crate::adapters::shared::exchange_tests::{fixtures, play};
 use crate::adapters::{Adapter, Context, Encoded, FailureClass, Quirks, Target, Unsupported};
 use crate::api::openai_chat;
 use crate::model::event::{Event, fold};
@@ -100,7 +101,7 @@ fn errors_are_blamed_on_whoever_is_at_fault() {
         (401, r#"{"error":{"code":"401","message":"Access denied"}}"#, Auth),
         (401, r#"{"statusCode":401,"message":"Unauthorized."}"#, Auth),
         (404, r#"{"error":{"code":"404","message":"Resource not found"}}"#, Permission),
-        (404, "", Permission),
+        (404, "", NotFound),
         (404, r#"{"error":{"code":"DeploymentNotFound","message":"x"}}"#, NotFound),
         (404, r#"{"error":{"code":"unknown_model","message":"x"}}"#, NotFound),
         (408, r#"{"error":{"code":"Timeout","message":"x"}}"#, Timeout),
@@ -165,4 +166,45 @@ fn filter_results_tell_nothing() {
 fn quirks_of_a_deployment_are_guessed_from_its_name_and_set_by_its_row() {
     assert_eq!(Azure.quirks("my-deployment"), Quirks::default());
     assert_ne!(Azure.quirks("o4-mini"), Quirks::default());
+}
+
+/// A written exchange and its outcome.
+#[rustfmt::skip] // A table: one row, one line.
+const OUTCOMES: &[(&str, &str)] = &[
+    ("asynchronous-filter-stream", "Hello! | stop stop | 9+3"),
+    ("filter-failed-whole", "Hello! | stop stop | 12+5"),
+    ("filtered-output-stream", "First, you | content_filter content_filter | 20+4"),
+    ("image-pdf-whole", "A cat and an empty page. | stop stop | 320+5"),
+    ("json-schema-whole", r#"{"n":4} | stop stop | 12+5"#),
+    ("max-tokens-whole", "Hello! How can | length length | 12+4"),
+    ("null-delta-stream", "Hi | stop stop | 9+1"),
+    ("parallel-tools-stream", r#"- | get_weather({"place":"Wellington"}) | get_weather({"place":"Nelson"}) | tool_calls tool_calls | 61+41"#),
+    ("reasoning-whole", "391 | stop stop | 12+74"),
+    ("status-400-content-filter", "ContentFiltered content_filter"),
+    ("status-400-context-length", "ContextLength context_length_exceeded"),
+    ("status-400", "InvalidRequest decimal_above_max_value"),
+    ("status-401-entra", "Auth -"),
+    ("status-401", "Auth 401"),
+    ("status-403", "Permission 403"),
+    ("status-404-deployment", "NotFound DeploymentNotFound"),
+    ("status-404-resource", "Permission 404"),
+    ("status-429", "RateLimited 429 after 6s"),
+    ("status-500", "Server server_error"),
+    ("status-503", "Overloaded -"),
+    ("stream-cut", "Malformed -"),
+    ("stream-error", "Server server_error"),
+    ("text-stream", "Hello! | stop stop | 9+3"),
+    ("text-whole", "Hello! How can I help? | stop stop | 12+5"),
+    ("tool-call-word-whole", r#"- | get_weather({"place":"Nelson"}) | tool_calls tool_call | 12+5"#),
+    ("tool-result-cache-whole", "Windy in Wellington, sunny in Nelson. | stop stop | 1190+11"),
+];
+
+#[test]
+fn written_exchanges_say_what_they_are_written_to_say() {
+    let found: Vec<_> = fixtures("azure")
+        .iter()
+        .map(|path| (path.file_stem().unwrap().display().to_string(), play("azure", path)))
+        .collect();
+    let found: Vec<_> = found.iter().map(|(name, outcome)| (name.as_str(), outcome.as_str())).collect();
+    assert_eq!(found, OUTCOMES);
 }

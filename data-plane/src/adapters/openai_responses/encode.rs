@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::adapters::openai_responses::{input, tools};
 use crate::adapters::quirks::{Quirks, ReasoningStyle};
+use crate::adapters::shared::segment::segment;
 use crate::adapters::shared::wish;
 use crate::adapters::{Context, Encoded, Target, Unsupported};
 use crate::model::parameter::Parameter;
@@ -79,7 +80,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     leave_out(&mut body, request, target, &mut dropped);
     Ok(Encoded {
         method: Method::POST,
-        path: Cow::Borrowed("/responses"),
+        path: path(quirks),
         headers: headers(target.stream),
         body: Bytes::from(Value::Object(body).to_string()),
         dropped,
@@ -101,6 +102,14 @@ fn refuse(request: &ChatRequest, quirks: &Quirks) -> Result<(), Unsupported> {
         return Err(Unsupported::new("messages", why));
     }
     Ok(())
+}
+
+/// Azure's dated API wants its date beside the path.
+fn path(quirks: &Quirks) -> Cow<'static, str> {
+    match quirks.api_version.as_str() {
+        "" => Cow::Borrowed("/responses"),
+        version => Cow::Owned(format!("/responses?api-version={}", segment(version, b""))),
+    }
 }
 
 fn headers(stream: bool) -> HeaderMap {

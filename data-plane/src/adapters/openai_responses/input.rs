@@ -54,10 +54,21 @@ fn lose(messages: &[Message], dropped: &mut Vec<Cow<'static, str>>) {
         if message.name.as_ref().is_some_and(|name| !name.is_empty() && !is_function) {
             dropped.push(format!("messages[{at}].name").into());
         }
+        for (part, content) in message.content.iter().enumerate() {
+            if names_a_file_elsewhere(&content.content) {
+                dropped.push(format!("messages[{at}].content[{part}].file.filename").into());
+            }
+        }
         if message.is_error {
             dropped.push(format!("messages[{at}].is_error").into());
         }
     }
+}
+
+/// A name goes with bytes only; files behind a URL or an id have their own.
+fn names_a_file_elsewhere(content: &PartContent) -> bool {
+    let PartContent::File { filename: Some(name), data, .. } = content else { return false };
+    !name.is_empty() && !data.as_ref().is_some_and(|data| data.starts_with("data:"))
 }
 
 /// A message that goes in; a result that answers no call is told as the user's words.

@@ -138,6 +138,8 @@ const HINTS: &[(&[&str], FailureClass)] = &[
     ),
     (&["api key", "api_key", "credential", "token is", "unauthorized", "authenticat", "signature"], Auth),
     (&["region", "country", "location", "access", "permission", "denied", "on-demand"], Permission),
+    // A wrong address or version in the provider's row, which is no missing model.
+    (&["resource not found"], Permission),
     (&["credit", "billing", "balance", "quota", "payment", "spend"], Payment),
     (
         &["safety", "policy", "filter", "moderation", "flagged", "blocked", "sensitive", "harm"],

@@ -73,6 +73,14 @@ fn a_small_request_is_translated_whole() {
 }
 
 #[test]
+fn a_dated_version_stands_beside_the_path() {
+    let request = json!({"messages": [{"role": "user", "content": "hi"}]});
+    let quirks = row(MODEL, &[("api_version", "2025-04-01-preview")]);
+    let encoded = run_with(&request, &quirks, None).expect("supported");
+    assert_eq!(encoded.path, "/responses?api-version=2025-04-01-preview");
+}
+
+#[test]
 fn wishes_are_written_in_the_dialects_words() {
     let reasons = |more: Value| {
         let mut all = json!({"include": [SEALED]});
@@ -141,6 +149,12 @@ fn what_has_no_word_is_dropped_by_name() {
         (json!({"plugins": [{"id": "web"}]}), &["plugins"]),
         (json!({"messages": [{"role": "user", "name": "ann", "content": "hi"}]}), &["messages[0].name"]),
         (json!({"tools": [{"type": "openrouter:web_search"}]}), &["tools[0]"]),
+        (
+            json!({"messages": [{"role": "user", "content": [
+                {"type": "file", "file": {"filename": "a.pdf", "file_data": "https://x/a.pdf"}},
+                {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBE"}}]}]}),
+            &["messages[0].content[0].file.filename"],
+        ),
     ] {
         let (body, found) = members(&sent, &row(MODEL, &[]));
         assert_eq!(found, dropped, "{sent}");
