@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use switchyard_control_plane::catalogue;
 use switchyard_proto::v1;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
 
 const COLUMNS: &[Column] = &[
     ("ID", "id"),
+    ("PROFILE", "profile"),
     ("ADAPTER", "adapter"),
     ("BASE URL", "base_url"),
     ("CREDENTIAL", "has_credential"),
@@ -21,6 +23,14 @@ const COLUMNS: &[Column] = &[
     ("MANAGED BY", "managed_by"),
     ("REVISION", "revision"),
     ("CREATED", "created_at"),
+];
+
+const PROFILES: &[Column] = &[
+    ("PROFILE", "id"),
+    ("NAME", "display_name"),
+    ("ADAPTER", "adapter"),
+    ("BASE URL", "base_url"),
+    ("CREDENTIAL", "credential_ref"),
 ];
 
 /// Arguments of the noun.
@@ -36,6 +46,9 @@ pub struct Provider {
 enum Verb {
     /// List providers, oldest first
     List(Limit),
+    /// List the built-in profiles of this program, with what they fill in and the variable that usually holds the
+    /// credential; asks no server
+    Profiles,
     /// Show one provider; its credential never comes back
     Get { id: String },
     /// Make a provider
@@ -65,6 +78,9 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct Fields {
+    /// A row of the built-in catalogue that fills in what is not said, e.g. `groq`; `provider profiles` lists them
+    #[arg(long)]
+    profile: Option<String>,
     /// The dialect that it speaks, e.g. `openai` or `anthropic`
     #[arg(long)]
     adapter: Option<String>,
@@ -115,9 +131,13 @@ impl Provider {
     /// # Errors
     /// What the control plane refused.
     pub async fn run(self) -> anyhow::Result<()> {
-        let admin = self.remote.connect().await?;
         let output = self.remote.output;
+        if let Verb::Profiles = self.verb {
+            return output.list("Provider", &profiles(), PROFILES);
+        }
+        let admin = self.remote.connect().await?;
         match self.verb {
+            Verb::Profiles => Ok(()),
             Verb::List(Limit { limit }) => output.list("Provider", &list(&admin, limit).await?, COLUMNS),
             Verb::Get { id } => output.one("Provider", &get(&admin, id).await?),
             Verb::Create { id, fields } => {
@@ -149,6 +169,24 @@ impl Provider {
     }
 }
 
+/// The rows of the built-in catalogue as providers.
+fn profiles() -> Vec<v1::Provider> {
+    let row = |row: &catalogue::Provider| v1::Provider {
+        id: row.id.clone(),
+        display_name: row.display_name.clone(),
+        adapter: row.adapter.clone(),
+        base_url: row.base_url.clone(),
+        credential_ref: row.credential_env.first().cloned().unwrap_or_default(),
+        quirks: row.quirks.clone().into_iter().collect(),
+        data_policy: row.data_policy.map(|policy| v1::DataPolicy {
+            retains_prompts: Some(policy.retains_prompts),
+            trains: Some(policy.trains),
+        }),
+        ..v1::Provider::default()
+    };
+    catalogue::providers().iter().map(row).collect()
+}
+
 /// All providers, up to a number.
 ///
 /// # Errors
@@ -169,6 +207,7 @@ async fn get(admin: &Admin, id: String) -> anyhow::Result<v1::Provider> {
 impl Fields {
     fn put(self, provider: &mut v1::Provider, mask: &mut Mask) -> anyhow::Result<()> {
         let credential = Given::of(self.credential, self.credential_file).map(Given::read).transpose()?;
+        mask.put("profile", &mut provider.profile, self.profile);
         mask.put("adapter", &mut provider.adapter, self.adapter);
         mask.put("base_url", &mut provider.base_url, self.base_url);
         mask.put("credential", &mut provider.credential, credential);
@@ -225,6 +264,14 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+
+    #[test]
+    fn profiles_are_listed_with_the_variable_of_their_credential() {
+        let rows = profiles();
+        let groq = rows.iter().find(|row| row.id == "groq").unwrap();
+        assert_eq!((groq.credential_ref.as_str(), groq.adapter.as_str()), ("GROQ_API_KEY", "openai"));
+        assert!(groq.base_url.starts_with("https://api.groq.com/"));
+    }
 
     #[test]
     fn quirks_are_added_replaced_and_removed() {

@@ -4,6 +4,7 @@
 //! whose credentials it finds into a manifest and applies it; nothing here is read while serving.
 
 mod families;
+pub mod profile;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -20,8 +21,13 @@ pub struct Provider {
     pub display_name: String,
     /// A dialect; the data planes may not have it yet.
     pub adapter: String,
+    /// Parts in braces, such as `{account}`, are the operator's to fill in.
     pub base_url: String,
-    /// Environment variables that usually hold its credential, the first one by preference.
+    /// Other names that people look for it by.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Environment variables that usually hold its credential, the first one by preference; none where servers of
+    /// one's own mostly want none.
     pub credential_env: Vec<String>,
     #[serde(default)]
     pub data_policy: Option<DataPolicy>,
@@ -110,6 +116,8 @@ pub struct Offer {
     pub usable: Vec<Found>,
     /// Have a credential, but no data plane speaks their dialect.
     pub without_adapter: Vec<Found>,
+    /// Have a credential, but nobody knows which base URL is theirs.
+    pub without_url: Vec<Found>,
 }
 
 /// Looks for providers' credentials; `adapters` are the dialects that exist.
@@ -120,9 +128,10 @@ pub fn discover(variable: impl Fn(&str) -> Option<String>, adapters: &[&str]) ->
             names.find_map(|name| Some((name, variable(name).filter(|value| !value.is_empty())?)))?;
         Some(Found { provider, variable: name, credential: Secret::new(value.trim()) })
     });
-    let (usable, without_adapter) =
+    let (spoken, without_adapter): (Vec<Found>, _) =
         found.partition(|found| adapters.contains(&found.provider.adapter.as_str()));
-    Offer { usable, without_adapter }
+    let (without_url, usable) = spoken.into_iter().partition(|found| found.provider.has_blanks());
+    Offer { usable, without_adapter, without_url }
 }
 
 /// A manifest of these providers and of every model that one of them serves. Unknown ids are passed over.
@@ -143,19 +152,17 @@ impl Offer {
 }
 
 impl Provider {
+    /// Whether the base URL has parts that only the operator knows.
+    pub fn has_blanks(&self) -> bool {
+        self.base_url.contains('{')
+    }
+
+    /// The provider by its profile alone.
     fn to_proto(&self, credential: &Secret) -> v1::Provider {
-        let data_policy = self.data_policy.map(|policy| v1::DataPolicy {
-            retains_prompts: Some(policy.retains_prompts),
-            trains: Some(policy.trains),
-        });
         v1::Provider {
             id: self.id.clone(),
-            display_name: self.display_name.clone(),
-            adapter: self.adapter.clone(),
-            base_url: self.base_url.clone(),
+            profile: self.id.clone(),
             credential: credential.expose().to_owned(),
-            data_policy,
-            quirks: self.quirks.clone().into_iter().collect(),
             ..v1::Provider::default()
         }
     }
@@ -225,11 +232,17 @@ mod tests {
     fn every_row_can_be_configured() {
         let ids: HashSet<&str> = providers().iter().map(|provider| provider.id.as_str()).collect();
         assert_eq!(ids.len(), providers().len());
-        assert!(
-            providers()
-                .iter()
-                .all(|provider| id::is_slug(&provider.id) && !provider.credential_env.is_empty())
-        );
+        let mut names = HashSet::new();
+        for provider in providers() {
+            for name in std::iter::once(&provider.id).chain(&provider.aliases) {
+                assert!(id::is_slug(name) && names.insert(name), "{name}");
+            }
+            let is_at_home = provider.base_url.starts_with("http://localhost:");
+            assert!(is_at_home || provider.base_url.starts_with("https://"), "{}", provider.id);
+            assert!(is_at_home || !provider.credential_env.is_empty(), "{}", provider.id);
+            let url = provider.base_url.replace(['{', '}'], "");
+            assert!(crate::domain::provider::origin(&url).is_ok(), "{url}");
+        }
         let mut models_seen = HashSet::new();
         for model in models() {
             assert!(id::is_model(&model.id) && models_seen.insert(&model.id), "{}", model.id);

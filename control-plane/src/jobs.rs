@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{distribution::Feed, settings::Money, telemetry};
 
+pub mod catalogue;
 pub mod partitions;
 pub mod presume;
 pub mod proof;
@@ -25,6 +26,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub async fn run(pool: PgPool, feed: Feed, money: Money, shutdown: CancellationToken) {
     let jobs = async {
         tokio::join!(
+            every(HOUR, "catalogue", || catalogue::run_once(&pool, clock::now())),
             every(HOUR, "partitions", || partitions::run_once(&pool, clock::now())),
             every(HOUR, "tombstones", || tombstones::run_once(&pool, clock::now())),
             every(DAY, "proof", || proof::run_once(&pool, clock::now())),

@@ -107,6 +107,18 @@ fn manifest(file: &str, variables: &[(&str, &str)]) -> v1::Manifest {
     Prepared::parse("test.yaml".into(), file.into(), &variables).unwrap().manifest
 }
 
+/// Providers that are a row of the built-in catalogue with a few values of their own.
+const PROFILES: &str = r#"
+providers:
+  - {id: groq, profile: groq, credential: ${OPENAI_API_KEY}}
+  - id: edge
+    profile: cloudflare
+    base_url: https://api.cloudflare.com/client/v4/accounts/7/ai/v1
+    display_name: Edge
+    data_policy: {trains: true}
+    quirks: {joined_text: "true"}
+"#;
+
 /// Action, noun, id and fields of every change, e.g. `Update key acme/ci limit.usd`.
 fn told(answer: &v1::ApplyResponse) -> Vec<String> {
     let told = answer.changes.iter().map(|change| {
@@ -373,6 +385,58 @@ async fn what_is_exported_changes_nothing_when_applied() {
     ];
     elsewhere.try_apply(&yaml, &secrets).await.unwrap();
     assert_eq!(export::to_yaml(elsewhere.export().await), yaml);
+}
+
+#[tokio::test]
+async fn a_profile_is_stored_by_its_name_and_comes_back_as_such() {
+    let admin = Admin::start().await;
+    admin.apply(PROFILES).await;
+    let exported = admin.export().await;
+    let [edge, groq] = exported.providers.as_slice() else { panic!("two providers") };
+    assert_eq!((groq.profile.as_str(), groq.adapter.as_str(), groq.base_url.as_str()), ("groq", "", ""));
+    assert!(groq.quirks.is_empty() && groq.data_policy.is_none() && groq.has_credential, "{groq:?}");
+    assert_eq!((edge.profile.as_str(), edge.adapter.as_str(), edge.quirks.len()), ("cloudflare", "", 1));
+
+    let yaml = export::to_yaml(exported);
+    assert!(yaml.contains("profile: groq") && !yaml.contains("adapter:"), "{yaml}");
+    let before = admin.revision().await;
+    assert_eq!(told(&admin.try_apply(&yaml, &[]).await.unwrap()), Vec::<String>::new());
+    assert_eq!(told(&admin.apply(PROFILES).await), Vec::<String>::new());
+    assert_eq!(admin.revision().await, before);
+}
+
+#[tokio::test]
+async fn profiles_that_cannot_be_filled_in_are_refused_by_field() {
+    let admin = Admin::start().await;
+    for (change, place, part) in [
+        (("profile: groq", "profile: groqq"), "providers[0].profile", "near are groq"),
+        (("profile: groq", "profile: frobnicator"), "providers[0].profile", "is no profile"),
+        (
+            ("    base_url: https://api.cloudflare.com/client/v4/accounts/7/ai/v1\n", ""),
+            "providers[1].base_url",
+            "{account}",
+        ),
+        (("profile: groq", "profile: groq, adapter: opneai"), "providers[0].adapter", "is none of"),
+    ] {
+        let status = admin.try_apply(&PROFILES.replace(change.0, change.1), SECRETS).await.unwrap_err();
+        assert_eq!(field(&status), place, "{}", status.message());
+        assert!(status.message().contains(part), "{}", status.message());
+    }
+}
+
+#[tokio::test]
+async fn a_profile_with_another_origin_asks_for_the_credential_again() {
+    let admin = Admin::start().await;
+    admin.apply(PROFILES).await;
+    let moved = PROFILES.replace("profile: groq", "profile: deepseek");
+    let status =
+        admin.try_apply(&moved.replace(", credential: ${OPENAI_API_KEY}", ""), &[]).await.unwrap_err();
+    assert_eq!(field(&status), "providers[0].credential", "{}", status.message());
+    let plain = PROFILES
+        .replace("profile: groq", "adapter: openai, base_url: https://api.groq.com/openai/v1")
+        .replace(", credential: ${OPENAI_API_KEY}", "");
+    let answer = admin.try_apply(&plain, &[]).await.unwrap();
+    assert_eq!(told(&answer), ["Update provider groq profile,adapter,base_url"]);
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ mod dev;
 mod failover;
 mod feed;
 mod money;
+mod profiles;
 mod real_model;
 mod recordings_faults;
 mod sdk_python;

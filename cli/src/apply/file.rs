@@ -36,10 +36,14 @@ pub struct Provider {
     pub id: String,
     #[serde(default, skip_serializing_if = "is_default")]
     pub display_name: String,
-    #[serde(default, skip_serializing)]
-    pub profile: Option<Value>,
+    /// A row of the built-in catalogue, which says what is not said here.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub profile: String,
+    /// Required without a profile.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub adapter: String,
-    /// May hold `${NAME}`.
+    /// May hold `${NAME}`. Required without a profile.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub base_url: String,
     /// May hold `${NAME}`.
     #[serde(
@@ -266,10 +270,23 @@ impl File {
         }
         let file: Self =
             serde_yaml_ng::from_str(&variables::veil(text)).map_err(|error| Fault::of_yaml(&error))?;
-        match file.not_yet() {
-            Some(field) => Err(Fault::at(text, field, "not supported yet")),
+        if let Some(field) = file.not_yet() {
+            return Err(Fault::at(text, field, "not supported yet"));
+        }
+        match file.incomplete() {
+            Some((place, field)) => Err(Fault::at(text, place, format!("missing field `{field}`"))),
             None => Ok(file.unveiled()),
         }
+    }
+
+    /// The first provider that neither says nor takes from a profile what it must have.
+    fn incomplete(&self) -> Option<(String, &'static str)> {
+        let lacks = |(index, provider): (usize, &Provider)| {
+            let fields = [("adapter", &provider.adapter), ("base_url", &provider.base_url)];
+            let (field, _) = fields.into_iter().find(|(_, value)| value.is_empty())?;
+            provider.profile.is_empty().then(|| (format!("providers[{index}]"), field))
+        };
+        self.providers.iter().enumerate().find_map(lacks)
     }
 
     /// The file with all its texts as they were written.
@@ -280,9 +297,7 @@ impl File {
 
     /// The first part of the file's language that this version does not serve.
     fn not_yet(&self) -> Option<String> {
-        let profile = self.providers.iter().position(|provider| provider.profile.is_some());
-        let policy = (!self.policies.is_empty()).then(|| "policies[0]".to_owned());
-        profile.map(|index| format!("providers[{index}].profile")).or(policy)
+        (!self.policies.is_empty()).then(|| "policies[0]".to_owned())
     }
 
     /// The YAML form.

@@ -84,6 +84,7 @@ impl Provider {
         Ok(v1::Provider {
             id: self.id.clone(),
             display_name: self.display_name.clone(),
+            profile: self.profile.clone(),
             adapter: self.adapter.clone(),
             base_url: base_url.map_err(|error| BadField::new("base_url", error))?,
             credential,
@@ -105,7 +106,7 @@ impl Provider {
         Self {
             id: provider.id,
             display_name: provider.display_name,
-            profile: None,
+            profile: provider.profile,
             adapter: provider.adapter,
             base_url: variables::escape(&provider.base_url),
             credential,

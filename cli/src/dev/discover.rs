@@ -65,7 +65,16 @@ fn in_environment(variables: &HashMap<String, String>) -> Vec<Found> {
             found.provider.display_name, found.provider.adapter
         ),
     });
-    usable.chain(missing).collect()
+    let unplaced = offer.without_url.into_iter().map(|found| Found::Missing {
+        from: found.variable.to_owned(),
+        why: format!(
+            "{} has an address for each account: `switchyard provider create {id} --profile {id} --base-url {}`",
+            found.provider.display_name,
+            found.provider.base_url,
+            id = found.provider.id
+        ),
+    });
+    usable.chain(missing).chain(unplaced).collect()
 }
 
 /// The one provider of a manifest, and its models.
@@ -89,6 +98,18 @@ mod tests {
         assert_eq!(offer.provider.credential_ref, "OPENAI_API_KEY");
         assert!(offer.models.iter().all(|(_, endpoint)| endpoint.provider == "openai"));
         assert!(!offer.models.is_empty());
+    }
+
+    #[test]
+    fn a_provider_whose_address_nobody_knows_is_mentioned_with_what_to_do() {
+        let variables = HashMap::from([("CLOUDFLARE_API_TOKEN".to_owned(), "c".to_owned())]);
+        let found = in_environment(&variables);
+        let [Found::Missing { from, why }] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(from, "CLOUDFLARE_API_TOKEN");
+        assert!(
+            why.contains("--profile cloudflare --base-url https://") && why.contains("{account}"),
+            "{why}"
+        );
     }
 
     #[test]

@@ -247,7 +247,8 @@ async fn update(
     is_sent: bool,
 ) -> anyhow::Result<()> {
     let mut paths = Vec::new();
-    if there.base_url != wished.base_url {
+    // One that is known by its profile has no address of its own to compare.
+    if !wished.base_url.is_empty() && there.base_url != wished.base_url {
         paths.push("base_url".to_owned());
     }
     // A credential is sealed to its origin, so a new address asks for it again.

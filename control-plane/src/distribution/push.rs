@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, OnceCell, mpsc};
 use crate::{
     crypto::{Crypto, CryptoError},
     distribution::snapshot,
-    domain::meta::Revision,
+    domain::{meta::Revision, provider::origin},
     store::{
         self, StoreError,
         feed::{Reader, State, Table},
@@ -191,22 +191,37 @@ impl Source {
         reader: &mut Reader,
         since: Option<u64>,
     ) -> Result<Vec<v1::Resource>, PushError> {
-        let rows = reader.providers(since).await?;
+        let mut rows = reader.providers(since).await?;
+        for row in &mut rows {
+            if let Err(invalid) = snapshot::fill_in(row) {
+                tracing::error!(provider.id = row.id, %invalid, "a provider's profile cannot be filled in");
+            }
+        }
+        let origins: HashMap<String, String> =
+            rows.iter().filter_map(|row| Some((row.id.clone(), origin(&row.base_url).ok()?))).collect();
         let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
         let mut credentials: HashMap<String, Vec<v1::CredentialConfig>> = HashMap::new();
         for credential in store::credential::of_providers(reader.connection(), &ids).await? {
+            let provider = credential.provider.as_str();
+            // A newer catalogue may know another address; the credential was given for the old one.
+            if origins.get(provider) != Some(&credential.sealed.place.origin) {
+                tracing::error!(
+                    provider.id = provider,
+                    "a credential is sealed to another origin; give it again"
+                );
+                continue;
+            }
             // A damaged credential fails its provider alone; holding back everything would be worse.
             match self.crypto.open(&credential.sealed).await {
-                Ok(secret) => credentials.entry(credential.provider.as_str().to_owned()).or_default().push(
-                    v1::CredentialConfig {
+                Ok(secret) => {
+                    credentials.entry(provider.to_owned()).or_default().push(v1::CredentialConfig {
                         id: credential.id,
                         secret: secret.expose().to_owned(),
                         weight: credential.weight,
-                    },
-                ),
+                    })
+                }
                 Err(error @ CryptoError::Unavailable(_)) => return Err(error.into()),
                 Err(error) => {
-                    let provider = credential.provider.as_str();
                     tracing::error!(provider.id = provider, %error, "a credential cannot be opened");
                 }
             }

@@ -9,7 +9,42 @@ use switchyard_proto::{
     v1::{self, resource::Body},
 };
 
-use crate::{catalogue, domain::account::Reset, store::feed};
+use crate::{
+    catalogue::{self, profile},
+    domain::{
+        account::Reset,
+        invalid::Invalid,
+        provider::{DataPolicy, Draft},
+    },
+    store::feed,
+};
+
+/// Fills in what a provider's profile says.
+///
+/// # Errors
+/// A profile that this program's catalogue lacks; the row stays as it is.
+pub fn fill_in(row: &mut feed::Provider) -> Result<(), Invalid> {
+    if row.profile.is_empty() {
+        return Ok(());
+    }
+    let draft = Draft {
+        profile: row.profile.clone(),
+        display_name: row.display_name.clone(),
+        adapter: row.adapter.clone(),
+        base_url: row.base_url.clone(),
+        data_policy: DataPolicy { retains_prompts: row.retains_prompts, trains: row.trains },
+        quirks: row.quirks.0.clone(),
+        ..Draft::default()
+    };
+    let whole = profile::filled_in(&draft)?;
+    row.display_name = whole.display_name;
+    row.adapter = whole.adapter;
+    row.base_url = whole.base_url;
+    row.retains_prompts = whole.data_policy.retains_prompts;
+    row.trains = whole.data_policy.trains;
+    row.quirks.0 = whole.quirks;
+    Ok(())
+}
 
 /// A provider with its credentials in the clear.
 pub fn provider(row: feed::Provider, credentials: Vec<v1::CredentialConfig>) -> v1::Resource {

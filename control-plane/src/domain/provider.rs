@@ -17,6 +17,8 @@ const LONGEST_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
 /// What the operator chooses of a provider, its credential apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Draft {
+    /// A row of the built-in catalogue that says what the other fields do not; empty: none.
+    pub profile: String,
     /// Shown to callers; empty: the id.
     pub display_name: String,
     /// A dialect.
@@ -70,7 +72,8 @@ impl Draft {
         self
     }
 
-    /// Checks everything that needs no other row, against the adapters that the data planes have.
+    /// Checks everything that needs no other row, against the adapters that the data planes have. The profile is to
+    /// be filled in already.
     ///
     /// # Errors
     /// Names the field as it is called in `Provider`.

@@ -100,6 +100,7 @@ impl ProviderService for Admin {
 pub fn draft(provider: &ProviderMessage) -> Draft {
     let policy = provider.data_policy.unwrap_or_default();
     Draft {
+        profile: provider.profile.clone(),
         display_name: provider.display_name.clone(),
         adapter: provider.adapter.clone(),
         base_url: provider.base_url.clone(),
@@ -128,6 +129,7 @@ pub fn to_proto(provider: Provider) -> ProviderMessage {
     let policy = provider.draft.data_policy;
     ProviderMessage {
         id: provider.id.to_string(),
+        profile: provider.draft.profile,
         display_name: provider.draft.display_name,
         adapter: provider.draft.adapter,
         base_url: provider.draft.base_url,

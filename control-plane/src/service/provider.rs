@@ -7,6 +7,7 @@ use switchyard_proto::{
 };
 
 use crate::{
+    catalogue::profile,
     crypto::{Crypto, Place},
     domain::{
         audit::{NewEntry, Verb},
@@ -109,7 +110,8 @@ fn check(draft: &Draft, credential: &Credential, tools: &Tools<'_>) -> Result<()
         Credential::Set(secret) => check_credential(secret),
         Credential::Keep | Credential::Remove => Ok(()),
     };
-    draft.check(tools.adapters).and(credential).map_err(|invalid| invalid.within("provider"))
+    let whole = profile::filled_in(draft).and_then(|whole| whole.check(tools.adapters));
+    whole.and(credential).map_err(|invalid| invalid.within("provider"))
 }
 
 /// Changes a provider.
@@ -172,12 +174,18 @@ pub async fn update_in(
 }
 
 fn check_origin(provider: &Provider, draft: &Draft, credential: &Credential) -> Result<(), Invalid> {
-    let (before, after) = (origin(&provider.draft.base_url)?, origin(&draft.base_url)?);
+    // A profile that is gone has no origin, and is to be replaced by what has one.
+    let (before, after) = (origin_of(&provider.draft).unwrap_or_default(), origin_of(draft)?);
     if before == after || !provider.has_credential || *credential != Credential::Keep {
         return Ok(());
     }
     let reason = format!("is sealed to {before}; give it again for {after}");
     Err(Invalid::new("provider.credential", reason))
+}
+
+/// Where a provider's credential goes, by its own base URL or its profile's.
+fn origin_of(draft: &Draft) -> Result<String, Invalid> {
+    origin(&profile::filled_in(draft)?.base_url)
 }
 
 /// A credential that is already stored, for the same origin, is kept: the same file twice changes nothing.
@@ -193,7 +201,7 @@ async fn plan(
     let ids = [provider.id.to_string()];
     let stored = store::credential::of_providers(change.connection(), &ids).await?;
     let [only] = stored.as_slice() else { return Ok(credential) };
-    let is_here = only.sealed.place.origin == origin(&draft.base_url)?;
+    let is_here = only.sealed.place.origin == origin_of(draft)?;
     // One that no longer opens is replaced, whatever it was.
     let is_same = tools.crypto.open(&only.sealed).await.is_ok_and(|before| before == *secret);
     Ok(if is_here && is_same { Credential::Keep } else { credential })
@@ -208,7 +216,7 @@ async fn seal(
     let place = Place {
         tenant: provider.tenant.clone(),
         provider: provider.id.clone(),
-        origin: origin(&provider.draft.base_url)?,
+        origin: origin_of(&provider.draft)?,
     };
     let key = match store::credential::data_key(change.connection(), place.owner()).await? {
         Some(key) => key,

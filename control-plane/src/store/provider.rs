@@ -21,7 +21,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, tenant, display_name, adapter, base_url, retains_prompts, trains, region, disabled, quirks, \
-         connect_timeout_ms, first_content_timeout_ms, idle_timeout_ms, total_timeout_ms, credential_ref, \
+         connect_timeout_ms, first_content_timeout_ms, idle_timeout_ms, total_timeout_ms, credential_ref, profile, \
          EXISTS (SELECT FROM provider_credentials c WHERE c.provider = providers.id) AS has_credential, \
          revision, managed_by, managed_revision, created_at, updated_at"
     };
@@ -44,6 +44,7 @@ struct Row {
     idle_timeout_ms: i64,
     total_timeout_ms: i64,
     credential_ref: String,
+    profile: String,
     has_credential: bool,
     #[sqlx(flatten)]
     meta: MetaRow,
@@ -55,6 +56,7 @@ impl From<Row> for Provider {
             id: ProviderId::new(row.id),
             tenant: row.tenant.map(TenantId::new),
             draft: Draft {
+                profile: row.profile,
                 display_name: row.display_name,
                 adapter: row.adapter,
                 base_url: row.base_url,
@@ -163,12 +165,12 @@ pub async fn insert(
     let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO providers (id, display_name, adapter, base_url, retains_prompts, trains, region, disabled, quirks,
              connect_timeout_ms, first_content_timeout_ms, idle_timeout_ms, total_timeout_ms, credential_ref,
-             managed_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+             managed_by, profile)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          ON CONFLICT (id) DO UPDATE SET tenant = NULL, display_name = $2, adapter = $3, base_url = $4,
              retains_prompts = $5, trains = $6, region = $7, disabled = $8, quirks = $9, connect_timeout_ms = $10,
              first_content_timeout_ms = $11, idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14,
-             managed_by = $15, managed_revision = 0, created_at = statement_timestamp(),
+             managed_by = $15, profile = $16, managed_revision = 0, created_at = statement_timestamp(),
              updated_at = statement_timestamp(), deleted_at = NULL
              WHERE providers.deleted_at IS NOT NULL
          RETURNING ",
@@ -189,6 +191,7 @@ pub async fn insert(
     .bind(signed(draft.total_timeout_ms))
     .bind(credential_ref)
     .bind(managed_by)
+    .bind(&draft.profile)
     .fetch_optional(change.connection())
     .await?;
     change.touch(Table::Providers, id.as_str(), "");
@@ -206,7 +209,7 @@ pub async fn update(
     let row: Row = sqlx::query_as(concat!(
         "UPDATE providers SET display_name = $2, adapter = $3, base_url = $4, retains_prompts = $5, trains = $6,
              region = $7, disabled = $8, quirks = $9, connect_timeout_ms = $10, first_content_timeout_ms = $11,
-             idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14,
+             idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14, profile = $15,
              updated_at = statement_timestamp()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
@@ -225,6 +228,7 @@ pub async fn update(
     .bind(signed(draft.idle_timeout_ms))
     .bind(signed(draft.total_timeout_ms))
     .bind(credential_ref)
+    .bind(&draft.profile)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Providers, id.as_str(), "");
@@ -245,6 +249,31 @@ pub async fn users(
     .fetch_all(change.connection())
     .await?;
     Ok(users)
+}
+
+/// The digest of the catalogue that providers by profile were last sent from.
+pub async fn sent_from(db: &mut PgConnection) -> Result<String, StoreError> {
+    Ok(sqlx::query_scalar("SELECT digest FROM catalogue_state").fetch_one(db).await?)
+}
+
+/// Notes the catalogue that providers by profile are sent from.
+pub async fn note_sent_from(db: &mut PgConnection, digest: &str) -> Result<(), StoreError> {
+    sqlx::query("UPDATE catalogue_state SET digest = $1").bind(digest).execute(db).await?;
+    Ok(())
+}
+
+/// Live providers by profile, each with the owner who wrote it last; an empty one where somebody else did.
+pub async fn by_profile(db: &mut PgConnection) -> Result<Vec<(String, String)>, StoreError> {
+    let rows = sqlx::query_as(
+        "SELECT id, CASE WHEN managed_revision = revision THEN managed_by ELSE '' END FROM providers
+         WHERE profile <> '' AND deleted_at IS NULL ORDER BY id",
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// Sends providers again as they are.
+pub fn send_again(change: &mut Change, ids: &[String]) {
+    ids.iter().for_each(|id| change.touch(Table::Providers, id, ""));
 }
 
 /// Makes a provider a tombstone.

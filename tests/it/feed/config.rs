@@ -1,5 +1,6 @@
 //! The config stream: what a data plane is sent, in which order, and who is told that it arrived.
 
+use switchyard_control_plane::catalogue::profile;
 use switchyard_proto::v1::{
     endpoint_service_client::EndpointServiceClient, fleet_service_client::FleetServiceClient,
     model_service_client::ModelServiceClient, provider_service_client::ProviderServiceClient,
@@ -81,6 +82,50 @@ async fn everything_then_differences_then_tombstones() {
     assert_eq!((next.full, next.since), (false, Some(push.revision.number)));
     assert_eq!(next.shown(), [format!("gone RESOURCE_KEY {}", key.id)]);
     assert_eq!(next.revision.incarnation, data_plane.incarnation);
+}
+
+#[tokio::test]
+async fn a_profile_is_filled_in_when_it_is_sent_and_sent_again_under_another_catalogue() {
+    let plane = Plane::start().await;
+    let noted = async || {
+        let digest = sqlx::query_scalar::<_, String>("SELECT digest FROM catalogue_state");
+        let digest = digest.fetch_one(&plane.pool).await.unwrap();
+        (digest == profile::digest()).then_some(())
+    };
+    until("the catalogue of this program", noted).await;
+    let provider = v1::Provider {
+        id: "quick".into(),
+        profile: "groq".into(),
+        credential: "sk-upstream".into(),
+        quirks: [("single_choice".to_owned(), "false".to_owned())].into(),
+        ..Default::default()
+    };
+    let request = v1::CreateProviderRequest { provider: Some(provider) };
+    let mut client = ProviderServiceClient::new(plane.admin().await);
+    client.create_provider(plane.as_operator(request)).await.unwrap();
+
+    let mut data_plane = DataPlane::attach(&plane, "dp-1", None).await;
+    let push = data_plane.take().await;
+    let Some(v1::resource::Body::Provider(sent)) = &push.resources[0].body else { panic!("a provider") };
+    let row = profile::by_name("groq").unwrap();
+    assert_eq!(
+        (&sent.adapter, &sent.base_url, &sent.display_name),
+        (&row.adapter, &row.base_url, &row.display_name)
+    );
+    assert_eq!(sent.credentials[0].secret, "sk-upstream");
+    assert_eq!(sent.quirks.len(), row.quirks.len());
+    for quirk in &sent.quirks {
+        let expected = if quirk.name == "single_choice" { "false" } else { &row.quirks[&quirk.name] };
+        assert_eq!(quirk.value, expected, "{}", quirk.name);
+    }
+
+    sqlx::query("UPDATE catalogue_state SET digest = 'older'").execute(&plane.pool).await.unwrap();
+    for _ in 0..2 {
+        jobs::catalogue::run_once(&plane.pool, switchyard_proto::clock::now()).await.unwrap();
+    }
+    let next = data_plane.take().await;
+    assert_eq!(next.shown(), ["provider quick"]);
+    assert_eq!(next.revision.number, push.revision.number + 1);
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ const DATA_PLANE: &[Row] = &[
 const CONTROL_PLANE: &[Row] = &[
     pure("domain", &[]),
     // Rows of providers and models to start from, built in.
-    pure("catalogue", &[]),
+    pure("catalogue", &["domain"]),
     rim("crypto", &[]),
     rim("settings", &[]),
     // Names and units of metrics, and the functions that record them.
@@ -74,13 +74,14 @@ const CONTROL_PLANE: &[Row] = &[
     rim("store", &["domain", "crypto"]),
     rim("auth", &["domain", "store", "error"]),
     rim("service", &["domain", "store", "auth", "crypto", "error"]),
+    rim("service", &["catalogue", "domain", "store", "auth", "crypto", "error"]),
     rim("distribution", &["catalogue", "telemetry", "domain", "store", "crypto", "error", "settings", "service"]),
     rim("money", &["telemetry", "domain", "store", "error", "settings"]),
     // A tenant's own API, which data planes forward.
     rim("account", &["telemetry", "domain", "store", "auth", "service", "error"]),
     rim("grpc", &["domain", "auth", "service", "error"]),
     rim("rest", &["domain", "auth", "service", "error", "grpc"]),
-    rim("jobs", &["telemetry", "domain", "store", "auth", "service", "distribution", "money", "error", "settings"]),
+    rim("jobs", &["catalogue", "telemetry", "domain", "store", "auth", "service", "distribution", "money", "error", "settings"]),
     rim("app", &["*"]),
 ];
 

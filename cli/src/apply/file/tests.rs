@@ -12,8 +12,9 @@ use crate::apply::{
 /// The example of the documentation, less what later versions serve.
 const EXAMPLE: &str = r#"
 providers:
+  - {id: quick, profile: groq, quirks: {single_choice: "false"}}
   - id: openai
-    adapter: openai                    # a dialect
+    adapter: openai                    # a dialect; `profile: groq` picks a row of the built-in catalogue
     base_url: https://${HOST}/v1
     credential: ${OPENAI_API_KEY}
     data_policy: {retains_prompts: true, trains: false}
@@ -46,7 +47,9 @@ fn manifest_of(text: &str, pairs: &[(&str, &str)]) -> Result<v1::Manifest, BadFi
 fn the_example_says_what_it_means() {
     let pairs = [("HOST", "api.openai.com"), ("OPENAI_API_KEY", "sk-1"), ("ACME_KEY", "sk-acme")];
     let manifest = manifest_of(EXAMPLE, &pairs).unwrap();
-    let provider = &manifest.providers[0];
+    let quick = &manifest.providers[0];
+    assert_eq!((quick.profile.as_str(), quick.adapter.as_str(), quick.base_url.as_str()), ("groq", "", ""));
+    let provider = &manifest.providers[1];
     assert_eq!(
         (provider.base_url.as_str(), provider.credential.as_str()),
         ("https://api.openai.com/v1", "sk-1")
@@ -76,7 +79,7 @@ fn the_example_says_what_it_means() {
 #[test]
 fn a_secret_whose_variable_is_missing_is_sent_as_its_name() {
     let manifest = manifest_of(EXAMPLE, &[("HOST", "h")]).unwrap();
-    let provider = &manifest.providers[0];
+    let provider = &manifest.providers[1];
     assert_eq!((provider.credential.as_str(), provider.credential_ref.as_str()), ("", "OPENAI_API_KEY"));
     assert_eq!(manifest.tenants[0].keys[0].secret_ref, "ACME_KEY");
 }
@@ -85,7 +88,7 @@ fn a_secret_whose_variable_is_missing_is_sent_as_its_name() {
 fn a_missing_variable_in_a_url_or_inside_a_secret_is_named_with_its_place() {
     let bad = manifest_of(EXAMPLE, &[]).unwrap_err();
     let expected = "environment variable `HOST` is not set";
-    assert_eq!(bad, BadField { field: "providers[0].base_url".into(), reason: expected.into() });
+    assert_eq!(bad, BadField { field: "providers[1].base_url".into(), reason: expected.into() });
     let text = "tenants: [{id: a, keys: [{name: k, secret: 'x-${PART}'}]}]";
     assert_eq!(manifest_of(text, &[]).unwrap_err().field, "tenants[0].keys[0].secret");
     let text = "tenants: [{id: a, credits: 5, prepaid: false}]";
@@ -123,12 +126,7 @@ fn what_cannot_be_read_is_named_with_line_and_field() {
         ("tenants:\n- id: a\n  id: b\n", Some(2), "tenants[0]", "duplicate field `id`"),
         ("tenants: [\n", Some(2), "", "did not find expected node content"),
         ("tenants:\n- id: a\n name: b\n", Some(3), "", "did not find expected"),
-        (
-            "providers:\n- {id: p, adapter: openai, base_url: u, profile: groq}\n",
-            Some(2),
-            "providers[0].profile",
-            "not supported yet",
-        ),
+        ("providers:\n- {id: p, base_url: u}\n", Some(2), "providers[0]", "missing field `adapter`"),
         ("policies:\n  # first\n  - id: cheap\n", Some(3), "policies[0]", "not supported yet"),
     ] {
         let fault = File::parse(text).unwrap_err();
@@ -147,8 +145,9 @@ fn lists_without_entries_are_fine() {
 fn a_file_survives_the_way_to_the_control_plane_and_back() {
     let pairs = [("HOST", "h"), ("OPENAI_API_KEY", "sk-canary"), ("ACME_KEY", "sk-canary")];
     let mut manifest = manifest_of(EXAMPLE, &pairs).unwrap();
-    manifest.providers[0].has_credential = true;
+    manifest.providers[1].has_credential = true;
     let yaml = export::to_yaml(manifest.clone());
+    assert!(yaml.contains("- id: quick\n  profile: groq\n  quirks:"), "{yaml}");
     assert!(!yaml.contains("canary"), "{yaml}");
     assert!(yaml.contains("credential: ${SWITCHYARD_PROVIDER_OPENAI}"), "{yaml}");
     assert!(yaml.contains("secret: ${SWITCHYARD_KEY_ACME_CI}"), "{yaml}");

@@ -87,9 +87,10 @@ fn server(id: &str, origin: &str, models: Vec<Local>) -> Found {
     if models.is_empty() {
         return Found::Missing { from, why: "it has no models yet".to_owned() };
     }
+    let profile = if id == "ollama" { "ollama-compat" } else { id };
     let provider = v1::Provider {
         id: id.to_owned(),
-        adapter: "openai".into(),
+        profile: profile.to_owned(),
         base_url: format!("{origin}/v1"),
         data_policy: Some(v1::DataPolicy { retains_prompts: Some(false), trains: Some(false) }),
         ..Default::default()
