@@ -172,6 +172,8 @@ pub struct Context {
     pub reasoning_format: Option<String>,
     /// The beginning of the answer that the request gave, which the provider says again.
     pub prefix: Option<String>,
+    /// Whether reasoning stands inside the content.
+    pub think_tags: quirks::ThinkTags,
 }
 
 impl Context {

@@ -3,15 +3,22 @@
 //! Requests of the same dialect travel as patched source bytes; answers keep their unknown members. What
 //! providers do differently is tolerated on the way in and a quirk on the way out.
 
+mod alternate;
 // Mistral speaks a variant of this dialect: it writes its own requests, but its answers are read here.
 pub(super) mod answer;
+mod citations;
 mod encode;
 pub(super) mod messages;
+mod outcome;
 pub(super) mod parts;
 mod piece;
+mod preface;
+mod reasoning;
+mod refuse;
+mod replay;
+mod rewrite;
 pub(super) mod stream;
-#[cfg(test)]
-mod tests;
+mod think;
 mod usage;
 mod wire;
 
@@ -20,7 +27,10 @@ use http::{HeaderMap, StatusCode};
 
 use crate::adapters::drift::Vocabulary;
 use crate::adapters::shared::{openai_error, openai_models};
-use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
+use crate::adapters::{
+    Adapter, Context, Decoder, Encoded, Failure, FailureClass, Quirks, Target, Unsupported, vocabulary,
+};
+use crate::model::facts::Media;
 use crate::model::request::{ChatRequest, Dialect};
 use crate::model::response::ChatResponse;
 
@@ -41,6 +51,11 @@ impl Adapter for OpenAi {
         openai_models::chat_quirks(model)
     }
 
+    fn must_fetch(&self, media: Media, url: &str, quirks: &Quirks) -> bool {
+        let _ = url;
+        quirks.chat.inline_media.contains(&media)
+    }
+
     fn encode(&self, request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
         encode::encode(request, target)
     }
@@ -54,6 +69,10 @@ impl Adapter for OpenAi {
     ) -> Result<ChatResponse, Failure> {
         if !status.is_success() {
             return Err(self.failure(status, headers, body));
+        }
+        // Some queue a call and want to be asked again later; an answer now is to be had elsewhere.
+        if status == StatusCode::ACCEPTED {
+            return Err(Failure::reported(FailureClass::Overloaded, "", None).with_head(status, headers));
         }
         answer::decode(body, context)
     }
@@ -70,3 +89,8 @@ impl Adapter for OpenAi {
         openai_error::failure(status, headers, body)
     }
 }
+
+#[cfg(test)]
+mod outcome_tests;
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,9 @@ mod claude;
 
 pub use crate::adapters::quirks::claude::{ClaudeHost, ModelFields};
 use crate::adapters::quirks::claude::{claude_host, model_fields};
+mod chat;
+
+pub use crate::adapters::quirks::chat::{ChatQuirks, Logprobs, Members, Schema, ThinkTags};
 use crate::model::request::Effort;
 
 /// Switches of one endpoint; the default is the dialect's own inventor, today.
@@ -29,6 +32,8 @@ pub struct Quirks {
     pub cache_marks: CacheMarks,
     /// Top-level members to leave out, reported as dropped.
     pub drop: Vec<String>,
+    /// What followers of the chat-completions dialect do differently.
+    pub chat: ChatQuirks,
 
     /// The `anthropic-version` header.
     pub anthropic_version: String,
@@ -106,6 +111,7 @@ impl Default for Quirks {
             efforts: Vec::new(),
             cache_marks: CacheMarks::Strip,
             drop: Vec::new(),
+            chat: ChatQuirks::default(),
             anthropic_version: "2023-06-01".to_owned(),
             sampling: true,
             thinking: Thinking::Budget,
@@ -200,13 +206,34 @@ impl Quirks {
             "thinking_config" => thinking_config: thinking_config,
             "least_thinking" => least_thinking: number,
             "most_thinking" => most_thinking: number,
-            "schema" => schema: schema_style,
+            "schema_field" => schema: schema_style,
             "json_with_tools" => json_with_tools: flag,
             "result_media" => result_media: flag,
             "call_signatures" => call_signatures: flag,
-            "strict_tools" => strict_tools: flag,
+            "validated_calls" => strict_tools: flag,
             "system_instruction" => system_instruction: flag,
             "safety" => safety: text,
+            "chat_path" => chat.path: chat::path,
+            "headers" => chat.headers: chat::headers,
+            "extra_members" => chat.extra: chat::json_members,
+            "refuse" => chat.refuse: words,
+            "single_choice" => chat.single_choice: flag,
+            "logprobs" => chat.logprobs: chat::logprobs,
+            "strict_tools" => chat.strict_tools: flag,
+            "function_tools_only" => chat.function_tools_only: flag,
+            "forced_tools_thinking" => chat.forced_tools_thinking: flag,
+            "schema" => chat.schema: chat::schema,
+            "reasoning_on" => chat.reasoning_on: chat::json_members,
+            "reasoning_off" => chat.reasoning_off: chat::json_members,
+            "thinking_prompt" => chat.thinking_prompt: chat::thinking_prompt,
+            "think_tags" => chat.think_tags: chat::think_tags,
+            "message_members" => chat.message_members: words,
+            "message_drop" => chat.message_drop: words,
+            "message_nulls" => chat.message_nulls: flag,
+            "joined_text" => chat.joined_text: flag,
+            "alternate_turns" => chat.alternate_turns: flag,
+            "refuse_media" => chat.refuse_media: chat::media,
+            "inline_media" => chat.inline_media: chat::media,
         });
         Ok(())
     }
@@ -260,6 +287,7 @@ fn reasoning_style(value: &str) -> Option<ReasoningStyle> {
         "enable_thinking" => ReasoningStyle::EnableThinking,
         "template_switch" => ReasoningStyle::TemplateSwitch,
         "prompt_mode" => ReasoningStyle::PromptMode,
+        "switch" => ReasoningStyle::Switch,
         "absent" => ReasoningStyle::Absent,
         _ => return None,
     })
@@ -270,7 +298,9 @@ fn replay(value: &str) -> Option<ReplayField> {
         "leave" => ReplayField::Leave,
         "strip" => ReplayField::Strip,
         "reasoning_content" => ReplayField::ReasoningContent,
+        "reasoning_content_always" => ReplayField::ReasoningContentAlways,
         "reasoning" => ReplayField::Reasoning,
+        "think_tags" => ReplayField::ThinkTags,
         _ => return None,
     })
 }
@@ -347,10 +377,12 @@ pub enum ReasoningStyle {
     ThinkingType,
     /// `enable_thinking` and `thinking_budget`.
     EnableThinking,
-    /// `chat_template_kwargs.enable_thinking`.
+    /// `chat_template_kwargs.enable_thinking` and `.thinking`, and `reasoning_effort` where it is on.
     TemplateSwitch,
     /// `prompt_mode: reasoning`, on or left out.
     PromptMode,
+    /// Nothing but the members of `reasoning_on` and `reasoning_off`.
+    Switch,
     /// Nothing: the endpoint has no such wish.
     Absent,
 }
@@ -364,8 +396,12 @@ pub enum ReplayField {
     Strip,
     /// Given back as `reasoning_content`.
     ReasoningContent,
+    /// The same, and turns that call tools get a blank one where theirs was lost.
+    ReasoningContentAlways,
     /// Given back as `reasoning`.
     Reasoning,
+    /// Given back between `<think>` and `</think>` before the content.
+    ThinkTags,
 }
 
 /// What becomes of `cache_control` in messages and tools of the chat-completions dialect.
@@ -448,7 +484,7 @@ mod tests {
             ("text_format", "true"),
             ("num_ctx", "32768"),
             ("thinking_config", "budget"),
-            ("schema", "openapi"),
+            ("schema_field", "openapi"),
             ("safety", "OFF"),
         ] {
             assert_eq!(quirks.set(name, value), Ok(()), "{name}");

@@ -1,9 +1,14 @@
 //! Reads whole answers.
 
+use std::mem;
+
 use bytes::Bytes;
 
+use crate::adapters::openai::citations::annotations;
+use crate::adapters::openai::outcome::refused;
 use crate::adapters::openai::parts::Progress;
 use crate::adapters::openai::piece::{Ending, call_id, ending, read};
+use crate::adapters::openai::think::Splitter;
 use crate::adapters::openai::wire::{Arguments, Body, Call, Choice as WireChoice, Content};
 use crate::adapters::openai::{piece, usage};
 use crate::adapters::shared::openai_error::{bare, inside_success};
@@ -20,7 +25,11 @@ pub fn decode(body: &Bytes, context: &Context) -> Result<ChatResponse, Failure> 
     if let Some(error) = wire.error {
         return Err(inside_success(error.get()));
     }
+    if let Some(failure) = wire.base_resp.and_then(|outcome| refused(outcome.get())) {
+        return Err(failure);
+    }
     let usage = wire.usage().and_then(usage::parse);
+    let mut sources_named = annotations(wire.citations, wire.search_results);
     let id = wire.id.owned();
     let Some(wire_choices) = wire.choices else { return Err(bare(body)) };
     if wire_choices.is_empty() {
@@ -29,7 +38,11 @@ pub fn decode(body: &Bytes, context: &Context) -> Result<ChatResponse, Failure> 
     let sources = sources(body, wire_choices.len());
     let mut choices = Vec::with_capacity(wire_choices.len());
     for (position, wire_choice) in wire_choices.into_iter().enumerate() {
-        let (mut choice, canonical) = choice(wire_choice, position, id.as_deref(), context)?;
+        let (mut choice, mut canonical) = choice(wire_choice, position, id.as_deref(), context)?;
+        if choice.message.annotations.is_empty() && !sources_named.is_empty() {
+            choice.message.annotations = mem::take(&mut sources_named);
+            canonical = false;
+        }
         choice.raw = sources.get(position).filter(|_| canonical).cloned();
         choices.push(choice);
     }
@@ -68,8 +81,14 @@ fn choice(
     let index = wire.index.0.and_then(|index| u32::try_from(index).ok()).unwrap_or(position as u32);
     let mut message = wire.message.take().unwrap_or_default();
     let complete = !matches!(message.content, Content::Missing);
-    let piece::Piece { delta, canonical } =
+    let piece::Piece { mut delta, mut canonical } =
         read(&mut message, context.hide_reasoning, &mut Progress::default());
+    let mut splitter = Splitter::new(context.think_tags);
+    if message.reasoning.get().or(message.reasoning_content.get()).is_some() {
+        splitter.has_reasoning_apart();
+    }
+    canonical &= splitter.split(&mut delta, context.hide_reasoning);
+    splitter.finish().put(&mut delta, context.hide_reasoning);
     let (mut calls, proper) = calls(message.tool_calls.take().unwrap_or_default(), answer, index);
     if let Some(legacy) = &message.function_call {
         let (name, arguments) = (legacy.name.0.clone().into_owned(), legacy.arguments.to_text());

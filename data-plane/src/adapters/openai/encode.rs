@@ -7,14 +7,19 @@ use std::borrow::Cow;
 use bytes::BytesMut;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::adapters::openai::messages::{build, rewrite_messages, rewrite_tools};
-use crate::adapters::quirks::{CapField, Quirks, ReasoningStyle};
-use crate::adapters::shared::wish::{lacking, level};
+use crate::adapters::openai::alternate::alternating;
+use crate::adapters::openai::messages::build;
+use crate::adapters::openai::preface::Preface;
+use crate::adapters::openai::reasoning::with_reasoning;
+use crate::adapters::openai::refuse::refuse;
+use crate::adapters::openai::rewrite::{Dropped, rewrite_messages, rewrite_tools};
+use crate::adapters::quirks::{CapField, ChatQuirks, Logprobs};
+use crate::adapters::shared::wish::lacking;
 use crate::adapters::{Context, Encoded, Target, Unsupported};
 use crate::model::parameter::Parameter;
-use crate::model::request::{ChatRequest, Dialect, Effort};
+use crate::model::request::{ChatRequest, Dialect};
 use crate::wire::patch::{Member, Patch, members, value};
 
 /// Members that mean something to routers only, then those that the endpoint gets in its own words.
@@ -35,6 +40,9 @@ const ROUTER_FIELDS: [&str; 14] = [
     "reasoning",
 ];
 
+/// Where chats are posted, unless a row knows better.
+const PATH: &str = "/chat/completions";
+
 /// Writes the upstream request.
 pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
     let source = match request.source.dialect {
@@ -43,51 +51,90 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     };
     let members = members(&source).map_err(|_| Unsupported::new("request", "is no JSON object"))?;
     let sent = Sent { text: &source, members: &members };
+    refuse(sent, request, target)?;
+    let chat = &target.quirks.chat;
     let mut dropped = Vec::new();
-    let mut patch = Patch::new().without_nulls().set_str("model", target.model);
+    let mut patch = with_extra(Patch::new().without_nulls().set_str("model", target.model), sent, chat);
     patch = with_stream(patch, sent, target);
     patch = with_cap(patch, request, target);
     patch = without_router_fields(patch, sent, request, target, &mut dropped);
     patch = with_reasoning(patch, sent, request, target, &mut dropped);
+    patch = with_logprobs(patch, sent, request, chat);
     patch = without_unsupported(patch, request, target, &mut dropped);
-    if let Some(messages) = rewrite_messages(&source, request, target.quirks) {
-        patch = patch.set("messages", messages);
-    }
-    if let Some(tools) = rewrite_tools(&source, request, target.quirks) {
-        patch = patch.set("tools", tools);
-    }
+    patch = with_prompt(patch, sent, request, target, &mut dropped)?;
     let mut body = BytesMut::new();
     patch.apply_to(&source, &members, &mut body);
     Ok(Encoded {
         method: Method::POST,
-        path: Cow::Borrowed("/chat/completions"),
-        headers: headers(target.stream),
+        path: if chat.path == PATH { Cow::Borrowed(PATH) } else { Cow::Owned(chat.path.clone()) },
+        headers: headers(target.stream, chat),
         body: body.freeze(),
         dropped,
-        context: Context { hide_reasoning: request.reasoning.exclude, ..Context::default() },
+        context: Context {
+            hide_reasoning: request.reasoning.exclude,
+            think_tags: chat.think_tags,
+            ..Context::default()
+        },
     })
 }
 
 /// The client's members, found once.
 #[derive(Clone, Copy)]
-struct Sent<'a> {
+pub struct Sent<'a> {
     text: &'a [u8],
     members: &'a [Member],
 }
 
 impl<'a> Sent<'a> {
     /// A member's value, unless it is null.
-    fn get(self, name: &str) -> Option<&'a [u8]> {
+    pub fn get(self, name: &str) -> Option<&'a [u8]> {
         value(self.text, self.members, name).filter(|value| *value != b"null")
     }
 }
 
-fn headers(stream: bool) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(2);
+fn headers(stream: bool, chat: &ChatQuirks) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(2 + chat.headers.len());
+    headers.extend(chat.headers.iter().cloned());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let accept = if stream { "text/event-stream" } else { "application/json" };
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
     headers
+}
+
+/// The row's own members, where the client has not said otherwise.
+fn with_extra<'a>(patch: Patch<'a>, sent: Sent<'_>, chat: &'a ChatQuirks) -> Patch<'a> {
+    let own = chat.extra.iter().filter(|(name, _)| sent.get(name).is_none());
+    own.fold(patch, |patch, (name, value)| patch.set(name, value.as_bytes()))
+}
+
+/// Prompt and tools, where they cannot pass as sent.
+fn with_prompt<'a>(
+    mut patch: Patch<'a>,
+    sent: Sent<'a>,
+    request: &ChatRequest,
+    target: &Target<'_>,
+    dropped: &mut Dropped,
+) -> Result<Patch<'a>, Unsupported> {
+    let messages = sent.get("messages").unwrap_or(b"[]");
+    let preface = Preface::of(sent, request, target, dropped);
+    if let Some(format) = preface.response_format {
+        patch = patch.set("response_format", format);
+    }
+    let rewritten = if target.quirks.chat.alternate_turns {
+        Some(alternating(request.messages.get()?, dropped)?.to_string().into_bytes())
+    } else {
+        rewrite_messages(sent, request, target, dropped)?
+    };
+    let told = preface.put(rewritten.as_deref().unwrap_or(messages))?;
+    if let Some(messages) = told.or(rewritten) {
+        patch = patch.set("messages", messages);
+    }
+    if let Some(tools) = sent.get("tools").filter(|_| request.facts.parameters.contains(Parameter::Tools))
+        && let Some(tools) = rewrite_tools(tools, request, target.quirks, dropped)?
+    {
+        patch = patch.set("tools", tools);
+    }
+    Ok(patch)
 }
 
 /// Asks for a stream with usage, or for none.
@@ -149,6 +196,29 @@ fn without_router_fields<'a>(
     patch
 }
 
+/// Log probabilities in the endpoint's form, and no count of answers where there is only one.
+fn with_logprobs<'a>(
+    mut patch: Patch<'a>,
+    sent: Sent<'_>,
+    request: &ChatRequest,
+    chat: &ChatQuirks,
+) -> Patch<'a> {
+    if chat.single_choice && sent.get("n").is_some() {
+        patch = patch.remove("n");
+    }
+    if chat.logprobs == Logprobs::Flag {
+        return patch;
+    }
+    match request.sampling.logprobs {
+        Some(true) => {
+            let count = request.sampling.top_logprobs.unwrap_or(1).max(1);
+            patch.set("logprobs", count.to_string().into_bytes()).remove("top_logprobs")
+        }
+        Some(false) => patch.remove("logprobs").remove("top_logprobs"),
+        None => patch,
+    }
+}
+
 fn without_unsupported<'a>(
     patch: Patch<'a>,
     request: &ChatRequest,
@@ -159,69 +229,6 @@ fn without_unsupported<'a>(
         dropped.push(Cow::Borrowed(parameter.name()));
         patch.remove(parameter.name())
     })
-}
-
-/// Writes the wish about reasoning as the endpoint understands it.
-fn with_reasoning<'a>(
-    patch: Patch<'a>,
-    sent: Sent<'a>,
-    request: &ChatRequest,
-    target: &Target<'_>,
-    dropped: &mut Vec<Cow<'static, str>>,
-) -> Patch<'a> {
-    let wish = &request.reasoning;
-    if target.quirks.reasoning == ReasoningStyle::Object {
-        return match sent.get("reasoning") {
-            Some(wish) => patch.set("reasoning", wish),
-            None => patch,
-        };
-    }
-    let patch = ["reasoning", "include_reasoning"]
-        .into_iter()
-        .filter(|name| sent.get(name).is_some())
-        .fold(patch, Patch::remove);
-    let cap = target.output_cap.or(request.max_output_tokens);
-    let Some(level) = level(wish, cap) else { return patch };
-    let patch = patch.remove("reasoning_effort");
-    let thinks = [Parameter::Reasoning, Parameter::ReasoningEffort];
-    if !target.supported.is_empty() && !thinks.into_iter().any(|name| target.supported.contains(name)) {
-        dropped.push(Cow::Borrowed("reasoning"));
-        return patch;
-    }
-    match target.quirks.reasoning {
-        ReasoningStyle::Object => patch,
-        ReasoningStyle::Effort => set_effort(patch, level, target.quirks),
-        ReasoningStyle::ThinkingType => {
-            let kind = if level == Effort::None { "disabled" } else { "enabled" };
-            let patch = patch.set("thinking", json!({ "type": kind }).to_string().into_bytes());
-            if level == Effort::None { patch } else { set_effort(patch, level, target.quirks) }
-        }
-        ReasoningStyle::EnableThinking => {
-            let on = level != Effort::None;
-            let patch = patch.set("enable_thinking", on.to_string().into_bytes());
-            match wish.max_tokens {
-                Some(budget) if on => patch.set("thinking_budget", budget.to_string().into_bytes()),
-                _ => patch,
-            }
-        }
-        ReasoningStyle::TemplateSwitch => {
-            let switch = json!({ "enable_thinking": level != Effort::None });
-            patch.set("chat_template_kwargs", switch.to_string().into_bytes())
-        }
-        ReasoningStyle::PromptMode if level == Effort::None => patch,
-        ReasoningStyle::PromptMode => patch.set_str("prompt_mode", "reasoning"),
-        ReasoningStyle::Absent => {
-            dropped.push(Cow::Borrowed("reasoning"));
-            patch
-        }
-    }
-}
-
-fn set_effort<'a>(patch: Patch<'a>, level: Effort, quirks: &Quirks) -> Patch<'a> {
-    match quirks.nearest_effort(level) {
-        Some(level) => patch.set_str("reasoning_effort", level.as_str()),
-        None => patch,
-    }
 }
 
 #[cfg(test)]

@@ -1,121 +1,13 @@
-//! Messages and tools where they cannot pass as sent: marks and reasoning that an endpoint would refuse.
-//!
-//! Also builds a whole body for requests that came in another dialect.
+//! Builds a whole body for requests that came in another dialect.
 
 use std::borrow::Cow;
 
-use bytes::{Bytes, BytesMut};
-use memchr::memmem;
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::adapters::Unsupported;
-use crate::adapters::quirks::{CacheMarks, Quirks, ReplayField};
 use crate::model::message::{Message, Part, PartContent, Role, Tool, ToolCall, ToolChoice, ToolKind};
 use crate::model::request::{ChatRequest, ResponseFormat};
-use crate::wire::patch::{NotAnObject, Patch, elements, member};
-
-/// The messages with what the endpoint would refuse taken out; None where they can pass as sent.
-pub fn rewrite_messages(source: &[u8], request: &ChatRequest, quirks: &Quirks) -> Option<Vec<u8>> {
-    let rules = Rules {
-        plain_developer: !quirks.developer_role && memmem::find(source, b"\"developer\"").is_some(),
-        replay: match quirks.replay {
-            ReplayField::Leave => None,
-            _ if memmem::find(source, b"\"reasoning").is_none() => None,
-            replay => Some(replay),
-        },
-        marks: if request.facts.cache_breakpoints > 0 { quirks.cache_marks } else { CacheMarks::Keep },
-    };
-    if rules.are_empty() {
-        return None;
-    }
-    each(member(source, "messages")?, |message, out| rules.message(message, out)).ok()
-}
-
-/// The tools without marks that the endpoint would refuse; None where they can pass as sent.
-pub fn rewrite_tools(source: &[u8], request: &ChatRequest, quirks: &Quirks) -> Option<Vec<u8>> {
-    if quirks.cache_marks == CacheMarks::Keep || request.facts.cache_breakpoints == 0 {
-        return None;
-    }
-    let tools = member(source, "tools").filter(|tools| memmem::find(tools, b"cache_control").is_some())?;
-    each(tools, |tool, out| Patch::new().remove("cache_control").apply(tool, out)).ok()
-}
-
-/// What must change in every message.
-struct Rules {
-    plain_developer: bool,
-    replay: Option<ReplayField>,
-    marks: CacheMarks,
-}
-
-impl Rules {
-    fn are_empty(&self) -> bool {
-        !self.plain_developer && self.replay.is_none() && self.marks == CacheMarks::Keep
-    }
-
-    fn message(&self, message: &[u8], out: &mut BytesMut) -> Result<(), NotAnObject> {
-        let mut patch = Patch::new();
-        if self.plain_developer && member(message, "role") == Some(b"\"developer\"") {
-            patch = patch.set("role", b"\"system\"".as_slice());
-        }
-        if let Some(replay) = self.replay {
-            patch = replayed(patch, message, replay);
-        }
-        if self.marks != CacheMarks::Keep {
-            patch = patch.remove("cache_control");
-            let parts = member(message, "content").filter(|content| content.first() == Some(&b'['));
-            if let Some(parts) = parts {
-                patch = patch.set("content", each(parts, |part, out| self.part(part, out))?);
-            }
-        }
-        patch.apply(message, out)
-    }
-
-    fn part(&self, part: &[u8], out: &mut BytesMut) -> Result<(), NotAnObject> {
-        let marked = member(part, "cache_control").is_some_and(|mark| mark != b"null");
-        match self.marks {
-            CacheMarks::Breakpoint if marked => Patch::new()
-                .remove("cache_control")
-                .set("prompt_cache_breakpoint", br#"{"mode":"explicit"}"#.as_slice())
-                .apply(part, out),
-            CacheMarks::Breakpoint => Patch::new().remove("cache_control").apply(part, out),
-            CacheMarks::Strip | CacheMarks::Keep => {
-                Patch::new().remove("cache_control").remove("prompt_cache_breakpoint").apply(part, out)
-            }
-        }
-    }
-}
-
-/// Puts the assistant's earlier reasoning where the endpoint reads it, or nowhere.
-fn replayed<'a>(patch: Patch<'a>, message: &'a [u8], replay: ReplayField) -> Patch<'a> {
-    let text = ["reasoning_content", "reasoning"].into_iter().find_map(|name| {
-        let value = member(message, name)?;
-        (value.first() == Some(&b'"')).then_some(value)
-    });
-    let patch =
-        ["reasoning", "reasoning_content", "reasoning_details"].into_iter().fold(patch, Patch::remove);
-    match (replay, text) {
-        (ReplayField::ReasoningContent, Some(text)) => patch.set("reasoning_content", text),
-        (ReplayField::Reasoning, Some(text)) => patch.set("reasoning", text),
-        _ => patch,
-    }
-}
-
-/// Writes an array with each element changed.
-fn each(
-    list: &[u8],
-    mut write: impl FnMut(&[u8], &mut BytesMut) -> Result<(), NotAnObject>,
-) -> Result<Vec<u8>, NotAnObject> {
-    let mut out = BytesMut::with_capacity(list.len());
-    out.extend_from_slice(b"[");
-    for (position, range) in elements(list)?.into_iter().enumerate() {
-        if position > 0 {
-            out.extend_from_slice(b",");
-        }
-        write(&list[range], &mut out)?;
-    }
-    out.extend_from_slice(b"]");
-    Ok(out.into())
-}
 
 /// A body of this dialect for a request that came in another.
 ///
@@ -151,10 +43,15 @@ pub fn build(request: &ChatRequest) -> Result<Bytes, Unsupported> {
     }
     put("top_k", sampling.top_k.map(Value::from));
     put("seed", sampling.seed.map(Value::from));
+    put("logprobs", sampling.logprobs.map(Value::from));
+    put("top_logprobs", sampling.top_logprobs.map(Value::from));
     put("verbosity", request.verbosity.clone().map(Value::from));
     put("service_tier", request.service_tier.clone().map(Value::from));
     put("prompt_cache_key", request.prompt_cache_key.clone().map(Value::from));
     put("user", request.user.clone().map(Value::from));
+    put("safety_identifier", request.safety_identifier.clone().map(Value::from));
+    put("metadata", request.metadata.clone());
+    put("modalities", Some(Value::from(request.modalities.clone())).filter(|kinds| kinds != &json!([])));
     Ok(Bytes::from(Value::Object(body).to_string()))
 }
 
@@ -178,13 +75,17 @@ fn message(message: &Message) -> Value {
             members.insert(name.to_owned(), text.as_str().into());
         }
     }
+    if !message.reasoning_details.is_empty() {
+        members.insert("reasoning_details".to_owned(), message.reasoning_details.clone().into());
+    }
     if !message.tool_calls.is_empty() {
         members.insert("tool_calls".to_owned(), message.tool_calls.iter().map(call).collect());
     }
     Value::Object(members)
 }
 
-fn part(part: &Part) -> Value {
+/// A content part of this dialect.
+pub fn part(part: &Part) -> Value {
     match &part.content {
         PartContent::Text(text) => json!({"type": "text", "text": text}),
         PartContent::Refusal(text) => json!({"type": "refusal", "refusal": text}),

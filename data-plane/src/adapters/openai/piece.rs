@@ -79,17 +79,18 @@ pub fn ending(reason: &Text<'_>, native: &Text<'_>) -> Option<Ending> {
         return Some(Ending::Failed("network_error"));
     }
     Some(match reason {
-        "length" | "max_tokens" | "model_length" | "max_output_tokens" => {
+        "length" | "max_tokens" | "model_length" | "max_output_tokens" | "model_context_window_exceeded" => {
             Ending::Finished(FinishReason::Length)
         }
         "tool_calls" | "tool_call" | "tool_use" | "function_call" => {
             Ending::Finished(FinishReason::ToolCalls)
         }
-        "content_filter" | "sensitive" | "safety" | "refusal" => {
+        "content_filter" | "content_filtered" | "sensitive" | "safety" | "refusal" => {
             Ending::Finished(FinishReason::ContentFilter)
         }
         "error" => Ending::Failed("error"),
         "network_error" => Ending::Failed("network_error"),
+        "abort" => Ending::Failed("abort"),
         "insufficient_system_resource" => Ending::Failed("insufficient_system_resource"),
         _ => Ending::Finished(FinishReason::Stop),
     })

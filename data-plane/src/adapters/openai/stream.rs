@@ -8,13 +8,16 @@ use bytes::Bytes;
 use memchr::memchr;
 
 use crate::adapters::openai::answer::broke_off;
+use crate::adapters::openai::citations::annotations;
+use crate::adapters::openai::outcome::refused;
 use crate::adapters::openai::parts::Progress;
 use crate::adapters::openai::piece::{Ending, Piece, call_id, ending, read};
+use crate::adapters::openai::think::Splitter;
 use crate::adapters::openai::usage;
 use crate::adapters::openai::wire::{Arguments, Body, Call, Choice as WireChoice, Invocation, Number, Text};
 use crate::adapters::shared::openai_error::{bare, inside_success};
 use crate::adapters::{Context, Decoder, Failure, FailureClass};
-use crate::model::event::{ChoiceDelta, Chunk, Event, Start, ToolDelta, with_tools};
+use crate::model::event::{ChoiceDelta, Chunk, Delta, Event, Start, ToolDelta, with_tools};
 use crate::model::message::ToolKind;
 use crate::model::response::{Finish, FinishReason};
 use crate::model::usage::Usage;
@@ -32,12 +35,18 @@ pub struct StreamDecoder {
     /// The last report: providers repeat running totals, so it replaces the one before.
     usage: Option<Usage>,
     choices: Vec<ChoiceState>,
+    /// The last chunk that named sources of the answer: providers repeat all of them.
+    sources: Option<Bytes>,
 }
 
 /// What is known of one choice so far.
 #[derive(Debug, Default)]
 struct ChoiceState {
     index: u32,
+    /// Finds reasoning inside the content.
+    splitter: Splitter,
+    /// Whether annotations were told.
+    annotated: bool,
     calls: Vec<CallState>,
     progress: Progress,
     /// Why it ended. Told last, because some providers say so on every one of several last chunks.
@@ -68,6 +77,7 @@ impl StreamDecoder {
             id: None,
             usage: None,
             choices: Vec::with_capacity(1),
+            sources: None,
         }
     }
 
@@ -90,6 +100,9 @@ impl StreamDecoder {
             return Ok(());
         }
         self.start(&body, events);
+        if body.citations.is_some() || body.search_results.is_some() {
+            self.sources = Some(data.clone());
+        }
         self.chunk(choices, data.clone(), events)
     }
 
@@ -156,6 +169,11 @@ impl StreamDecoder {
         canonical &= has_delta;
         // Perplexity repeats the whole message beside each delta.
         canonical &= wire.message.is_none() && wire.index.0.is_some();
+        if message.reasoning.get().or(message.reasoning_content.get()).is_some() {
+            state.splitter.has_reasoning_apart();
+        }
+        canonical &= state.splitter.split(&mut delta, self.context.hide_reasoning);
+        state.annotated |= !delta.annotations.is_empty();
         for call in message.tool_calls.take().unwrap_or_default() {
             let (piece, as_it_is) = state.call(call, self.id.as_deref());
             canonical &= as_it_is;
@@ -190,7 +208,8 @@ impl StreamDecoder {
 
     fn state(&mut self, index: u32) -> usize {
         self.choices.iter().position(|choice| choice.index == index).unwrap_or_else(|| {
-            self.choices.push(ChoiceState { index, ..ChoiceState::default() });
+            let splitter = Splitter::new(self.context.think_tags);
+            self.choices.push(ChoiceState { index, splitter, ..ChoiceState::default() });
             self.choices.len() - 1
         })
     }
@@ -203,7 +222,15 @@ impl StreamDecoder {
         if !marked && self.choices.iter().any(|choice| choice.ending.is_none()) {
             return Err(Failure::malformed("a stream that broke off"));
         }
-        events.extend(self.choices.iter_mut().map(|choice| Event::Chunk(choice.end())));
+        let mut sources = self.sources.take().map(|chunk| named_in(&chunk)).unwrap_or_default();
+        for choice in &mut self.choices {
+            let mut delta = Delta::default();
+            choice.splitter.finish().put(&mut delta, self.context.hide_reasoning);
+            if !choice.annotated {
+                delta.annotations = mem::take(&mut sources);
+            }
+            events.push(Event::Chunk(choice.end(delta)));
+        }
         events.extend(self.usage.map(Event::Usage));
         events.push(Event::Done);
         self.ended = true;
@@ -244,14 +271,14 @@ impl Decoder for StreamDecoder {
 }
 
 impl ChoiceState {
-    /// The last chunk of the choice.
-    fn end(&mut self) -> Chunk {
+    /// The last chunk of the choice, with what is left to tell.
+    fn end(&mut self, delta: Delta) -> Chunk {
         let (reason, native) = self.ending.take().unwrap_or_default();
-        let mut choice = ChoiceDelta { index: self.index, ..ChoiceDelta::default() };
+        let mut choice = ChoiceDelta { index: self.index, delta, ..ChoiceDelta::default() };
         if reason != FinishReason::Length {
             choice.delta.tool_calls = self.close_calls();
         }
-        let raw = self.ending_chunk.take().filter(|_| choice.delta.tool_calls.is_empty());
+        let raw = self.ending_chunk.take().filter(|_| choice.delta == Delta::default());
         choice.finish = Some(Finish { reason: with_tools(reason, !self.calls.is_empty()), native });
         Chunk { choices: vec![choice], raw_choices: raw.is_some(), raw }
     }
@@ -343,12 +370,21 @@ fn check(body: &Body<'_>, event: &[u8], data: &[u8]) -> Result<(), Failure> {
     if let Some(error) = body.error.or(groq) {
         return Err(inside_success(error.get()));
     }
+    if let Some(failure) = body.base_resp.and_then(|outcome| refused(outcome.get())) {
+        return Err(failure);
+    }
     let bare_error = body.choices.is_none()
         && (&*body.object.0 == "error" || body.message.is_some() || body.detail.is_some());
     if event == b"error" || bare_error {
         return Err(bare(data));
     }
     Ok(())
+}
+
+/// The sources that a chunk names.
+fn named_in(chunk: &[u8]) -> Vec<serde_json::Value> {
+    let body = serde_json::from_slice::<Body<'_>>(chunk);
+    body.map(|body| annotations(body.citations, body.search_results)).unwrap_or_default()
 }
 
 /// Data of several lines, on one: between JSON tokens a line feed is as good as a space.

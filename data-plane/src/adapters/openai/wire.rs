@@ -33,6 +33,14 @@ pub struct Body<'a> {
     pub usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub x_groq: Option<XGroq<'a>>,
+    /// Links that the answer rests on, and what is known of them.
+    #[serde(borrow, default)]
+    pub citations: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub search_results: Option<&'a RawValue>,
+    /// The outcome, told apart from the status.
+    #[serde(borrow, default)]
+    pub base_resp: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
     /// Errors without an envelope are recognised by it.

@@ -63,7 +63,7 @@ impl Said {
                 .into_iter()
                 .find_map(status),
             error_type: word(error.pointer("/metadata/error_type")).unwrap_or_default(),
-            retry_after: retry_hint(error),
+            retry_after: retry_hint(error, body),
             inner: word(error.pointer("/innererror/code")).unwrap_or_default(),
             code,
         }
@@ -122,6 +122,7 @@ fn by_code(code: &str) -> Option<FailureClass> {
         "insufficient_quota"
         | "billing_hard_limit_reached"
         | "billing_not_active"
+        | "1113"
         | "insufficient_balance" => FailureClass::Payment,
         code if code.ends_with("_spend_limit_reached") => FailureClass::Payment,
         "rate_limit_exceeded"
@@ -129,7 +130,10 @@ fn by_code(code: &str) -> Option<FailureClass> {
         | "ratelimitreached"
         | "rate_limit_error"
         | "too_many_requests"
-        | "1300" => FailureClass::RateLimited,
+        | "1300"
+        | "1302"
+        | "1303"
+        | "1305" => FailureClass::RateLimited,
         "engine_overloaded_error"
         | "overloaded_error"
         | "capacity_exceeded"
@@ -142,6 +146,7 @@ fn by_code(code: &str) -> Option<FailureClass> {
         | "invalid_prompt"
         | "responsibleaipolicyviolation"
         | "moderation_blocked"
+        | "1301"
         | "data_inspection_failed"
         | "image_content_policy_violation"
         | "bio_policy"
@@ -150,9 +155,10 @@ fn by_code(code: &str) -> Option<FailureClass> {
         "invalid_api_key" | "authentication_error" | "unauthenticated" | "invalid_authentication" => {
             FailureClass::Auth
         }
-        "model_not_found" | "deploymentnotfound" | "invalid_model" | "model_not_exist" => {
+        "model_not_found" | "deploymentnotfound" | "invalid_model" | "model_not_exist" | "1211" => {
             FailureClass::NotFound
         }
+        "1261" => FailureClass::ContextLength,
         "unsupported_country_region_territory" | "permission_denied" | "data_residency_mismatch" => {
             FailureClass::Permission
         }
@@ -256,11 +262,12 @@ fn status(value: Option<&Value>) -> Option<StatusCode> {
     StatusCode::from_u16(number).ok().filter(|status| number < 600 && !status.is_success())
 }
 
-/// Google's and OpenRouter's hints inside the body, then what OpenAI and Azure say in words.
-fn retry_hint(error: &Value) -> Option<std::time::Duration> {
+/// Google's, OpenRouter's and Hugging Face's hints inside the body, then what OpenAI and Azure say in words.
+fn retry_hint(error: &Value, body: &Value) -> Option<std::time::Duration> {
     let details = error.get("details").and_then(Value::as_array);
     let google = || details?.iter().find_map(|detail| spelled_duration(detail.get("retryDelay")?.as_str()?));
-    let seconds = error.pointer("/availability/retry_after").and_then(Value::as_f64);
+    let seconds = [error.pointer("/availability/retry_after"), body.get("estimated_time")];
+    let seconds = seconds.into_iter().flatten().find_map(Value::as_f64);
     seconds
         .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok())
         .or_else(google)

@@ -1,6 +1,7 @@
 //! Chat requests and what an endpoint of the same dialect gets of them.
 
 use bytes::Bytes;
+use http::HeaderValue;
 use serde_json::{Value, json};
 
 use super::encode;
@@ -160,7 +161,7 @@ fn reasoning_is_wished_for_in_the_endpoints_words() {
         (
             TemplateSwitch,
             r#""reasoning":{"enabled":false}"#,
-            json!({"chat_template_kwargs": {"enable_thinking": false}}),
+            json!({"chat_template_kwargs": {"enable_thinking": false, "thinking": false}}),
         ),
         (Absent, r#""reasoning_effort":"low""#, json!({})),
     ] {
@@ -222,4 +223,79 @@ fn duplicate_members_cannot_smuggle_another_prompt() {
         r#"{"messages":[{"role":"user","content":"x"}],"model":"up"}"#,
         &[],
     );
+}
+
+#[test]
+fn a_row_can_add_members_and_headers_and_another_path() {
+    let mut quirks = Quirks::default();
+    for (name, value) in [
+        ("headers", r#"{"X-Title":"Acme"}"#),
+        ("extra_members", r#"{"mode":"x","deep":{"a":1}}"#),
+        ("chat_path", "/chat"),
+    ] {
+        quirks.set(name, value).expect("known");
+    }
+    let encoded = run(&format!(r#"{{{HI},"mode":"y"}}"#), target(&quirks));
+    assert_eq!((&*encoded.path, &encoded.headers["x-title"]), ("/chat", &HeaderValue::from_static("Acme")));
+    let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+    assert_eq!((&body["mode"], &body["deep"]), (&json!("y"), &json!({"a": 1})));
+}
+
+#[test]
+fn thinking_can_be_switched_in_the_prompt() {
+    let mut quirks = Quirks { reasoning: ReasoningStyle::Switch, ..Quirks::default() };
+    quirks.set("thinking_prompt", "detailed thinking on|detailed thinking off").expect("known");
+    for (wish, expected, dropped) in [
+        (r#","reasoning_effort":"low""#, Some("detailed thinking on"), 0),
+        (r#","reasoning":{"enabled":false}"#, Some("detailed thinking off"), 0),
+        ("", None, 0),
+    ] {
+        let encoded = run(&format!("{{{HI}{wish}}}"), target(&quirks));
+        let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+        let system = &body["messages"][0];
+        assert_eq!(system["content"].as_str().filter(|_| system["role"] == "system"), expected, "{wish}");
+        assert_eq!((encoded.dropped.len(), body.get("reasoning_effort")), (dropped, None), "{wish}");
+    }
+    let parts = r#"{"messages":[{"role":"system","content":[{"type":"text","text":"s"}]},{"role":"user","content":"hi"}],
+        "reasoning_effort":"low"}"#;
+    let body: Value = serde_json::from_slice(&run(parts, target(&quirks)).body).expect("JSON");
+    assert_eq!(body["messages"][0]["content"][1]["text"], "detailed thinking on");
+}
+
+#[test]
+fn files_behind_urls_are_inlined_or_refused() {
+    use crate::model::media::{Fetched, FetchedFile};
+    let url = "https://example.com/a.pdf";
+    let body = format!(
+        r#"{{"messages":[{{"role":"user","content":[{{"type":"file","file":{{"filename":"a.pdf","file_data":"{url}"}}}},
+            {{"type":"image_url","image_url":{{"url":"https://example.com/a.png","detail":"low"}}}}]}}]}}"#
+    );
+    let request = openai_chat::decode(Bytes::from(body)).expect("well-formed");
+    let quirks = Quirks::default();
+    let refused = encode(&request, &target(&quirks)).expect_err("not fetched");
+    assert_eq!(refused.field, "messages[0].content[0]");
+    let file = FetchedFile { media_type: "application/pdf".to_owned(), base64: "AAAA".to_owned() };
+    let fetched = Fetched([(url.to_owned(), file)].into());
+    let encoded = encode(&request, &Target { fetched: &fetched, ..target(&quirks) }).expect("fetched");
+    let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+    assert_eq!(
+        body["messages"][0]["content"],
+        json!([
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}},
+            {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "detail": "low"}},
+        ])
+    );
+}
+
+#[test]
+fn a_router_gets_the_wish_of_another_dialect_as_its_own_object() {
+    use crate::model::request::{Dialect, Reasoning};
+    let mut request =
+        openai_chat::decode(Bytes::from(format!(r#"{{"model":"m",{HI}}}"#))).expect("well-formed");
+    request.source.dialect = Dialect::AnthropicMessages;
+    request.reasoning = Reasoning { effort: Some(Effort::High), exclude: true, ..Reasoning::default() };
+    let quirks = Quirks { reasoning: ReasoningStyle::Object, ..Quirks::default() };
+    let encoded = encode(&request, &target(&quirks)).expect("supported");
+    let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+    assert_eq!(body["reasoning"], json!({"effort": "high", "exclude": true}));
 }

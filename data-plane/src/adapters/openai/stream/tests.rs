@@ -306,3 +306,87 @@ fn words_for_calls_are_one_and_an_event_named_error_is_one() {
     let failure = decoder.push(Bytes::from(failed), &mut events).expect_err("failed");
     assert_eq!(failure.class, FailureClass::Malformed);
 }
+
+#[test]
+fn thinking_between_tags_is_reasoning_however_the_stream_is_cut() {
+    use crate::adapters::quirks::ThinkTags;
+    let text = "<think>\nhm ü</think>\n\nHi <think>";
+    let context =
+        |hide_reasoning| Context { think_tags: ThinkTags::Tagged, hide_reasoning, ..Context::default() };
+    let whole = format!(
+        r#"{{"id":"c1","choices":[{{"index":0,"message":{{"role":"assistant","content":{}}},"finish_reason":"stop"}}]}}"#,
+        serde_json::Value::from(text)
+    );
+    for hide in [false, true] {
+        let expected = crate::adapters::openai::answer::decode(&Bytes::from(whole.clone()), &context(hide));
+        let expected = expected.expect("an answer").choices[0].message.clone();
+        let reasoning = if hide { None } else { Some("hm ü") };
+        assert_eq!(
+            (expected.reasoning.as_deref(), expected.content.as_deref()),
+            (reasoning, Some("Hi <think>"))
+        );
+        for (cut, _) in text.char_indices() {
+            let (one, other) = text.split_at(cut);
+            let piece = |text: &str| delta(&format!(r#"{{"content":{}}}"#, serde_json::Value::from(text)));
+            let data = [piece(one), piece(other), finish("stop"), "[DONE]".to_owned()];
+            let data: Vec<_> = data.iter().map(String::as_str).collect();
+            let (events, ended) = run_with(context(hide), &data);
+            assert_eq!(ended, Ok(()));
+            assert_eq!(fold(&events).choices[0].message, expected, "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn what_was_held_back_is_told_before_the_end() {
+    use crate::adapters::quirks::ThinkTags;
+    let context = Context { think_tags: ThinkTags::Tagged, ..Context::default() };
+    let piece = delta(r#"{"content":"<thi"}"#);
+    let end = finish("stop");
+    let (events, ended) = run_with(context, &[&piece, &end, "[DONE]"]);
+    assert_eq!(ended, Ok(()));
+    assert_eq!(fold(&events).choices[0].message.content.as_deref(), Some("<thi"));
+}
+
+#[test]
+fn sources_beside_the_choices_are_annotations_told_once() {
+    let chunk = |rest: &str| {
+        format!(
+            r#"{{"id":"c1","citations":["https://a","https://b"],"search_results":[{{"url":"https://a","title":"A"}}],"choices":[{{"index":0,{rest}}}]}}"#
+        )
+    };
+    let (one, two) = (
+        chunk(r#""delta":{"content":"x[1]"},"finish_reason":null"#),
+        chunk(r#""delta":{"content":""},"finish_reason":"stop""#),
+    );
+    let response = answer(&[&one, &two]);
+    let annotations = &response.choices[0].message.annotations;
+    let url = |at: usize| annotations[at]["url_citation"]["url"].as_str();
+    assert_eq!((annotations.len(), url(0)), (1, Some("https://a")));
+    assert_eq!(annotations[0]["url_citation"]["title"], "A");
+
+    let whole = one.replace("delta", "message").replace("null", r#""stop""#);
+    let whole = crate::adapters::openai::answer::decode(&Bytes::from(whole), &Context::default());
+    assert_eq!(&whole.expect("an answer").choices[0].message.annotations, annotations);
+}
+
+#[test]
+fn an_outcome_beside_a_success_is_a_failure() {
+    for (code, class) in [
+        (1002, FailureClass::RateLimited),
+        (1004, FailureClass::Auth),
+        (1008, FailureClass::Payment),
+        (1026, FailureClass::ContentFiltered),
+        (2013, FailureClass::InvalidRequest),
+        (1000, FailureClass::Server),
+    ] {
+        let body = format!(r#"{{"choices":null,"base_resp":{{"status_code":{code},"status_msg":"no"}}}}"#);
+        let (_, ended) = run(&[&body]);
+        assert_eq!(ended.expect_err("a failure").class, class, "{code}");
+        let whole = crate::adapters::openai::answer::decode(&Bytes::from(body), &Context::default());
+        assert_eq!(whole.expect_err("a failure").class, class, "{code}");
+    }
+    let fine =
+        delta(r#"{"content":"x"}"#).replacen('{', r#"{"base_resp":{"status_code":0,"status_msg":""},"#, 1);
+    assert_eq!(run(&[&fine, &finish("stop")]).1, Ok(()));
+}
