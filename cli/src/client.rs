@@ -103,6 +103,7 @@ services! {
     endpoints: endpoint_service_client::EndpointServiceClient;
     usage: usage_service_client::UsageServiceClient;
     fleet: fleet_service_client::FleetServiceClient;
+    drift: drift_service_client::DriftServiceClient;
     audit: audit_service_client::AuditServiceClient;
     tokens: token_service_client::TokenServiceClient;
     apply: apply_service_client::ApplyServiceClient;

@@ -4,9 +4,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     admin::Admin, apply, audit::Audit, bench, chat::Chat, completions::Completions,
-    control_plane::ControlPlane, data_plane::DataPlane, dev::Dev, doctor::Doctor, endpoint::Endpoint,
-    fault_lab, fleet::Fleet, key::Key, model::Model, provider::Provider, settings::environment,
-    tenant::Tenant, token::Token, usage::Usage,
+    control_plane::ControlPlane, data_plane::DataPlane, dev::Dev, doctor::Doctor, drift::Drift,
+    endpoint::Endpoint, fault_lab, fleet::Fleet, key::Key, model::Model, provider::Provider,
+    settings::environment, tenant::Tenant, token::Token, usage::Usage,
 };
 
 /// A multi-tenant LLM router: one API key and one API shape in front of many model providers.
@@ -50,6 +50,8 @@ enum Command {
     Usage(Usage),
     /// Which data plane runs which config
     Fleet(Fleet),
+    /// What is new in providers' answers
+    Drift(Drift),
     /// Who changed what
     Audit(Audit),
     /// Who may use the admin API
@@ -99,6 +101,7 @@ impl Command {
             Self::Endpoint(noun) => noun.run().await,
             Self::Usage(noun) => noun.run().await,
             Self::Fleet(noun) => noun.run().await,
+            Self::Drift(noun) => noun.run().await,
             Self::Audit(noun) => noun.run().await,
             Self::Token(noun) => noun.run().await,
             Self::Admin(admin) => admin.run().await,
@@ -146,6 +149,8 @@ mod tests {
             "switchyard model get openai/gpt-5-mini",
             "switchyard usage",
             "switchyard usage lines --generation gen-1 --limit 5",
+            "switchyard drift --provider openai --since 7d --output json",
+            "switchyard drift clear --provider openai",
             "switchyard apply -f FILE --dry-run --prune",
             "switchyard completions bash",
         ] {

@@ -17,6 +17,7 @@ pub mod data_dir;
 pub mod data_plane;
 pub mod dev;
 pub mod doctor;
+pub mod drift;
 pub mod endpoint;
 pub mod fault_lab;
 pub mod fleet;

@@ -147,7 +147,7 @@ async fn run(parts: Parts, options: sqlx::postgres::PgConnectOptions, ready: wat
         refresh_catalogue(&parts.pool).await;
         tracing::info!("the control plane is ready");
         let Parts { settings, pool, feed, tasks, shutdown } = parts.clone();
-        tasks.spawn(jobs::run(pool, feed.clone(), settings.money, shutdown.clone()));
+        tasks.spawn(jobs::run(pool, feed.clone(), settings.money, settings.drift, shutdown.clone()));
         tasks.spawn(feed.run(shutdown.clone()));
         shutdown.cancelled().await;
     }

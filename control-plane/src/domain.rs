@@ -8,6 +8,7 @@ pub mod account;
 pub mod audit;
 pub mod booking;
 pub mod diff;
+pub mod drift;
 pub mod endpoint;
 pub mod fleet;
 pub mod invalid;

@@ -7,10 +7,11 @@ use switchyard_proto::{
     DESCRIPTORS, clock,
     v1::{
         apply_service_server::ApplyServiceServer, audit_service_server::AuditServiceServer,
-        endpoint_service_server::EndpointServiceServer, fleet_service_server::FleetServiceServer,
-        key_service_server::KeyServiceServer, model_service_server::ModelServiceServer,
-        provider_service_server::ProviderServiceServer, tenant_service_server::TenantServiceServer,
-        token_service_server::TokenServiceServer, usage_service_server::UsageServiceServer,
+        drift_service_server::DriftServiceServer, endpoint_service_server::EndpointServiceServer,
+        fleet_service_server::FleetServiceServer, key_service_server::KeyServiceServer,
+        model_service_server::ModelServiceServer, provider_service_server::ProviderServiceServer,
+        tenant_service_server::TenantServiceServer, token_service_server::TokenServiceServer,
+        usage_service_server::UsageServiceServer,
     },
 };
 use tonic::{Request, server::NamedService, service::Routes};
@@ -25,6 +26,7 @@ use crate::{auth, domain::permission::Actor, error::ServiceError, service::State
 pub mod apply;
 pub mod audit;
 pub mod common;
+pub mod drift;
 pub mod endpoint;
 pub mod fleet;
 pub mod key;
@@ -51,6 +53,7 @@ pub async fn routes(state: State) -> Routes {
     routes.add(TokenServiceServer::new(admin.clone())).await;
     routes.add(UsageServiceServer::new(admin.clone())).await;
     routes.add(FleetServiceServer::new(admin.clone())).await;
+    routes.add(DriftServiceServer::new(admin.clone())).await;
     routes.add(AuditServiceServer::new(admin.clone())).await;
     let apply = ApplyServiceServer::new(admin).max_decoding_message_size(apply::LARGEST_MANIFEST);
     routes.add(apply).await;

@@ -10,9 +10,10 @@ use switchyard_proto::clock;
 use tokio::time::{self, Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::{distribution::Feed, settings::Money, telemetry};
+use crate::{distribution::Feed, settings, telemetry};
 
 pub mod catalogue;
+pub mod drift;
 pub mod partitions;
 pub mod presume;
 pub mod proof;
@@ -23,12 +24,19 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Runs all jobs until shutdown.
-pub async fn run(pool: PgPool, feed: Feed, money: Money, shutdown: CancellationToken) {
+pub async fn run(
+    pool: PgPool,
+    feed: Feed,
+    money: settings::Money,
+    drift: settings::Drift,
+    shutdown: CancellationToken,
+) {
     let jobs = async {
         tokio::join!(
             every(HOUR, "catalogue", || catalogue::run_once(&pool, clock::now())),
             every(HOUR, "partitions", || partitions::run_once(&pool, clock::now())),
             every(HOUR, "tombstones", || tombstones::run_once(&pool, clock::now())),
+            every(HOUR, "drift", || drift::run_once(&pool, clock::now(), drift.keep)),
             every(DAY, "proof", || proof::run_once(&pool, clock::now())),
             presume_the_lost(&pool, &feed, money),
         )
@@ -60,7 +68,7 @@ fn report(name: &'static str, outcome: anyhow::Result<()>) {
 
 /// Silence only counts while data planes could have been heard: after our own start, or an outage of the store,
 /// everybody gets the whole grace period again.
-async fn presume_the_lost(pool: &PgPool, feed: &Feed, money: Money) {
+async fn presume_the_lost(pool: &PgPool, feed: &Feed, money: settings::Money) {
     let period = MINUTE.min(money.presume_after.max(Duration::from_secs(1)));
     let mut ticks = time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

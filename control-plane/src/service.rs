@@ -24,6 +24,7 @@ use crate::{
 
 pub mod apply;
 pub mod audit;
+pub mod drift;
 pub mod endpoint;
 pub mod fleet;
 pub mod key;

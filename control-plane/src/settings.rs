@@ -29,6 +29,7 @@ pub struct Settings {
     pub migrate: bool,
     pub fleet_tls: FleetTls,
     pub money: Money,
+    pub drift: Drift,
 }
 
 /// mTLS on the fleet port: PEM files; required outside loopback.
@@ -52,12 +53,25 @@ pub struct Money {
     pub presume_after: Duration,
 }
 
+/// What is new in providers' answers.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drift {
+    /// Time after which what was not seen again is forgotten.
+    #[serde(rename = "keep_days", deserialize_with = "days")]
+    pub keep: Duration,
+}
+
 fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
     String::deserialize(from).map(Secret::new)
 }
 
 fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     u64::deserialize(from).map(Duration::from_secs)
+}
+
+fn days<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    u32::deserialize(from).map(|days| Duration::from_secs(u64::from(days) * 24 * 60 * 60))
 }
 
 /// Empty text stands for no file, since TOML has no null.

@@ -14,6 +14,7 @@ pub mod audit;
 pub mod catalogue;
 pub mod credential;
 pub mod credit;
+pub mod drift;
 pub mod endpoint;
 pub mod feed;
 pub mod ingest;

@@ -192,6 +192,10 @@ const OPERATIONS: &[Operation] = &[
         v1::ListInstancesRequest::default().encode_to_vec()
     }),
     operation("FleetService/GetRevision", Access::Fleet, |_| v1::GetRevisionRequest {}.encode_to_vec()),
+    operation("DriftService/ListDrift", Access::Fleet, |_| v1::ListDriftRequest::default().encode_to_vec()),
+    operation("DriftService/ClearDrift", Access::Operator, |_| {
+        v1::ClearDriftRequest::default().encode_to_vec()
+    }),
     operation("AuditService/ListEntries", Access::NarrowedAdmin, |_| {
         v1::ListEntriesRequest::default().encode_to_vec()
     }),

@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use switchyard_control_plane::{
     app::{self, ControlPlane, Host},
     jobs, service,
-    settings::{FleetTls, Money, Settings},
+    settings::{Drift, FleetTls, Money, Settings},
     store::schema,
 };
 use switchyard_proto::{
@@ -33,6 +33,7 @@ use tonic::{Request, Streaming, transport::Channel};
 
 mod account;
 mod config;
+mod drift;
 mod ingest;
 mod leases;
 mod outage;
@@ -67,6 +68,7 @@ fn settings(url: &str) -> Settings {
         migrate: true,
         fleet_tls: FleetTls::default(),
         money: Money { presume_after: Duration::from_secs(600) },
+        drift: Drift { keep: Duration::from_secs(86_400) },
     }
 }
 

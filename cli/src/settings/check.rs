@@ -79,6 +79,7 @@ pub(super) fn control_plane(settings: &Settings, section: &ControlPlane) -> Chec
     }
     database_url(settings, &section.database_url)?;
     more_than_zero(settings, "control_plane.database_connections", section.database_connections == 0)?;
+    more_than_zero(settings, "control_plane.drift.keep_days", section.drift.keep.is_zero())?;
     required(settings, "control_plane.master_key", &section.master_key)?;
     sealing(settings, "control_plane.master_key", &section.master_key)
 }

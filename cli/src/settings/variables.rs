@@ -50,6 +50,7 @@ pub(super) const VARIABLES: &[(&str, &[&str])] = &[
     ("SWITCHYARD_MASTER_KEY", &["control_plane.master_key"]),
     ("SWITCHYARD_MIGRATE", &["control_plane.migrate"]),
     ("SWITCHYARD_MONEY_PRESUME_AFTER_S", &["control_plane.money.presume_after_s"]),
+    ("SWITCHYARD_DRIFT_KEEP_DAYS", &["control_plane.drift.keep_days"]),
 ];
 
 /// Variables that commands read as defaults of their flags.

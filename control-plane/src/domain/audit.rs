@@ -12,6 +12,8 @@ pub enum Verb {
     Update,
     Delete,
     Credits,
+    /// Drift was marked as known.
+    Clear,
 }
 
 impl Verb {
@@ -22,6 +24,7 @@ impl Verb {
             Self::Update => "update",
             Self::Delete => "delete",
             Self::Credits => "credits",
+            Self::Clear => "clear",
         }
     }
 }

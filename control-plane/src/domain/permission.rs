@@ -98,6 +98,9 @@ actions! {
     ReadUsage: PerTenant, [Operator, TenantAdmin, Viewer];
     ReadAudit: PerTenant, [Operator, TenantAdmin];
     ReadFleet: Everything, [Operator, Viewer];
+    /// What is new in providers' answers.
+    ReadDrift: Everything, [Operator, Viewer];
+    ClearDrift: Everything, [Operator];
     ManageTokens: Everything, [Operator];
     /// Make everything match a file, or write it back.
     Apply: Everything, [Operator];
@@ -197,6 +200,8 @@ mod tests {
             ("ReadUsage", outcomes::<ReadUsage>(None), "all    all    acme   acme"),
             ("ReadAudit", outcomes::<ReadAudit>(None), "all    -      acme   -"),
             ("ReadFleet", outcomes::<ReadFleet>(None), "all    all    -      -"),
+            ("ReadDrift", outcomes::<ReadDrift>(None), "all    all    -      -"),
+            ("ClearDrift", outcomes::<ClearDrift>(None), "all    -      -      -"),
             ("ManageTokens", outcomes::<ManageTokens>(None), "all    -      -      -"),
             ("Apply", outcomes::<Apply>(None), "all    -      -      -"),
         ];

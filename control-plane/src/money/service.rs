@@ -19,6 +19,7 @@ use crate::{
     },
     error::ServiceError,
     money::{
+        drift,
         ingest::{Booked, Ingest},
         leases::{self, Answer, MoneyError},
     },
@@ -33,6 +34,7 @@ const TRIES: u32 = 4;
 /// Asks of one call, and records of one batch.
 const MOST_ASKS: usize = 1_000;
 const MOST_RECORDS: usize = 10_000;
+const MOST_FINDINGS: usize = 1_000;
 
 /// Serves leases and books usage. Cheap to clone.
 #[derive(Clone)]
@@ -106,6 +108,23 @@ impl IngestService for Service {
         let known = (request.records.len() as u64).saturating_sub(booked + quarantined);
         telemetry::reported(booked, known, quarantined);
         Ok(Response::new(v1::ReportResponse { booked, quarantined }))
+    }
+
+    async fn report_drift(
+        &self,
+        request: Request<v1::ReportDriftRequest>,
+    ) -> Result<Response<v1::ReportDriftResponse>, Status> {
+        let span = tracing::debug_span!("drift.report", findings = request.get_ref().findings.len());
+        telemetry::continue_trace(&span, &telemetry::traceparent(&request));
+        let request = request.into_inner();
+        let holder = holder(request.instance, request.epoch)?;
+        if request.findings.len() > MOST_FINDINGS {
+            let reason = format!("has more than {MOST_FINDINGS} entries");
+            return Err(ServiceError::invalid("findings", reason).into());
+        }
+        let read = drift::read(request.findings, clock::now());
+        insist(|| drift::report(&self.pool, &holder, &read.findings)).instrument(span).await?;
+        Ok(Response::new(v1::ReportDriftResponse { refused: read.refused }))
     }
 }
 
