@@ -17,6 +17,7 @@ use crate::config::Current;
 use crate::config::disk::{Disk, Found};
 use crate::config::lookup::Lookup;
 use crate::config::watch::Watch;
+use crate::drift::Drift;
 use crate::journal::{Journal, JournalError};
 use crate::limits::rates::{RateError, RateLimiter};
 use crate::limits::{Limits, Parts};
@@ -123,6 +124,7 @@ impl DataPlane {
 struct Shared {
     current: Arc<Current>,
     health: Arc<Health>,
+    drift: Arc<Drift>,
     journal: Arc<Journal>,
     limits: Arc<Limits>,
     link: Arc<Link>,
@@ -158,10 +160,12 @@ fn build(settings: &Arc<Settings>, background: &Background) -> Result<Shared, St
         session: link.session(),
         background: background.clone(),
     });
-    let shipper = Shipper::start(journal.clone(), link.clone(), &settings.journal, background);
+    let drift = Drift::start(&settings.watched_for_drift(), background);
+    let shipper = Shipper::start(journal.clone(), link.clone(), drift.clone(), &settings.journal, background);
     Ok(Shared {
         current,
         health: Arc::default(),
+        drift,
         limits,
         lookup: Arc::new(Lookup::new(link.clone())),
         account: Arc::new(AccountApi::new(link.clone())),
@@ -201,6 +205,7 @@ fn worker(
     draining: CancellationToken,
 ) -> Worker {
     let (config, health, limits) = (shared.current.clone(), shared.health.clone(), shared.limits.clone());
+    let drift = shared.drift.clone();
     let (journal, lookup, account) = (shared.journal.clone(), shared.lookup.clone(), shared.account.clone());
     let drain = settings.requests.drain;
     let settings = settings.clone();
@@ -208,7 +213,7 @@ fn worker(
         let client = HttpClient::new(settings.deadlines.connect, settings.requests.allow_private_upstreams);
         let most = settings.requests.max_concurrent.div_ceil(threads);
         let pipeline =
-            Arc::new(Pipeline { config, health, limits, journal, lookup, client, settings, tasks });
+            Arc::new(Pipeline { config, health, drift, limits, journal, lookup, client, settings, tasks });
         routes::router(Arc::new(Client { pipeline, account, most }))
     };
     Worker { listener, router: Box::new(router), tls, draining, drain }

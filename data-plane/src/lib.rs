@@ -1,7 +1,7 @@
 //! Carries requests: identify, decode, plan, admit, attempt, settle. Start reading at [`pipeline`].
 //!
 //! `model`, `wire`, `api`, `adapters`, `price`, `identity`, `routing` and `catalogue` are pure; `journal`, `link`,
-//! `limits`, `upstream`, `usage`, `account`, `config::{watch, disk, lookup}` and `server` do I/O. `tests/it/tidy.rs`
+//! `limits`, `drift`, `upstream`, `usage`, `account`, `config::{watch, disk, lookup}` and `server` do I/O. `tests/it/tidy.rs`
 //! holds the table of who may import whom.
 
 pub mod account;
@@ -11,6 +11,7 @@ pub mod app;
 pub mod background;
 pub mod catalogue;
 pub mod config;
+pub mod drift;
 pub mod error;
 pub mod identity;
 pub mod journal;

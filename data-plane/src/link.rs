@@ -180,6 +180,18 @@ impl Link {
         self.gated(client.report(within(request, REPORT_DEADLINE))).await
     }
 
+    /// Hands over what was new in providers' answers.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn report_drift(
+        &self,
+        request: v1::ReportDriftRequest,
+    ) -> Result<v1::ReportDriftResponse, CallError> {
+        let mut client = IngestServiceClient::with_interceptor(self.money.clone(), TraceContext);
+        self.gated(client.report_drift(within(request, REPORT_DEADLINE))).await
+    }
+
     /// Forwards a tenant's own call.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ use crate::api::openai_chat;
 use crate::config::Current;
 use crate::config::lookup::Lookup;
 use crate::config::snapshot::Snapshot;
+use crate::drift::Drift;
 use crate::error::RequestError;
 use crate::identity::{self, Caller, IdentifyError};
 use crate::journal::Journal;
@@ -49,6 +50,7 @@ use crate::upstream::http::HttpClient;
 pub struct Pipeline {
     pub config: Arc<Current>,
     pub health: Arc<Health>,
+    pub drift: Arc<Drift>,
     pub limits: Arc<Limits>,
     pub journal: Arc<Journal>,
     pub lookup: Arc<Lookup>,
@@ -207,6 +209,7 @@ impl Pipeline {
             let begun = Moment::now();
             let attempt = Try {
                 endpoint,
+                drift: &self.drift,
                 encoded,
                 credential: credential.as_ref().map(|credential| &credential.secret),
                 stream: job.request.stream,

@@ -40,6 +40,14 @@ pub struct Settings {
     pub deadlines: Deadlines,
     pub journal: Journal,
     pub leases: Leases,
+    pub drift: Drift,
+}
+
+impl Settings {
+    /// Which answers are looked at for drift: none without governance, since that is work beside the carrying.
+    pub fn watched_for_drift(&self) -> Drift {
+        if self.governance { self.drift } else { Drift { first: 0, sample: 0.0, ..self.drift } }
+    }
 }
 
 /// mTLS towards the control plane: PEM files; all empty on loopback.
@@ -136,6 +144,18 @@ pub struct Leases {
     /// A lease without use for this long is given back.
     #[serde(rename = "idle_s", deserialize_with = "seconds")]
     pub idle: Duration,
+}
+
+/// Looking for what is new in providers' answers.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drift {
+    /// How many answers of each provider and model are looked at first of all.
+    pub first: u32,
+    /// The share, 0 to 1, of the later ones.
+    pub sample: f64,
+    /// Most bytes of an answer that are kept to be looked at.
+    pub max_bytes: usize,
 }
 
 fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {

@@ -112,6 +112,7 @@ async fn admin_answers(cluster: &Cluster) -> String {
         "audit",
         "export",
         "fleet/instances",
+        "drift",
         "tokens",
     ] {
         let url = format!("{}/admin/v1/{path}", cluster.control.url());
@@ -224,7 +225,9 @@ async fn no_secret_and_no_content_turns_up_anywhere() {
 
     told.iter().for_each(|text| check("an answer", text, &planted));
     check("the admin API", &admin_answers(&cluster).await, &planted);
-    for words in [&["export"][..], &["provider", "list"], &["key", "list", "--tenant", "acme"], &["usage"]] {
+    for words in
+        [&["export"][..], &["provider", "list"], &["key", "list", "--tenant", "acme"], &["usage"], &["drift"]]
+    {
         check("a command", &command(&cluster, words).await, &planted);
     }
     for ops in [cluster.planes[0].ops_url(), cluster.control.ops_url()] {

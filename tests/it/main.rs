@@ -21,6 +21,7 @@ mod config;
 mod conformance;
 mod deploy;
 mod dev;
+mod drift;
 mod failover;
 mod feed;
 mod money;

@@ -75,6 +75,10 @@ metrics! {
         "How long requests waited for money.";
     MONEY_DENIED = "switchyard_money_denied_total", Counter, Count,
         "Reservations that were refused, by `reason`.";
+    DRIFT_SAMPLES = "switchyard_drift_samples_total", Counter, Count,
+        "Answers that were compared with what their adapter knows, by `provider`.";
+    DRIFT_FINDINGS = "switchyard_drift_findings_total", Counter, Count,
+        "Shapes in such answers that their adapter has never seen, by `provider`, `model`, `kind` (`field`, `event`, `word`, `type`, `media`; `overflow` stands for all beyond the bound) and `path`.";
     HOUSE_CHARGES = "switchyard_house_charges_total", Counter, Count,
         "Attempts that cost more than was reserved, by `provider` and `model`; the house bore the rest.";
     RATE_LIMITED = "switchyard_rate_limited_total", Counter, Count,

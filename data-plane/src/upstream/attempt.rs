@@ -1,5 +1,6 @@
 //! One try of one candidate: send, wait within the deadlines, judge, and commit at the first content.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::adapters::failure::{Failure, FailureClass};
 use crate::adapters::{Adapter, Context, Decoder, Encoded};
 use crate::config::snapshot::Endpoint;
+use crate::drift::{Drift, Watch};
 use crate::model::event::Event;
 use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
@@ -26,7 +28,8 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// What a try is given.
 #[derive(Debug)]
 pub struct Try<'a> {
-    pub endpoint: &'a Endpoint,
+    pub endpoint: &'a Arc<Endpoint>,
+    pub drift: &'a Arc<Drift>,
     pub encoded: Encoded,
     pub credential: Option<&'a Secret>,
     pub stream: bool,
@@ -93,7 +96,7 @@ pub async fn attempt(client: &HttpClient, deadlines: &Deadlines, attempt: Try<'_
 }
 
 async fn run(client: &HttpClient, deadlines: &Deadlines, attempt: Try<'_>) -> Result<Answer, Failed> {
-    let Try { endpoint, encoded, credential, stream, until } = attempt;
+    let Try { endpoint, drift, encoded, credential, stream, until } = attempt;
     let adapter = endpoint.provider.adapter;
     let begun = Instant::now();
     let waits = Waits::of(endpoint, deadlines, until);
@@ -108,15 +111,20 @@ async fn run(client: &HttpClient, deadlines: &Deadlines, attempt: Try<'_>) -> Re
         Ok(Ok(response)) => response,
     };
     let status = response.status();
+    let mut watch = Watch::new(drift, endpoint, response.headers());
     if !status.is_success() {
         let (head, body) = response.into_parts();
         let body = collect(body, &waits, begun + patience).await.unwrap_or_default();
+        watch.whole(&body);
         return Err(Failed::refused(adapter.failure(status, &head.headers, &body)));
     }
     if stream && !is_json(response.headers()) {
-        commit(adapter, response, &context, waits, begun + waits.first_content).await.map(Answer::Stream)
+        let last = begun + waits.first_content;
+        commit(adapter, response, &context, watch, waits, last).await.map(Answer::Stream)
     } else {
-        whole(adapter, response, &context, &waits).await.map(|answer| Answer::Whole(Box::new(answer), status))
+        whole(adapter, response, &context, watch, &waits)
+            .await
+            .map(|answer| Answer::Whole(Box::new(answer), status))
     }
 }
 
@@ -153,11 +161,18 @@ async fn whole(
     adapter: &dyn Adapter,
     response: Response<Incoming>,
     context: &Context,
+    mut watch: Watch,
     waits: &Waits,
 ) -> Result<ChatResponse, Failed> {
     let (head, body) = response.into_parts();
     let body = collect(body, waits, waits.until).await.map_err(Failed::broken)?;
-    adapter.decode(head.status, &head.headers, &body, context).map_err(Failed::broken)
+    watch.whole(&body);
+    adapter.decode(head.status, &head.headers, &body, context).map_err(|failure| {
+        if failure.class == FailureClass::Malformed {
+            watch.unreadable_whole(body);
+        }
+        Failed::broken(failure)
+    })
 }
 
 /// Reads a whole body within the idle deadline between pieces and a last moment.
@@ -185,6 +200,7 @@ async fn commit(
     adapter: &dyn Adapter,
     response: Response<Incoming>,
     context: &Context,
+    watch: Watch,
     waits: Waits,
     first_content: Instant,
 ) -> Result<Live, Failed> {
@@ -192,6 +208,7 @@ async fn commit(
     let mut live = Live {
         pending: Vec::new(),
         decoder: adapter.decoder(context),
+        watch,
         body: Some(response.into_body()),
         idle: waits.idle,
         until: waits.until,
@@ -226,6 +243,7 @@ pub struct Live {
     /// What was read before the commit, in order.
     pending: Vec<Result<Event, Failure>>,
     decoder: Box<dyn Decoder>,
+    watch: Watch,
     /// Absent once it has ended or failed.
     body: Option<Incoming>,
     idle: Duration,
@@ -269,12 +287,20 @@ impl Live {
         match timeout_at(last, body.frame()).await {
             Err(_) => Err(timeout("the stream fell silent")),
             Ok(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) => self.decoder.push(data, events),
+                Ok(data) => {
+                    self.watch.piece(&data);
+                    let pushed = self.decoder.push(data.clone(), events);
+                    if matches!(&pushed, Err(failure) if failure.class == FailureClass::Malformed) {
+                        self.watch.unreadable(data);
+                    }
+                    pushed
+                }
                 Err(_trailers) => Ok(()),
             },
             Ok(Some(Err(_))) => Err(cut()),
             Ok(None) => {
                 self.body = None;
+                self.watch.ended();
                 self.decoder.finish(events)
             }
         }

@@ -1,7 +1,7 @@
 //! Hands the journal's closings and generations to the control plane, in order, until each is acknowledged.
 //!
 //! One batch is under way at a time, so that leases go first. Nothing is held in memory: an outage only makes the
-//! journal longer.
+//! journal longer. Drift goes after the records and never stands in their way.
 
 use std::{
     io,
@@ -18,6 +18,7 @@ use tokio::{
 
 use crate::{
     background::Background,
+    drift::Drift,
     journal::{Batch, Journal, Position},
     link::{CallError, Link, Session},
     settings,
@@ -30,16 +31,31 @@ const MOST: usize = 500;
 const MOST_BYTES: usize = 1 << 20;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// After drift could not be handed over.
+const DRIFT_PAUSE: Duration = Duration::from_secs(10);
 
 /// Who books records.
 pub trait Sink: Send + Sync + 'static {
     /// Books them once, however often they are sent.
     fn report(&self, request: v1::ReportRequest) -> BoxFuture<'_, Result<v1::ReportResponse, CallError>>;
+
+    /// Adds to the list of what is new in providers' answers.
+    fn report_drift(
+        &self,
+        request: v1::ReportDriftRequest,
+    ) -> BoxFuture<'_, Result<v1::ReportDriftResponse, CallError>>;
 }
 
 impl Sink for Link {
     fn report(&self, request: v1::ReportRequest) -> BoxFuture<'_, Result<v1::ReportResponse, CallError>> {
         Box::pin(Link::report(self, request))
+    }
+
+    fn report_drift(
+        &self,
+        request: v1::ReportDriftRequest,
+    ) -> BoxFuture<'_, Result<v1::ReportDriftResponse, CallError>> {
+        Box::pin(Link::report_drift(self, request))
     }
 }
 
@@ -56,16 +72,18 @@ impl Shipper {
     pub fn start(
         journal: Arc<Journal>,
         link: Arc<Link>,
+        drift: Arc<Drift>,
         settings: &settings::Journal,
         background: &Background,
     ) -> Self {
         journal.start(background);
         let session = link.session();
-        Self::start_to(journal, link, session, settings, background)
+        Self::start_to(journal, drift, link, session, settings, background)
     }
 
     fn start_to(
         journal: Arc<Journal>,
+        drift: Arc<Drift>,
         sink: Arc<dyn Sink>,
         session: watch::Receiver<Option<Session>>,
         settings: &settings::Journal,
@@ -75,6 +93,8 @@ impl Shipper {
         let now = Arc::new(Notify::new());
         let shipment = Shipment {
             journal: Arc::clone(&journal),
+            drift,
+            drift_from: Instant::now(),
             sink,
             session,
             now: Arc::clone(&now),
@@ -100,6 +120,9 @@ impl Shipper {
 
 struct Shipment {
     journal: Arc<Journal>,
+    drift: Arc<Drift>,
+    /// Not before this is drift handed over.
+    drift_from: Instant,
     sink: Arc<dyn Sink>,
     session: watch::Receiver<Option<Session>>,
     now: Arc<Notify>,
@@ -120,7 +143,10 @@ impl Shipment {
                 () = self.now.notified() => {}
             }
             match self.ship_all().await {
-                Ok(()) => failures = 0,
+                Ok(()) => {
+                    failures = 0;
+                    self.ship_drift().await;
+                }
                 Err(error) => {
                     self.complain(&error, failures);
                     self.pause(failures).await;
@@ -151,6 +177,32 @@ impl Shipment {
             if count < MOST {
                 self.note_lag(true);
                 return Ok(());
+            }
+        }
+    }
+
+    /// Hands over what is new in providers' answers; what does not arrive is sent again, later.
+    async fn ship_drift(&mut self) {
+        let Some(session) = self.session.borrow().clone() else { return };
+        if Instant::now() < self.drift_from {
+            return;
+        }
+        let Some(report) = self.drift.unreported() else { return };
+        let request = v1::ReportDriftRequest {
+            instance: session.instance.as_str().to_owned(),
+            epoch: session.epoch,
+            findings: report.findings(),
+        };
+        match self.sink.report_drift(request).await {
+            Ok(v1::ReportDriftResponse { refused }) => {
+                self.drift.reported(&report);
+                if refused > 0 {
+                    tracing::warn!(refused, "the control plane does not list some of what is new in answers");
+                }
+            }
+            Err(error) => {
+                self.drift_from = Instant::now() + DRIFT_PAUSE;
+                tracing::debug!(%error, "what is new in providers' answers could not be handed over yet");
             }
         }
     }

@@ -49,11 +49,13 @@ const DATA_PLANE: &[Row] = &[
     // The watch tells limits which accounts changed and hears recalls; nothing comes back.
     rim("config", &["background", "settings", "link", "limits", "adapters", "model", "error", "identity", "telemetry::record"]),
     rim("limits", &["background", "settings", "journal", "link", "usage::record", "config::snapshot", "model", "error"]),
-    rim("upstream", &["settings", "config::snapshot", "adapters", "model", "error"]),
-    rim("usage", &["background", "settings", "journal", "link", "config::snapshot", "price", "model", "error"]),
+    // What an answer is compared with is the adapters'; when and how much is looked at is not.
+    rim("drift", &["background", "settings", "config::snapshot", "adapters"]),
+    rim("upstream", &["settings", "drift", "config::snapshot", "adapters", "model", "error"]),
+    rim("usage", &["background", "drift", "settings", "journal", "link", "config::snapshot", "price", "model", "error"]),
     rim("account", &["link", "model", "error"]),
     rim("pipeline", &[
-        "account", "adapters", "api", "background", "catalogue", "config", "error", "identity", "journal", "limits", "link",
+        "account", "adapters", "api", "background", "catalogue", "config", "drift", "error", "identity", "journal", "limits", "link",
         "model", "price", "routing", "settings", "telemetry", "upstream", "usage", "wire",
     ]),
     rim("server", &["*"]),

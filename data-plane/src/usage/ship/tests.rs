@@ -17,6 +17,7 @@ struct Ledger {
     failures: AtomicU64,
     booked: Mutex<Vec<Bytes>>,
     largest: AtomicU64,
+    drift: Mutex<Vec<v1::DriftCount>>,
 }
 
 impl Sink for Ledger {
@@ -29,6 +30,14 @@ impl Sink for Ledger {
         self.largest.fetch_max(request.records.len() as u64, Ordering::SeqCst);
         self.booked.lock().unwrap().extend(request.records);
         Box::pin(async { Ok(v1::ReportResponse::default()) })
+    }
+
+    fn report_drift(
+        &self,
+        request: v1::ReportDriftRequest,
+    ) -> BoxFuture<'_, Result<v1::ReportDriftResponse, CallError>> {
+        self.drift.lock().unwrap().extend(request.findings);
+        Box::pin(async { Ok(v1::ReportDriftResponse::default()) })
     }
 }
 
@@ -53,6 +62,10 @@ fn settings() -> settings::Journal {
     }
 }
 
+fn no_drift(background: &Background) -> Arc<Drift> {
+    Drift::start(&settings::Drift { first: 0, sample: 0.0, max_bytes: 0 }, background)
+}
+
 fn session(incarnation: &str) -> Option<Session> {
     Some(Session { instance: InstanceId::new("dp_1"), epoch: 1, incarnation: incarnation.to_owned() })
 }
@@ -71,7 +84,14 @@ async fn everything_arrives_once_and_in_order_in_spite_of_failures() {
     let ledger = Arc::new(Ledger { failures: AtomicU64::new(2), ..Ledger::default() });
     let (_sender, session) = watch::channel(session("one"));
     let background = Background::new(tokio::runtime::Handle::current());
-    let shipper = Shipper::start_to(Arc::clone(&journal), ledger.clone(), session, &settings(), &background);
+    let shipper = Shipper::start_to(
+        Arc::clone(&journal),
+        no_drift(&background),
+        ledger.clone(),
+        session,
+        &settings(),
+        &background,
+    );
     assert!(shipper.drain(Duration::from_secs(10)).await);
     assert_eq!(ledger.statuses(), (1..=1200).collect::<Vec<_>>());
     assert!(ledger.largest.load(Ordering::SeqCst) <= 500);
@@ -91,7 +111,14 @@ async fn what_was_not_acknowledged_is_sent_after_a_restart() {
         // The first round has no session: nothing may be sent.
         let (_sender, session) = watch::channel(session("one").filter(|_| round == 1));
         let background = Background::new(tokio::runtime::Handle::current());
-        let shipper = Shipper::start_to(journal, ledger.clone(), session, &settings(), &background);
+        let shipper = Shipper::start_to(
+            journal,
+            no_drift(&background),
+            ledger.clone(),
+            session,
+            &settings(),
+            &background,
+        );
         let within = Duration::from_millis(if round == 1 { 10_000 } else { 50 });
         assert_eq!(shipper.drain(within).await, round == 1);
         assert!(background.stop(Duration::from_secs(5)).await);
@@ -107,7 +134,8 @@ async fn a_restored_store_hears_everything_again() {
     let ledger = Arc::new(Ledger::default());
     let (sender, receiver) = watch::channel(session("one"));
     let background = Background::new(tokio::runtime::Handle::current());
-    let shipper = Shipper::start_to(journal, ledger.clone(), receiver, &settings(), &background);
+    let shipper =
+        Shipper::start_to(journal, no_drift(&background), ledger.clone(), receiver, &settings(), &background);
     assert!(shipper.drain(Duration::from_secs(10)).await);
     sender.send_replace(session("two"));
     let start = Instant::now();
