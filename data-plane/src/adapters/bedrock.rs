@@ -20,8 +20,9 @@ mod tests;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use crate::adapters::drift::Vocabulary;
 use crate::adapters::quirks::Thinking;
-use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported};
+use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::facts::Media;
 use crate::model::request::{ChatRequest, Dialect};
 use crate::model::response::ChatResponse;
@@ -68,6 +69,10 @@ impl Adapter for Bedrock {
 
     fn decoder(&self, context: &Context) -> Box<dyn Decoder> {
         Box::new(stream::StreamDecoder::new(context.clone()))
+    }
+
+    fn vocabulary(&self) -> Option<&'static Vocabulary> {
+        Some(&vocabulary::BEDROCK)
     }
 
     fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {

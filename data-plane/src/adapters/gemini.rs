@@ -30,9 +30,10 @@ mod tests;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use crate::adapters::drift::Vocabulary;
 use crate::adapters::gemini::host::Host;
 use crate::adapters::quirks::ThinkingOff;
-use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported};
+use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::facts::Media;
 use crate::model::request::{ChatRequest, Dialect, Effort};
 use crate::model::response::ChatResponse;
@@ -84,6 +85,10 @@ macro_rules! speaks_gemini {
 
             fn decoder(&self, context: &Context) -> Box<dyn Decoder> {
                 Box::new(stream::StreamDecoder::new(context.clone()))
+            }
+
+            fn vocabulary(&self) -> Option<&'static Vocabulary> {
+                Some(&vocabulary::GEMINI)
             }
 
             fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {

@@ -16,9 +16,10 @@ mod undo;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use crate::adapters::drift::Vocabulary;
 use crate::adapters::openai::answer;
 use crate::adapters::quirks::{CapField, ReasoningStyle};
-use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported};
+use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::request::{ChatRequest, Dialect, Effort};
 use crate::model::response::ChatResponse;
 
@@ -65,6 +66,10 @@ impl Adapter for Mistral {
 
     fn decoder(&self, context: &Context) -> Box<dyn Decoder> {
         Box::new(stream::StreamDecoder::new(context.clone()))
+    }
+
+    fn vocabulary(&self) -> Option<&'static Vocabulary> {
+        Some(&vocabulary::MISTRAL)
     }
 
     fn failure(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {

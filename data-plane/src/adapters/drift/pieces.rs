@@ -1,17 +1,14 @@
 //! An answer's bytes as the JSON values they carry: one body, server-sent events, lines, or binary frames.
 //!
-//! More lenient than any decoder and without judgement: the frames' checksums are not looked at. The form is told by the
-//! first byte, since content types lie.
+//! More lenient than any decoder, and without judgement. The form is told by the first byte, since content types lie.
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::adapters::drift::vocabulary::Vocabulary;
 use crate::adapters::drift::{Answer, Extent};
+use crate::wire::eventstream::FrameParser;
 use crate::wire::sse::SseParser;
-
-/// Longest frame of a binary stream.
-const LONGEST_FRAME: usize = 24 << 20;
 
 /// One thing that an answer says.
 pub enum Piece {
@@ -27,7 +24,7 @@ pub fn each(vocabulary: &Vocabulary, answer: &Answer<'_>, mut each: impl FnMut(P
     let forms = vocabulary.forms();
     match body.first() {
         None => {}
-        Some(0) if forms.frames => frames(answer.body, &mut each),
+        Some(0) if forms.frames => frames(answer, &mut each),
         Some(b'{' | b'[' | b'"') if answer.extent != Extent::Middle => {
             json(vocabulary, answer, body, &mut each)
         }
@@ -100,65 +97,25 @@ fn piece(vocabulary: &Vocabulary, framed: &str, value: Value) -> Piece {
 }
 
 /// Frames of AWS's binary stream. The payload is shown as the member of its event's name, as the API's own model has it.
-fn frames(mut body: &[u8], each: &mut impl FnMut(Piece)) {
-    while let Some((frame, rest)) = frame(body) {
-        body = rest;
-        let Some(name) = frame.name else { continue };
-        match serde_json::from_slice(frame.payload) {
+fn frames(answer: &Answer<'_>, each: &mut impl FnMut(Piece)) {
+    let mut parser = FrameParser::default();
+    parser.push(answer.body);
+    loop {
+        let frame = match parser.next_frame() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return,
+            Err(_) => return each(Piece::Unreadable),
+        };
+        let Some(name) = frame.header(":event-type").or_else(|| frame.header(":exception-type")) else {
+            continue;
+        };
+        match serde_json::from_slice(frame.payload()) {
             Ok(value) => {
-                let union = Map::from_iter([(name.clone(), value)]);
-                each(Piece::Event(name, Value::Object(union)));
+                let union = Map::from_iter([(name.to_owned(), value)]);
+                each(Piece::Event(name.to_owned(), Value::Object(union)));
             }
-            Err(_) if frame.payload.is_empty() => {}
+            Err(_) if frame.payload().is_empty() => {}
             Err(_) => each(Piece::Unreadable),
         }
     }
-}
-
-struct Frame<'a> {
-    name: Option<String>,
-    payload: &'a [u8],
-}
-
-/// The first frame and what follows it; none if it is not complete or not a frame.
-fn frame(body: &[u8]) -> Option<(Frame<'_>, &[u8])> {
-    let (total, headers) = (number(body, 0)?, number(body, 4)?);
-    // Two lengths and a checksum before the headers, a checksum at the end.
-    if total > LONGEST_FRAME || headers.checked_add(16)? > total || body.len() < total {
-        return None;
-    }
-    let (frame, rest) = body.split_at(total);
-    let payload = frame.get(12 + headers..total - 4)?;
-    Some((Frame { name: event_name(frame.get(12..12 + headers)?), payload }, rest))
-}
-
-fn number(bytes: &[u8], at: usize) -> Option<usize> {
-    let four = bytes.get(at..at + 4)?.try_into().ok()?;
-    usize::try_from(u32::from_be_bytes(four)).ok()
-}
-
-/// The text of `:event-type` or `:exception-type`.
-fn event_name(mut headers: &[u8]) -> Option<String> {
-    while let Some((length, rest)) = headers.split_first() {
-        let (name, rest) = rest.split_at_checked(usize::from(*length))?;
-        let (form, rest) = rest.split_first()?;
-        let (value, rest) = match form {
-            0 | 1 => rest.split_at_checked(0)?,
-            2 => rest.split_at_checked(1)?,
-            3 => rest.split_at_checked(2)?,
-            4 => rest.split_at_checked(4)?,
-            5 | 8 => rest.split_at_checked(8)?,
-            9 => rest.split_at_checked(16)?,
-            6 | 7 => {
-                let (length, rest) = rest.split_at_checked(2)?;
-                rest.split_at_checked(usize::from(u16::from_be_bytes(length.try_into().ok()?)))?
-            }
-            _ => return None,
-        };
-        if *form == 7 && matches!(name, b":event-type" | b":exception-type") {
-            return Some(String::from_utf8_lossy(value).into_owned());
-        }
-        headers = rest;
-    }
-    None
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::vocabulary::Vocabulary;
 use super::*;
 use crate::adapters::{ADAPTERS, vocabulary as files};
+use crate::wire::eventstream::frame;
 
 /// Folders of the recordings, `provider/api` with `*` for any, and the file that knows their answers.
 const RECORDED: &[(&str, &str)] = &[
@@ -253,35 +254,16 @@ fn what_was_cut_off_is_no_finding() {
     check_bytes(b"{\"mood\":1}", Extent::Middle, &[]);
 }
 
-/// A frame of AWS's binary stream; checksums are left at zero, since nobody here looks at them.
-fn frame(header: &str, event: &str, payload: &str) -> Vec<u8> {
-    let mut headers = vec![0, 0];
-    headers[0] = header.len() as u8;
-    headers.truncate(1);
-    headers.extend(header.as_bytes());
-    headers.push(7);
-    headers.extend((event.len() as u16).to_be_bytes());
-    headers.extend(event.as_bytes());
-    let total = (headers.len() + payload.len() + 16) as u32;
-    let mut frame = total.to_be_bytes().to_vec();
-    frame.extend((headers.len() as u32).to_be_bytes());
-    frame.extend([0; 4]);
-    frame.extend(headers);
-    frame.extend(payload.as_bytes());
-    frame.extend([0; 4]);
-    frame
-}
-
 #[test]
 fn frames_are_read_by_the_event_in_their_headers() {
-    let known = frame(":event-type", "start", r#"{"named":true}"#);
+    let known = frame(&[(":event-type", "start")], r#"{"named":true}"#);
     check_bytes(&known, Extent::Whole, &[]);
-    let field = frame(":event-type", "start", r#"{"mood":1}"#);
-    let event = frame(":exception-type", "novelty", r#"{"mood":1}"#);
+    let field = frame(&[(":event-type", "start")], r#"{"mood":1}"#);
+    let event = frame(&[(":exception-type", "novelty")], r#"{"mood":1}"#);
     let cut = &field[..field.len() - 1];
-    check_bytes(&[&known, cut].concat(), Extent::Whole, &[]);
+    check_bytes(&[&known[..], cut].concat(), Extent::Whole, &[]);
     check_bytes(
-        &[known.as_slice(), &field, &event].concat(),
+        &[&known[..], &field, &event].concat(),
         Extent::Whole,
         &[(Kind::Field, "start.mood", "number"), (Kind::Event, "$", "novelty")],
     );
