@@ -96,7 +96,8 @@ impl Out {
             }));
             media.extend(worded.media);
         }
-        if !results.is_empty() && !(media.is_empty() && said.is_empty()) {
+        let user_speaks = !media.is_empty() || !said.is_empty();
+        if !results.is_empty() && user_speaks {
             self.list.push(json!({"role": "assistant", "content": FILLER}));
         }
         self.show(ATTACHED, &media)?;

@@ -191,6 +191,8 @@ fn is_part(part: &[u8]) -> bool {
     let Some(held) = member(part, own[0]) else { return false };
     let fits = match *kind {
         "image_url" => is_text(held) || has_only(held, &["url", "detail"]),
+        // The documented form is bare base64; the common one is taken, too.
+        "input_audio" => is_text(held) || has_only(held, &["data", "format"]),
         "thinking" | "reference" => true,
         // Other dialects have objects of the same name.
         _ => is_text(held),
@@ -253,7 +255,7 @@ mod tests {
             &[USER, &CALL.replace("\"\"", "[]").replace("\"type\"", "\"index\":0,\"type\""), RESULT],
             &[r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"u","detail":"low"}},
                 {"type":"document_url","document_url":"d","document_name":"n"},{"type":"input_audio","input_audio":"AA"},
-                {"type":"file","file_id":"f"}]}"#],
+                {"type":"input_audio","input_audio":{"data":"AA","format":"wav"}},{"type":"file","file_id":"f"}]}"#],
         ] {
             assert_eq!(found(messages), Found::Plain { prefix: None }, "{messages:?}");
         }
@@ -280,9 +282,6 @@ mod tests {
             &[USER, &CALL.replace("\"{}\"", "\"\""), RESULT],
             &[
                 r#"{"role":"user","content":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}}]}"#,
-            ],
-            &[
-                r#"{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"AA","format":"wav"}}]}"#,
             ],
             &[r#"{"role":"user","content":[{"type":"file","file":{"file_data":"d"}}]}"#],
             &[USER, CALL, &RESULT.replace("\"1\"", r#"[{"type":"image_url","image_url":"u"}]"#)],
