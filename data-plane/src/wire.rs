@@ -1,5 +1,6 @@
-//! Byte framing that knows no dialect: server-sent events, Amazon's event streams, JSON patched in place.
+//! Byte framing that knows no dialect: server-sent events, Amazon's event streams, JSON lines, JSON patched in place.
 
 pub mod eventstream;
+pub mod lines;
 pub mod patch;
 pub mod sse;
