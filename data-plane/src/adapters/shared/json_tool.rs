@@ -7,6 +7,9 @@ use crate::adapters::JsonTool;
 /// What the model is told about the tool.
 pub const DESCRIPTION: &str = "Gives the answer. Always call it, exactly once, with the whole answer.";
 
+/// What the model is told where nothing can force it to answer in JSON.
+pub const ASKED: &str = "Answer with a single JSON object and nothing else: no prose, no code fence.";
+
 /// The tool's parameters for a schema, wrapped where its root is no object, and what decoding must know.
 ///
 /// `taken` are the names of the caller's own tools, which must not be met.
