@@ -6,10 +6,12 @@
 pub mod anthropic;
 pub mod azure;
 pub mod bedrock;
+pub mod cohere;
 pub mod drift;
 pub mod failure;
 pub mod gemini;
 pub mod mistral;
+pub mod ollama;
 pub mod openai;
 pub mod openai_responses;
 pub mod quirks;
@@ -47,6 +49,8 @@ pub static ADAPTERS: &[&dyn Adapter] = &[
     &bedrock::Bedrock,
     &azure::Azure,
     &mistral::Mistral,
+    &cohere::Cohere,
+    &ollama::Ollama,
 ];
 
 /// The adapter that a provider row names.

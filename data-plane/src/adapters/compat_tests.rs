@@ -2,6 +2,7 @@
 //!
 //! Recordings live beside the repository, fixtures in it; without the recordings the test says so and goes on.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,12 +10,17 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use crate::adapters::{Adapter, Context, Failure, by_name};
+use crate::adapters::mistral::Mistral;
+use crate::adapters::{Adapter, Context, Failure, Target, by_name};
+use crate::api::openai_chat;
 use crate::model::event::{Event, fold};
-use crate::model::response::{ChatResponse, FinishReason};
+use crate::model::media::NOTHING;
+use crate::model::parameter::Parameters;
+use crate::model::response::{ChatResponse, Choice, FinishReason};
 
 /// Adapters and where the answers to them are, under the recordings.
-const DIALECTS: [(&str, &str); 1] = [("mistral", "mistral/chat")];
+const DIALECTS: [(&str, &str); 3] =
+    [("mistral", "mistral/chat"), ("cohere", "cohere/chat_v2"), ("ollama", "ollama/native_chat")];
 
 #[test]
 fn answers_decode_whole_and_byte_by_byte() {
@@ -35,6 +41,75 @@ fn answers_decode_whole_and_byte_by_byte() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What Mistral was sent, and took, is what it gets.
+#[test]
+fn requests_that_mistral_took_pass_as_they_were() {
+    let recordings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/recordings/mistral/chat");
+    let mut passed = 0;
+    for path in files(&recordings) {
+        let file: Value = serde_json::from_str(&fs::read_to_string(&path).expect("readable")).expect("JSON");
+        let body = &file["request"]["body"];
+        // What the surface does not read is none of the adapter's.
+        let Ok(request) = openai_chat::decode(Bytes::from(body.to_string())) else {
+            println!("not read by the surface: {}", path.display());
+            continue;
+        };
+        let target = Target {
+            model: body["model"].as_str().expect("a model"),
+            output_cap: None,
+            stream: request.stream,
+            quirks: &Mistral.quirks(""),
+            fetched: &NOTHING,
+            supported: Parameters::NONE,
+        };
+        let encoded = Mistral.encode(&request, &target).expect("expressible");
+        let sent: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+        assert_eq!(normal(sent), normal(body.clone()), "{}", path.display());
+        assert!(encoded.dropped.is_empty(), "{}: {:?}", path.display(), encoded.dropped);
+        passed += 1;
+    }
+    println!("{passed} requests");
+}
+
+/// Without what says nothing, and with what is understood.
+fn normal(mut body: Value) -> Value {
+    body.as_object_mut().expect("an object").retain(|name, value| name != "stream" || *value == true);
+    for tool in body["tools"].as_array_mut().into_iter().flatten() {
+        tool["type"] = "function".into();
+    }
+    body
+}
+
+/// Whatever callers sent to anybody is encoded or refused by name.
+#[test]
+fn every_recorded_chat_request_is_encoded_or_refused_by_name() {
+    let recordings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/recordings");
+    let providers = fs::read_dir(&recordings).into_iter().flatten().flatten();
+    for path in providers.flat_map(|provider| files(&provider.path().join("chat"))) {
+        let file: Value = serde_json::from_str(&fs::read_to_string(&path).expect("readable")).expect("JSON");
+        let body = Bytes::from(file["request"]["body"].to_string());
+        let Ok(request) = openai_chat::decode(body) else { continue };
+        for (name, _) in DIALECTS {
+            let adapter = by_name(name).expect("listed");
+            let target = Target {
+                model: "m",
+                output_cap: Some(100),
+                stream: request.stream,
+                quirks: &adapter.quirks("m"),
+                fetched: &NOTHING,
+                supported: Parameters::NONE,
+            };
+            match adapter.encode(&request, &target) {
+                Ok(encoded) => {
+                    let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+                    assert!(body["messages"].as_array().is_some_and(|messages| !messages.is_empty()));
+                }
+                Err(refused) => assert!(refused.message.starts_with(&refused.field), "{refused}"),
+            }
+        }
+    }
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -89,10 +164,11 @@ fn run(adapter: &dyn Adapter, pieces: impl IntoIterator<Item = Bytes>) -> Result
 /// What the tags promise.
 fn facts(answer: &ChatResponse, has: &dyn Fn(&str) -> bool) -> Result<(), String> {
     let usage = answer.usage.unwrap_or_default();
-    let any = |fact: fn(&crate::model::response::Choice) -> bool| answer.choices.iter().any(fact);
-    let arguments = answer.choices.iter().flat_map(|choice| &choice.message.tool_calls);
-    let parse = arguments.clone().all(|call| serde_json::from_str::<Value>(&call.arguments).is_ok());
-    let ids: std::collections::BTreeSet<_> = arguments.clone().map(|call| &call.id).collect();
+    let any = |fact: fn(&Choice) -> bool| answer.choices.iter().any(fact);
+    let calls = answer.choices.iter().flat_map(|choice| &choice.message.tool_calls);
+    let parse = calls.clone().all(|call| serde_json::from_str::<Value>(&call.arguments).is_ok());
+    let parse = parse || any(|choice| choice.finish.reason == FinishReason::Length);
+    let ids: BTreeSet<&str> = calls.clone().map(|call| call.id.as_str()).collect();
     for (tag, holds) in [
         ("usage", answer.usage.is_some()),
         ("cache", usage.cached_tokens > 0),
@@ -110,7 +186,7 @@ fn facts(answer: &ChatResponse, has: &dyn Fn(&str) -> bool) -> Result<(), String
             return Err(format!("tagged {tag}, but read as {answer:?}"));
         }
     }
-    if !usage.adds_up() || !parse || ids.len() != arguments.count() {
+    if !usage.adds_up() || !parse || ids.len() != calls.count() {
         return Err(format!("usage, arguments or ids are wrong: {answer:?}"));
     }
     Ok(())
