@@ -51,6 +51,7 @@ const HINTS: &[(&str, &str, &str)] = &[
     ("/messages/", "reasoning_details", "the same thoughts"),
     ("/messages/", "name", "a label of the speaker; the text says what is said"),
     ("/image_url", "detail", "how closely to look, where that can be chosen"),
+    ("/file", "filename", "a label of the file; its bytes say what it is"),
     ("/function", "strict", "whether arguments are forced to fit the schema; it stays the schema"),
     ("/json_schema", "strict", "the schema holds, strictly where the provider can"),
     ("/json_schema", "name", "a label of the schema"),

@@ -53,7 +53,7 @@ fn add(told: &mut Told, candidate: &Value, index: u64) {
             said.text.push_str(text(&part["text"]));
         }
     }
-    let Some(reason) = word(&candidate["finishReason"]) else { return };
+    let Some(reason) = reason(&candidate["finishReason"]) else { return };
     let is_empty = said.text.is_empty() && said.calls.is_empty();
     said.finish = Some(reason.clone());
     match reason.as_str() {
@@ -62,11 +62,34 @@ fn add(told: &mut Told, candidate: &Value, index: u64) {
         | "MALFORMED_RESPONSE"
         | "TOO_MANY_TOOL_CALLS"
         | "MISSING_THOUGHT_SIGNATURE" => {
-            told.fail(Fault::of(&[FailureClass::Malformed, FailureClass::Server]));
+            let fault = Fault::of(&[FailureClass::Malformed, FailureClass::Server]);
+            // What came before the complaint may be worth having.
+            told.fail(if is_empty { fault } else { fault.optional() });
         }
         "NO_IMAGE" | "IMAGE_OTHER" | "OTHER" | "FINISH_REASON_UNSPECIFIED" if is_empty => {
             told.fail(Fault::of(&[FailureClass::Malformed, FailureClass::Server]).optional());
         }
         _ => {}
     }
+}
+
+/// The name of a reason; old streams give its number.
+fn reason(value: &Value) -> Option<String> {
+    const NAMES: [&str; 12] = [
+        "FINISH_REASON_UNSPECIFIED",
+        "STOP",
+        "MAX_TOKENS",
+        "SAFETY",
+        "RECITATION",
+        "OTHER",
+        "LANGUAGE",
+        "BLOCKLIST",
+        "PROHIBITED_CONTENT",
+        "SPII",
+        "MALFORMED_FUNCTION_CALL",
+        "IMAGE_SAFETY",
+    ];
+    let number = value.as_u64().and_then(|number| usize::try_from(number).ok());
+    let named = number.map(|number| NAMES.get(number).copied().unwrap_or("unheard of").to_owned());
+    word(value).or(named)
 }
