@@ -185,9 +185,9 @@ fn is_hint(holder: &str, name: &str) -> bool {
         || holder.contains("/cache_control")
 }
 
-/// Tools that the choice does not allow are not sent.
-fn is_forbidden_tool(sent: &Value, holder: &str) -> bool {
-    sent["tool_choice"]["type"] == "allowed_tools" && holder.starts_with("/tools/")
+/// Whether the choice does not allow some or all of the tools: they need not be sent.
+fn forbids_tools(sent: &Value) -> bool {
+    sent["tool_choice"] == "none" || sent["tool_choice"]["type"] == "allowed_tools"
 }
 
 /// Every member of a request: where it stands, and its name. Schemas are one value.
