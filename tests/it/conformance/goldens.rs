@@ -163,8 +163,9 @@ fn check_named(
         let mut without = sent.clone();
         let place = without.pointer_mut(&holder).and_then(Value::as_object_mut);
         let Some(value) = place.and_then(|members| members.shift_remove(&name)) else { continue };
+        let is_of_tools = holder.starts_with("/tools") || name == "tools";
         let may_go =
-            GATEWAY.contains(&name.as_str()) || is_hint(&holder, &name) || is_forbidden_tool(sent, &holder);
+            GATEWAY.contains(&name.as_str()) || is_hint(&holder, &name) || is_of_tools && forbids_tools(sent);
         if may_go || is_usual(&name, &value) {
             continue;
         }

@@ -45,8 +45,14 @@ fn lacks(sent: &Value, refused: &str) -> bool {
 /// Kinds of content that the surface has; others are one provider's own and are refused by name.
 const PARTS: [&str; 6] = ["text", "refusal", "image_url", "input_audio", "file", "video_url"];
 
-/// Whether a refusal names a kind of content that the surface does not have.
+/// Whether a refusal names a kind of content that the surface does not have, or one in a shape that is one
+/// provider's own: what the dialect wraps in an object stands bare.
 fn is_foreign(sent: &Value, refused: &str) -> bool {
+    let is_bare = PARTS.iter().any(|part| refused.contains(&format!(".{part}: ")))
+        && refused.contains("must be an object");
+    if is_bare && named(sent, refused).is_some_and(Value::is_string) {
+        return true;
+    }
     let kind = named(sent, refused).and_then(Value::as_str);
     refused.contains(".type: ") && kind.is_some_and(|kind| !PARTS.contains(&kind))
 }

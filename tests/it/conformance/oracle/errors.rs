@@ -242,6 +242,8 @@ fn by_status(status: Option<u16>, said: &str) -> Classes {
         Some(401) => vec![Auth],
         Some(402) => vec![Payment],
         Some(403 | 451) => vec![Permission, Auth, ContentFiltered],
+        // Where no model is named, the address that the router is configured with may be at fault.
+        Some(404 | 410) if !said.contains("model") => vec![NotFound, Permission],
         Some(404 | 410) => vec![NotFound],
         Some(408 | 499 | 504 | 524) => return Classes::of(&[Timeout, Server]),
         Some(409 | 424 | 425) => return Classes::of(&[Server, Overloaded, Timeout, RateLimited]),
