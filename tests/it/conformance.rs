@@ -18,6 +18,7 @@ mod requests;
 mod settings;
 mod skips;
 mod surfaces;
+mod targets;
 
 use std::io::Write;
 

@@ -1,8 +1,8 @@
 //! A decoded answer beside what the oracle read.
 
 use serde_json::Value;
-use switchyard_data_plane::model::message::ToolCall;
-use switchyard_data_plane::model::response::{ChatResponse, Choice};
+use switchyard_data_plane::model::message::{ToolCall, ToolKind};
+use switchyard_data_plane::model::response::{ChatResponse, Choice, FinishReason};
 use switchyard_data_plane::model::usage::{Provenance, Usage};
 
 use super::oracle::{Called, Reported, Said, Told, ending};
@@ -41,6 +41,9 @@ fn check_choice(choice: &Choice, said: &Said) -> Result<(), String> {
         return Err(format!("refusal {}, but was sent {}", shown(refusal), shown(&said.refusal)));
     }
     check_calls(&message.tool_calls, &said.calls)?;
+    if choice.finish.reason != FinishReason::Length {
+        check_arguments(&message.tool_calls, &said.calls)?;
+    }
     let ending = ending(said);
     if ending.allows(choice.finish.reason) {
         return Ok(());
@@ -62,6 +65,16 @@ fn check_calls(calls: &[ToolCall], sent: &[Called]) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("calls {}, but were sent {}", shown(&format!("{calls:?}")), shown(&format!("{sent:?}"))))
+}
+
+/// Arguments are JSON, unless the model itself wrote what is none.
+fn check_arguments(calls: &[ToolCall], sent: &[Called]) -> Result<(), String> {
+    let is_json = |text: &str| serde_json::from_str::<Value>(text).is_ok();
+    let broken = calls.iter().zip(sent).find(|(call, sent)| {
+        let was_json = sent.arguments.trim().is_empty() || is_json(&sent.arguments);
+        call.kind == ToolKind::Function && was_json && !is_json(&call.arguments)
+    });
+    broken.map_or(Ok(()), |(call, _)| Err(format!("arguments are no JSON: {call:?}")))
 }
 
 /// As values where both are JSON; no arguments are an empty object.

@@ -140,6 +140,7 @@ fn read(
     let response = &file["response"];
     let status = response["status"].as_u64().and_then(|status| u16::try_from(status).ok());
     let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    let speaker = speaker.map(|known| hosted(folder, &text, known));
     let (body, has_text) = body(response).ok_or_else(|| format!("{place}: body_base64 is no base64"))?;
     let sizes = response["chunk_sizes"].as_array();
     Ok(Exchange {
@@ -160,6 +161,12 @@ fn read(
             .collect(),
         place,
     })
+}
+
+/// Google hands calls to other publishers' models on as they are; most are Anthropic's, some speak chat completions.
+fn hosted(folder: &str, file: &str, known: (Api, &'static str)) -> (Api, &'static str) {
+    let is_chat = folder == "raw_predict" && file.contains("\"choices\"");
+    if is_chat { (Api::Chat, "openai") } else { known }
 }
 
 /// The bytes, and whether they are as they were received.

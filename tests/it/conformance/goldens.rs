@@ -13,9 +13,10 @@ use switchyard_data_plane::adapters::{ADAPTERS, Adapter, Encoded, Unsupported};
 use super::coverage::Coverage;
 use super::exchange::{Exchange, api_of, cases, stem};
 use super::probe::unwound;
-use super::requests::{check_encoded, decode, encode, every_stream, model};
+use super::requests::{check_encoded, decode, encode, every_stream};
 use super::settings::Settings;
 use super::surfaces::difference;
+use super::targets::{Endpoint, endpoints};
 
 /// Fewer canonical requests than this prove nothing of a dialect.
 const FEWEST: usize = 12;
@@ -119,8 +120,9 @@ fn one(
 /// The upstream request for a body that callers send.
 fn written(adapter: &dyn Adapter, sent: &Value) -> Result<Result<Encoded, Unsupported>, String> {
     let request = decode(sent)??;
-    let model = model(adapter.name());
-    unwound(|| encode(adapter, &request, model, false, &adapter.quirks(model)))
+    let endpoints = endpoints(adapter)?;
+    let Endpoint { model, quirks } = &endpoints[0];
+    unwound(|| encode(adapter, &request, model, false, quirks))
 }
 
 fn golden(encoded: &Result<Encoded, Unsupported>) -> Result<Value, String> {

@@ -28,6 +28,8 @@ pub struct Report {
     skipped: BTreeMap<String, usize>,
     /// Failed exchanges with the reason.
     failed: BTreeMap<String, String>,
+    /// Requests that the surface refuses though a provider took them, with its words.
+    refused: Vec<String>,
     /// What is wrong with lists, goldens and tables.
     breaches: Vec<String>,
     notes: Vec<String>,
@@ -36,7 +38,8 @@ pub struct Report {
 
 /// What came of one exchange.
 enum Verdict {
-    Passed(Coverage),
+    /// With the surface's words where it refuses the request.
+    Passed(Coverage, Option<String>),
     /// By the list, or because nobody here speaks it.
     Skipped {
         reason: String,
@@ -90,18 +93,18 @@ fn judge(exchange: &Exchange, skips: &Skips) -> Verdict {
     };
     if by_name(name).is_none() {
         return match requests::check(exchange) {
-            Ok(()) => skipped(format!("no adapter yet: {name}")),
+            Ok(_) => skipped(format!("no adapter yet: {name}")),
             Err(reason) => Verdict::Failed(reason),
         };
     }
     match unwound(|| check(exchange)).and_then(|checked| checked) {
-        Ok(coverage) => Verdict::Passed(coverage),
+        Ok((coverage, refused)) => Verdict::Passed(coverage, refused),
         Err(reason) => Verdict::Failed(reason),
     }
 }
 
 /// Checks all that an exchange proves.
-fn check(exchange: &Exchange) -> Result<Coverage, String> {
+fn check(exchange: &Exchange) -> Result<(Coverage, Option<String>), String> {
     let (api, name) = exchange.speaker.ok_or("nobody speaks it")?;
     let adapter = by_name(name).ok_or("no adapter")?;
     let mut coverage = Coverage::default();
@@ -110,8 +113,7 @@ fn check(exchange: &Exchange) -> Result<Coverage, String> {
     if let Outcome::Answer { response, events } = &outcome {
         surfaces::check(response, events.as_deref())?;
     }
-    requests::check(exchange)?;
-    Ok(coverage)
+    Ok((coverage, requests::check(exchange)?))
 }
 
 impl Report {
@@ -143,8 +145,9 @@ impl Report {
     fn note(&mut self, exchange: &Exchange, verdict: Verdict) {
         self.exchanges += 1;
         match verdict {
-            Verdict::Passed(coverage) => {
+            Verdict::Passed(coverage, refused) => {
                 self.passed += 1;
+                self.refused.extend(refused.map(|refused| format!("{}: {refused}", exchange.place)));
                 self.coverage.join(coverage);
             }
             Verdict::Skipped { reason, .. } => *self.skipped.entry(reason).or_default() += 1,
@@ -172,6 +175,12 @@ impl Report {
                 "skips.txt: {listed} exchanges are skipped, and {} at most may be",
                 skips.most
             ));
+        }
+        let refusals = self.refused.len();
+        if refusals > skips.most_refusals {
+            let most = skips.most_refusals;
+            self.breaches
+                .push(format!("skips.txt: {refusals} requests are refused, and {most} at most may be"));
         }
         let unlisted: Vec<String> =
             self.skipped.keys().filter(|reason| reason.contains("nobody here speaks")).cloned().collect();
@@ -209,6 +218,7 @@ impl fmt::Display for Report {
         let mut text = String::new();
         self.notes.iter().try_for_each(|note| writeln!(text, "{note}"))?;
         self.skipped.iter().try_for_each(|(reason, count)| writeln!(text, "skipped {count}: {reason}"))?;
+        self.refused.iter().try_for_each(|refused| writeln!(text, "refused by the surface {refused}"))?;
         writeln!(text, "\n{}", self.coverage.table())?;
         self.failed.iter().try_for_each(|(place, reason)| writeln!(text, "failed {place}: {reason}"))?;
         self.breaches.iter().try_for_each(|breach| writeln!(text, "wrong: {breach}"))?;

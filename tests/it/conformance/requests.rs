@@ -17,50 +17,28 @@ use super::compare::shown;
 use super::exchange::Exchange;
 use super::probe::unwound;
 use super::surfaces::difference;
+use super::targets::{Endpoint, endpoints};
 
 /// A one-pixel PNG and a PDF of one line, for URLs that an adapter wants the bytes of.
 pub const PNG: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 const PDF: &str = "JVBERi0xLjQKJSVFT0YK";
 
-/// Checks a recorded request of the chat-completions dialect.
-pub fn check(exchange: &Exchange) -> Result<(), String> {
-    let Some(sent) = exchange.request.as_ref().filter(|_| exchange.folder == "chat") else { return Ok(()) };
+/// Checks a recorded request of the chat-completions dialect. Returns the surface's words where it refuses one that
+/// the provider took: a provider's own forms are not the surface's.
+pub fn check(exchange: &Exchange) -> Result<Option<String>, String> {
+    let Some(sent) = exchange.request.as_ref().filter(|_| exchange.folder == "chat") else { return Ok(None) };
     let request = match decode(sent)? {
         Ok(request) => request,
+        Err(refused) if refused.starts_with(':') => {
+            return Err(format!("the surface names no member: {refused}"));
+        }
         // The provider did not understand it either.
-        Err(_) if exchange.status.is_client_error() => return Ok(()),
-        Err(refused) if lacks(sent, &refused) || is_foreign(sent, &refused) => return Ok(()),
-        Err(refused) => return Err(format!("the surface refuses the request: {refused}")),
+        Err(_) if exchange.status.is_client_error() => return Ok(None),
+        Err(refused) => return Ok(Some(refused)),
     };
     same_again(sent, &request)?;
-    every_adapter(&request)
-}
-
-/// Whether a refusal names a member that the dialect requires and that was indeed not sent.
-fn lacks(sent: &Value, refused: &str) -> bool {
-    refused.ends_with("is required") && named(sent, refused).is_none_or(Value::is_null)
-}
-
-/// Kinds of content that the surface has; others are one provider's own and are refused by name.
-const PARTS: [&str; 6] = ["text", "refusal", "image_url", "input_audio", "file", "video_url"];
-
-/// Whether a refusal names a kind of content that the surface does not have, or one in a shape that is one
-/// provider's own: what the dialect wraps in an object stands bare.
-fn is_foreign(sent: &Value, refused: &str) -> bool {
-    let is_bare = PARTS.iter().any(|part| refused.contains(&format!(".{part}: ")))
-        && refused.contains("must be an object");
-    if is_bare && named(sent, refused).is_some_and(Value::is_string) {
-        return true;
-    }
-    let kind = named(sent, refused).and_then(Value::as_str);
-    refused.contains(".type: ") && kind.is_some_and(|kind| !PARTS.contains(&kind))
-}
-
-/// What stands at the place that a refusal names.
-fn named<'a>(sent: &'a Value, refused: &str) -> Option<&'a Value> {
-    let (path, _) = refused.split_once(':')?;
-    sent.pointer(&format!("/{}", path.replace('[', "/").replace(']', "").replace('.', "/")))
+    every_adapter(&request).map(|()| None)
 }
 
 /// Reads a request as the surface does.
@@ -92,8 +70,9 @@ const NORMALISATIONS: &[(&str, Normalise)] = &[
             .for_each(|stream| set(body, "stream", stream));
     }),
     ("two caps are one: the smaller", |body| {
-        if let (Some(one), Some(other)) = (body.remove("max_tokens"), body.remove("max_completion_tokens")) {
-            let least = one.as_u64().min(other.as_u64());
+        if body.contains_key("max_tokens") && body.contains_key("max_completion_tokens") {
+            let caps = [body.remove("max_tokens"), body.remove("max_completion_tokens")];
+            let least = caps.iter().flatten().filter_map(Value::as_u64).min();
             set(body, "max_completion_tokens", least.into());
         }
     }),
@@ -107,9 +86,13 @@ const NORMALISATIONS: &[(&str, Normalise)] = &[
         }
     }),
     ("an empty stop stops nothing", |body| {
-        body.retain(|name, value| name != "stop" || (value != "" && value != &json!([])));
+        body.retain(|name, value| name != "stop" || (!is_empty_stop(value)));
     }),
 ];
+
+fn is_empty_stop(stop: &Value) -> bool {
+    stop == "" || stop.as_array().is_some_and(|stops| stops.iter().all(|stop| stop == ""))
+}
 
 fn set(body: &mut Map<String, Value>, name: &str, value: Value) {
     body.insert(name.to_owned(), value);
@@ -118,17 +101,10 @@ fn set(body: &mut Map<String, Value>, name: &str, value: Value) {
 /// Recorded request, canonical, written again: the same JSON but for the normalisations.
 fn same_again(sent: &Value, request: &ChatRequest) -> Result<(), String> {
     let Value::Object(mut expected) = sent.clone() else { return Err("the request is no object".to_owned()) };
-    let cap =
-        if expected.contains_key("max_tokens") { CapField::MaxTokens } else { CapField::MaxCompletionTokens };
-    let one_cap =
-        [expected.get("max_tokens"), expected.get("max_completion_tokens")].into_iter().flatten().count() < 2;
-    let kept = expected.get(cap.as_str()).cloned().filter(|_| one_cap);
     NORMALISATIONS.iter().for_each(|(_, normalise)| normalise(&mut expected));
-    if let Some(kept) = kept.filter(|kept| !kept.is_null()) {
-        set(&mut expected, cap.as_str(), kept);
-    }
+    let has_old_cap = expected.contains_key("max_tokens");
     let quirks = Quirks {
-        cap_field: if one_cap { cap } else { CapField::MaxCompletionTokens },
+        cap_field: if has_old_cap { CapField::MaxTokens } else { CapField::MaxCompletionTokens },
         router_fields: true,
         reasoning: ReasoningStyle::Object,
         replay: ReplayField::Leave,
@@ -145,19 +121,6 @@ fn same_again(sent: &Value, request: &ChatRequest) -> Result<(), String> {
         Some((path, (was, is))) => {
             Err(format!("encoded otherwise: {path} was {}, is {}", shown(&was), shown(&is)))
         }
-    }
-}
-
-/// A name of a model that each adapter's quirks know.
-pub fn model(adapter: &str) -> &'static str {
-    match adapter {
-        "openai" | "openai_responses" | "azure" => "gpt-5.1",
-        "anthropic" => "claude-sonnet-4-5",
-        "gemini" | "vertex" => "gemini-3-flash-preview",
-        "bedrock" => "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
-        "mistral" => "mistral-medium-latest",
-        "cohere" => "command-a-03-2025",
-        _ => "a-model",
     }
 }
 
@@ -198,13 +161,14 @@ pub fn every_adapter(request: &ChatRequest) -> Result<(), String> {
     ADAPTERS.iter().try_for_each(|adapter| every_stream(*adapter, request))
 }
 
-/// An adapter takes it or refuses it by name, whole and streamed.
+/// An adapter takes it or refuses it by name, for each of its endpoints, whole and streamed.
 pub fn every_stream(adapter: &dyn Adapter, request: &ChatRequest) -> Result<(), String> {
-    let model = model(adapter.name());
-    for stream in [false, true] {
-        let encoded = unwound(|| encode(adapter, request, model, stream, &adapter.quirks(model)));
-        let sound = encoded.and_then(|encoded| check_encoded(request, &encoded));
-        sound.map_err(|wrong| format!("{}, stream {stream}: {wrong}", adapter.name()))?;
+    for Endpoint { model, quirks } in endpoints(adapter)? {
+        for stream in [false, true] {
+            let encoded = unwound(|| encode(adapter, request, model, stream, &quirks));
+            let sound = encoded.and_then(|encoded| check_encoded(request, &encoded));
+            sound.map_err(|wrong| format!("{}, {model}, stream {stream}: {wrong}", adapter.name()))?;
+        }
     }
     Ok(())
 }

@@ -10,6 +10,8 @@ pub struct Skips {
     lines: Vec<Line>,
     /// Most exchanges that the list may skip in the recordings that belong to it.
     pub most: usize,
+    /// Most requests that the surface may refuse though a provider took them.
+    pub most_refusals: usize,
 }
 
 #[derive(Debug)]
@@ -20,13 +22,12 @@ struct Line {
 }
 
 impl Skips {
-    /// Reads the list: `provider/folder: reason` a line, `at most N exchanges`, and comments after `#`.
+    /// Reads the list: `provider/folder: reason` a line, `at most N exchanges` and `at most N refused requests`, and comments after `#`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut skips = Self::default();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            if let Some(most) = line.strip_prefix("at most ").and_then(|rest| rest.strip_suffix(" exchanges"))
-            {
-                skips.most = most.parse().map_err(|_| format!("`{line}` has no number"))?;
+            if let Some(bound) = line.strip_prefix("at most ") {
+                skips.bound(bound).ok_or_else(|| format!("`{line}` bounds nothing"))?;
                 continue;
             }
             let (pattern, reason) =
@@ -39,6 +40,17 @@ impl Skips {
             skips.lines.push(Line { pattern: pattern.to_owned(), reason: reason.to_owned() });
         }
         Ok(skips)
+    }
+
+    fn bound(&mut self, bound: &str) -> Option<()> {
+        let (number, what) = bound.split_once(' ')?;
+        let number = number.parse().ok()?;
+        match what {
+            "exchanges" => self.most = number,
+            "refused requests" => self.most_refusals = number,
+            _ => return None,
+        }
+        Some(())
     }
 
     /// Why an exchange is skipped.

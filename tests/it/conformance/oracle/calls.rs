@@ -44,7 +44,14 @@ impl Said {
         let (name, arguments) = (text(&invocation["name"]), invocation.get("arguments"));
         let arguments = spelled(arguments.or(invocation.get("input")).unwrap_or(&Value::Null));
         match self.continued(slot.as_deref(), id.as_deref(), name) {
-            Some(at) => self.calls[at].arguments.push_str(&arguments),
+            Some(at) => {
+                let call = &mut self.calls[at];
+                // Names can come in pieces, and can be repeated whole.
+                if name != call.name && call.arguments.is_empty() {
+                    call.name.push_str(name);
+                }
+                call.arguments.push_str(&arguments);
+            }
             None => self.open(slot, id, name, &arguments),
         }
     }

@@ -205,6 +205,10 @@ fn judge(status: Option<u16>, kind: &str, body: &Value) -> Classes {
         .iter()
         .find(|(known, _)| words.iter().any(|word| known.contains(&word.as_str()) && !is_vague(word)));
     match meant {
+        // Too much at once can be called a rate.
+        Some((_, classes)) if status == Some(413) => {
+            Classes([*classes, &[ContextLength, InvalidRequest]].concat())
+        }
         Some((_, classes)) => Classes::of(classes),
         None => by_status(status, &said),
     }
@@ -276,6 +280,10 @@ fn with_hints(mut classes: Vec<FailureClass>, said: &str, of: &[FailureClass]) -
 pub fn retry_after(headers: &HeaderMap, body: &[u8]) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
     let millis = number("retry-after-ms").map(|millis| millis / 1000.0);
+    if millis.is_none() && headers.contains_key("retry-after") && number("retry-after").is_none() {
+        // A date needs a clock.
+        return None;
+    }
     let seconds = millis.or_else(|| number("retry-after")).or_else(|| {
         let body: Value = serde_json::from_slice(body).ok()?;
         let error = &body.get(0).unwrap_or(&body)["error"];
