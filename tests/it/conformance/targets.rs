@@ -10,8 +10,11 @@ pub struct Endpoint {
     pub quirks: Quirks,
 }
 
-/// Adapter, model, and the quirks that its row sets; the first row of an adapter makes its goldens.
-const ROWS: &[(&str, &str, &[(&str, &str)])] = &[
+/// Adapter, model, and the quirks that its row sets.
+type Row = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// The first row of an adapter makes its goldens.
+const ROWS: &[Row] = &[
     ("openai", "gpt-5.1", &[]),
     (
         "openai",
