@@ -190,7 +190,7 @@ fn is_hint(holder: &str, name: &str) -> bool {
 
 /// Whether the choice does not allow some or all of the tools: they need not be sent.
 fn forbids_tools(sent: &Value) -> bool {
-    sent["tool_choice"] == "none" || sent["tool_choice"]["type"] == "allowed_tools"
+    sent["tool_choice"] == "none" || sent["tool_choice"].is_object()
 }
 
 /// Every member of a request: where it stands, and its name. Schemas are one value.
@@ -281,7 +281,10 @@ fn fields(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 
 /// Whether a member's value is the caller's own; `input` is a call's where it is an object, else a conversation.
 fn is_free(name: &str, value: &Value) -> bool {
-    FREE.contains(&name)
+    // Chat completions wrap a schema together with its name; others have it bare.
+    let is_bare_schema = name == "json_schema" && value["name"].is_null();
+    is_bare_schema
+        || FREE.contains(&name)
         || (name == "input" && value.is_object())
         || (name == "format" && value["type"] == "object")
 }

@@ -160,6 +160,10 @@ pub fn ollama(told: &mut Told, frame: &Frame) {
     if data["done"] == true {
         said.finish = word(&data["done_reason"]).or_else(|| Some("stop".to_owned()));
         told.usage = usage::ollama(data);
+        if matches!(data["done_reason"].as_str(), Some("load" | "unload")) {
+            // The server tells of its models, and of no answer.
+            told.fail(Fault::of(&[FailureClass::Malformed]).optional());
+        }
         told.is_sealed = true;
     }
 }
