@@ -1,6 +1,4 @@
-//! What several dialects have in common: turns, names, media, wishes, structured output, answers told in blocks.
-//! What several dialects have in common: turns, names, media, wishes, the forced JSON tool, OpenAI's errors and models.
-//! What several dialects have in common: turns, names, media, schemas, wishes, the forced JSON tool.
+//! What several dialects have in common: turns, names, media, schemas, wishes, structured output, answers in blocks, errors.
 //!
 //! Adapters do not know each other; what two of them need lives here and speaks no dialect.
 
