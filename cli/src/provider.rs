@@ -93,6 +93,10 @@ struct Fields {
     /// A file with its API key; `-` is stdin
     #[arg(long, value_name = "FILE")]
     credential_file: Option<PathBuf>,
+    /// How the credential is shown: `bearer`, `x-api-key`, `header:NAME`, `google-api-key`, `google-oauth`, `sigv4`,
+    /// `azure-key`, `entra` or `none` [default: the adapter's own way]
+    #[arg(long, value_name = "SCHEME")]
+    auth: Option<String>,
     /// Shown to callers [default: the id]
     #[arg(long, value_name = "NAME")]
     display_name: Option<String>,
@@ -210,6 +214,7 @@ impl Fields {
         mask.put("profile", &mut provider.profile, self.profile);
         mask.put("adapter", &mut provider.adapter, self.adapter);
         mask.put("base_url", &mut provider.base_url, self.base_url);
+        mask.put("auth", &mut provider.auth, self.auth);
         mask.put("credential", &mut provider.credential, credential);
         mask.put("display_name", &mut provider.display_name, self.display_name);
         mask.put("region", &mut provider.region, self.region);

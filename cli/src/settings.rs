@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, fmt, fs, io, path::PathBuf};
 
 use figment::{Figment, providers::Serialized};
 use serde::{Deserialize, de::DeserializeOwned};
+use switchyard_data_plane::settings::{Cloud, Settings as DataPlane};
 use switchyard_proto::secret::Secret;
 use toml::{Table, Value};
 
@@ -74,6 +75,7 @@ pub struct Sources {
 pub struct Settings {
     tree: Table,
     origins: BTreeMap<String, Origin>,
+    cloud: Cloud,
     /// Variables that look like settings and are none.
     pub warnings: Vec<String>,
 }
@@ -92,7 +94,12 @@ impl Sources {
     /// For an unreadable file, an unknown setting in it, and a value of the wrong type.
     pub fn read(self) -> Result<Settings, SettingsError> {
         let tree = DEFAULTS.parse().expect("a test parses the embedded defaults");
-        let mut settings = Settings { tree, origins: BTreeMap::new(), warnings: Vec::new() };
+        let mut settings = Settings {
+            tree,
+            origins: BTreeMap::new(),
+            cloud: Cloud::of(&self.environment),
+            warnings: Vec::new(),
+        };
         for (setting, value) in self.profile {
             settings.put(setting, value, Origin::Default)?;
         }
@@ -117,9 +124,10 @@ impl Settings {
     }
 
     /// The data plane's section.
-    pub fn data_plane(&self) -> Result<switchyard_data_plane::settings::Settings, SettingsError> {
-        let section = self.section("data_plane")?;
+    pub fn data_plane(&self) -> Result<DataPlane, SettingsError> {
+        let mut section: DataPlane = self.section("data_plane")?;
         check::data_plane(self, &section)?;
+        section.cloud = self.cloud.clone();
         Ok(section)
     }
 

@@ -31,6 +31,7 @@ use crate::server::threads::{self, Worker};
 use crate::server::tls::{self, TlsError};
 use crate::settings::Settings;
 use crate::upstream::http::HttpClient;
+use crate::upstream::sign::Signer;
 use crate::usage::ship::Shipper;
 
 /// Longest wait for unsent records and for leases to be given back at the end.
@@ -67,6 +68,8 @@ pub enum StartError {
     Link(#[from] LinkError),
     #[error("`redis_url` cannot be used")]
     Rates(#[from] RateError),
+    #[error("a client for access tokens cannot be made")]
+    Signer(#[source] reqwest::Error),
     #[error("a request thread could not be started")]
     Thread(#[source] std::io::Error),
 }
@@ -130,6 +133,7 @@ struct Shared {
     link: Arc<Link>,
     lookup: Arc<Lookup>,
     account: Arc<AccountApi>,
+    signer: Arc<Signer>,
     shipper: Shipper,
     disk: std::sync::Mutex<Option<Disk>>,
 }
@@ -160,6 +164,7 @@ fn build(settings: &Arc<Settings>, background: &Background) -> Result<Shared, St
         session: link.session(),
         background: background.clone(),
     });
+    let signer = Signer::new(settings.cloud.clone(), background).map_err(StartError::Signer)?;
     let drift = Drift::start(&settings.watched_for_drift(), background);
     let shipper = Shipper::start(journal.clone(), link.clone(), drift.clone(), &settings.journal, background);
     Ok(Shared {
@@ -169,6 +174,7 @@ fn build(settings: &Arc<Settings>, background: &Background) -> Result<Shared, St
         limits,
         lookup: Arc::new(Lookup::new(link.clone())),
         account: Arc::new(AccountApi::new(link.clone())),
+        signer: Arc::new(signer),
         shipper,
         journal,
         link,
@@ -207,13 +213,24 @@ fn worker(
     let (config, health, limits) = (shared.current.clone(), shared.health.clone(), shared.limits.clone());
     let drift = shared.drift.clone();
     let (journal, lookup, account) = (shared.journal.clone(), shared.lookup.clone(), shared.account.clone());
+    let signer = shared.signer.clone();
     let drain = settings.requests.drain;
     let settings = settings.clone();
     let router = move |tasks| {
         let client = HttpClient::new(settings.deadlines.connect, settings.requests.allow_private_upstreams);
         let most = settings.requests.max_concurrent.div_ceil(threads);
-        let pipeline =
-            Arc::new(Pipeline { config, health, drift, limits, journal, lookup, client, settings, tasks });
+        let pipeline = Arc::new(Pipeline {
+            config,
+            health,
+            drift,
+            limits,
+            journal,
+            lookup,
+            client,
+            signer,
+            settings,
+            tasks,
+        });
         routes::router(Arc::new(Client { pipeline, account, most }))
     };
     Worker { listener, router: Box::new(router), tls, draining, drain }

@@ -45,6 +45,7 @@ use crate::routing::plan::{self, Candidate, Plan};
 use crate::settings::Settings;
 use crate::upstream::attempt::{self, Failed, Outcome, Try};
 use crate::upstream::http::HttpClient;
+use crate::upstream::sign::Signer;
 
 /// What one request thread carries requests with. All but the client is shared between threads.
 pub struct Pipeline {
@@ -55,6 +56,7 @@ pub struct Pipeline {
     pub journal: Arc<Journal>,
     pub lookup: Arc<Lookup>,
     pub client: HttpClient,
+    pub signer: Arc<Signer>,
     pub settings: Arc<Settings>,
     /// Shutdown waits for these.
     pub tasks: TaskTracker,
@@ -211,11 +213,11 @@ impl Pipeline {
                 endpoint,
                 drift: &self.drift,
                 encoded,
-                credential: credential.as_ref().map(|credential| &credential.secret),
+                credential: credential.as_ref(),
                 stream: job.request.stream,
                 until: job.until,
             };
-            let trying = attempt::attempt(&self.client, &self.settings.deadlines, attempt);
+            let trying = attempt::attempt(&self.client, &self.signer, &self.settings.deadlines, attempt);
             match reply.wait(wait(job, candidate), trying).await {
                 Ok(Outcome::Committed(answer)) => {
                     trail.first_content = Some(trail.started.elapsed());

@@ -2,7 +2,7 @@
 //!
 //! The command line loads them from defaults, a file and the environment; every field is documented in `defaults.toml`.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 use switchyard_proto::secret::Secret;
@@ -41,12 +41,37 @@ pub struct Settings {
     pub journal: Journal,
     pub leases: Leases,
     pub drift: Drift,
+    /// Not settings of ours: what the machine says to the programs on it.
+    #[serde(skip)]
+    pub cloud: Cloud,
 }
 
 impl Settings {
     /// Which answers are looked at for drift: none without governance, since that is work beside the carrying.
     pub fn watched_for_drift(&self) -> Drift {
         if self.governance { self.drift } else { Drift { first: 0, sample: 0.0, ..self.drift } }
+    }
+}
+
+/// Variables by which clouds tell a program what it may sign with; read for ambient credentials alone.
+#[derive(Debug, Clone, Default)]
+pub struct Cloud(BTreeMap<String, Secret>);
+
+impl Cloud {
+    /// Picks the clouds' variables out of an environment.
+    pub fn of(environment: &BTreeMap<String, String>) -> Self {
+        const NAMES: [&str; 5] =
+            ["HOME", "CLOUDSDK_CONFIG", "GCE_METADATA_HOST", "IDENTITY_ENDPOINT", "IDENTITY_HEADER"];
+        const PREFIXES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
+        let is_theirs =
+            |name: &str| NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let theirs = environment.iter().filter(|(name, _)| is_theirs(name));
+        Self(theirs.map(|(name, value)| (name.clone(), Secret::new(value.as_str()))).collect())
+    }
+
+    /// A variable's value; one that is empty counts as not set.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(Secret::expose).filter(|value| !value.is_empty())
     }
 }
 

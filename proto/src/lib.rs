@@ -2,6 +2,7 @@
 //!
 //! Generated messages and services are in [`v1`]; ids, money, error codes, keys and secrets are written by hand. No I/O.
 
+pub mod auth;
 pub mod clock;
 pub mod code;
 pub mod id;

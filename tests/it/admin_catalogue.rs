@@ -96,8 +96,9 @@ async fn a_credential_is_replaced_only_when_it_is_another_one() {
     let made = create(&port, v1::Provider { credential: "sk-1".to_owned(), ..provider() }).await.unwrap();
     let same = v1::Provider { credential: "sk-1".to_owned(), ..Default::default() };
     assert_eq!(update(&port, same, &["credential"]).await.unwrap().revision, made.revision);
-    let whole = v1::Provider { region: "eu".to_owned(), ..made.clone() };
-    assert!(update(&port, whole, &["*"]).await.unwrap().has_credential);
+    let whole = v1::Provider { region: "eu".to_owned(), auth: "azure-key".to_owned(), ..made.clone() };
+    let whole = update(&port, whole, &["*"]).await.unwrap();
+    assert_eq!((whole.has_credential, whole.auth.as_str()), (true, "azure-key"));
     let other = v1::Provider { credential: "sk-2".to_owned(), ..Default::default() };
     assert_eq!(update(&port, other, &["credential"]).await.unwrap().revision, made.revision + 2);
     assert_eq!(opened(&port).await.as_deref(), Some("sk-2"));
@@ -121,6 +122,10 @@ async fn bad_providers_are_refused_by_field() {
         (
             v1::Provider { credential: "sk\r\nx".to_owned(), ..provider() },
             "provider.credential has a control character",
+        ),
+        (
+            v1::Provider { auth: "baerer".to_owned(), ..provider() },
+            "provider.auth is `baerer`, which is none of bearer, x-api-key, header:NAME",
         ),
         (
             v1::Provider { total_timeout_ms: u64::MAX, ..provider() },

@@ -83,6 +83,7 @@ providers:
     credential: ${OPENAI_API_KEY}
     data_policy: {retains_prompts: true, trains: false}
     quirks: {drop: "store,metadata"}
+    auth: bearer
 models:
   - id: openai/gpt-5-mini
     aliases: [mini]

@@ -45,6 +45,8 @@ pub struct Provider {
     /// May hold `${NAME}`. Required without a profile.
     #[serde(default, skip_serializing_if = "is_default")]
     pub base_url: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub auth: String,
     /// May hold `${NAME}`.
     #[serde(
         default,

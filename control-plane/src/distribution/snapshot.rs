@@ -61,6 +61,7 @@ pub fn provider(row: feed::Provider, credentials: Vec<v1::CredentialConfig>) -> 
         id: row.id,
         adapter: row.adapter,
         base_url: row.base_url,
+        auth: row.auth,
         credentials,
         data_policy: Some(v1::DataPolicy { retains_prompts: row.retains_prompts, trains: row.trains }),
         region: row.region,

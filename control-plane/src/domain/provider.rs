@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use http::Uri;
 use serde::Serialize;
+use switchyard_proto::auth::Scheme;
 use switchyard_proto::id::{ProviderId, TenantId};
 use switchyard_proto::secret::Secret;
 
@@ -25,6 +26,8 @@ pub struct Draft {
     pub adapter: String,
     /// Origin and path prefix, without a slash at the end.
     pub base_url: String,
+    /// A scheme of `switchyard_proto::auth`; empty: the adapter's own.
+    pub auth: String,
     pub data_policy: DataPolicy,
     pub region: String,
     pub disabled: bool,
@@ -81,6 +84,7 @@ impl Draft {
         invalid::text("display_name", &self.display_name, 200)?;
         self.check_adapter(adapters)?;
         origin(&self.base_url)?;
+        self.check_auth()?;
         invalid::text("region", &self.region, 100)?;
         check_quirks(&self.quirks)?;
         for (field, timeout_ms) in [
@@ -101,6 +105,14 @@ impl Draft {
             return Err(Invalid::new("adapter", reason));
         }
         Ok(())
+    }
+
+    fn check_auth(&self) -> Result<(), Invalid> {
+        invalid::text("auth", &self.auth, 100)?;
+        if self.auth.is_empty() {
+            return Ok(());
+        }
+        self.auth.parse::<Scheme>().map(|_| ()).map_err(|unknown| Invalid::new("auth", unknown))
     }
 }
 
@@ -220,10 +232,14 @@ mod tests {
             ..Draft::default()
         };
         assert_eq!(fine.check(&["anthropic", "openai"]), Ok(()));
+        let signed = Draft { auth: "sigv4".into(), ..fine.clone() };
+        assert_eq!(signed.check(&["anthropic", "openai"]), Ok(()));
         for (draft, field) in [
             (Draft { adapter: String::new(), ..fine.clone() }, "adapter"),
             (Draft { adapter: "opneai".into(), ..fine.clone() }, "adapter"),
             (Draft { base_url: "localhost".into(), ..fine.clone() }, "base_url"),
+            (Draft { auth: "baerer".into(), ..fine.clone() }, "auth"),
+            (Draft { auth: "header:host".into(), ..fine.clone() }, "auth"),
             (Draft { idle_timeout_ms: u64::MAX, ..fine.clone() }, "idle_timeout_ms"),
             (Draft { quirks: [("a".into(), "\0".into())].into(), ..fine.clone() }, "quirks.a"),
         ] {

@@ -104,6 +104,7 @@ pub fn draft(provider: &ProviderMessage) -> Draft {
         display_name: provider.display_name.clone(),
         adapter: provider.adapter.clone(),
         base_url: provider.base_url.clone(),
+        auth: provider.auth.clone(),
         data_policy: DataPolicy { retains_prompts: policy.retains_prompts, trains: policy.trains },
         region: provider.region.clone(),
         disabled: provider.disabled,
@@ -133,6 +134,7 @@ pub fn to_proto(provider: Provider) -> ProviderMessage {
         display_name: provider.draft.display_name,
         adapter: provider.draft.adapter,
         base_url: provider.draft.base_url,
+        auth: provider.draft.auth,
         credential: String::new(),
         has_credential: provider.has_credential,
         data_policy: (policy != DataPolicy::default())

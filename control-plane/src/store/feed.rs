@@ -46,6 +46,7 @@ pub struct Provider {
     pub profile: String,
     pub adapter: String,
     pub base_url: String,
+    pub auth: String,
     pub retains_prompts: Option<bool>,
     pub trains: Option<bool>,
     pub region: String,
@@ -185,7 +186,8 @@ impl Reader {
     pub async fn providers(&mut self, since: Option<u64>) -> Result<Vec<Provider>, StoreError> {
         let rows = sqlx::query_as(live!(
             "providers",
-            "id, tenant, display_name, profile, adapter, base_url, retains_prompts, trains, region, disabled, quirks, \
+            "id, tenant, display_name, profile, adapter, base_url, auth, retains_prompts, trains, region, disabled, \
+             quirks, \
              connect_timeout_ms, first_content_timeout_ms, idle_timeout_ms, total_timeout_ms"
         ));
         Ok(rows.bind(after(since)).fetch_all(&mut *self.tx).await?)

@@ -21,7 +21,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, tenant, display_name, adapter, base_url, retains_prompts, trains, region, disabled, quirks, \
-         connect_timeout_ms, first_content_timeout_ms, idle_timeout_ms, total_timeout_ms, credential_ref, profile, \
+         connect_timeout_ms, first_content_timeout_ms, idle_timeout_ms, total_timeout_ms, credential_ref, profile, auth, \
          EXISTS (SELECT FROM provider_credentials c WHERE c.provider = providers.id) AS has_credential, \
          revision, managed_by, managed_revision, created_at, updated_at"
     };
@@ -45,6 +45,7 @@ struct Row {
     total_timeout_ms: i64,
     credential_ref: String,
     profile: String,
+    auth: String,
     has_credential: bool,
     #[sqlx(flatten)]
     meta: MetaRow,
@@ -60,6 +61,7 @@ impl From<Row> for Provider {
                 display_name: row.display_name,
                 adapter: row.adapter,
                 base_url: row.base_url,
+                auth: row.auth,
                 data_policy: DataPolicy { retains_prompts: row.retains_prompts, trains: row.trains },
                 region: row.region,
                 disabled: row.disabled,
@@ -165,12 +167,12 @@ pub async fn insert(
     let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO providers (id, display_name, adapter, base_url, retains_prompts, trains, region, disabled, quirks,
              connect_timeout_ms, first_content_timeout_ms, idle_timeout_ms, total_timeout_ms, credential_ref,
-             managed_by, profile)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             managed_by, profile, auth)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
          ON CONFLICT (id) DO UPDATE SET tenant = NULL, display_name = $2, adapter = $3, base_url = $4,
              retains_prompts = $5, trains = $6, region = $7, disabled = $8, quirks = $9, connect_timeout_ms = $10,
              first_content_timeout_ms = $11, idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14,
-             managed_by = $15, profile = $16, managed_revision = 0, created_at = statement_timestamp(),
+             managed_by = $15, profile = $16, auth = $17, managed_revision = 0, created_at = statement_timestamp(),
              updated_at = statement_timestamp(), deleted_at = NULL
              WHERE providers.deleted_at IS NOT NULL
          RETURNING ",
@@ -192,6 +194,7 @@ pub async fn insert(
     .bind(credential_ref)
     .bind(managed_by)
     .bind(&draft.profile)
+    .bind(&draft.auth)
     .fetch_optional(change.connection())
     .await?;
     change.touch(Table::Providers, id.as_str(), "");
@@ -209,7 +212,7 @@ pub async fn update(
     let row: Row = sqlx::query_as(concat!(
         "UPDATE providers SET display_name = $2, adapter = $3, base_url = $4, retains_prompts = $5, trains = $6,
              region = $7, disabled = $8, quirks = $9, connect_timeout_ms = $10, first_content_timeout_ms = $11,
-             idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14, profile = $15,
+             idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14, profile = $15, auth = $16,
              updated_at = statement_timestamp()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
@@ -229,6 +232,7 @@ pub async fn update(
     .bind(signed(draft.total_timeout_ms))
     .bind(credential_ref)
     .bind(&draft.profile)
+    .bind(&draft.auth)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Providers, id.as_str(), "");

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use switchyard_proto::auth::{Scheme, UnknownScheme};
 use switchyard_proto::clock;
 use switchyard_proto::id::{EndpointId, KeyId, ModelId, ProviderId, TenantId};
 use switchyard_proto::key::KeyHash;
@@ -294,6 +295,7 @@ fn provider(config: v1::ProviderConfig, revision: u64) -> Result<Provider, Fault
     };
     quirks(adapter.quirks(""), &[&config.quirks])?;
     let path_prefix = uri.path().trim_end_matches('/').to_owned();
+    let auth = auth(&config)?;
     let credentials = config.credentials.iter().map(credential).collect();
     Ok(Provider {
         id: ProviderId::new(config.id.as_str()),
@@ -307,10 +309,27 @@ fn provider(config: v1::ProviderConfig, revision: u64) -> Result<Provider, Fault
         scheme,
         authority,
         path_prefix,
+        auth,
         credentials,
         config,
         revision,
     })
+}
+
+/// The row's scheme, else the adapter's. What the machine itself may do is for the operator's providers alone.
+fn auth(config: &v1::ProviderConfig) -> Result<Scheme, Fault> {
+    let scheme = match config.auth.as_str() {
+        "" => Scheme::of_adapter(&config.adapter),
+        name => name.parse().map_err(|unknown: UnknownScheme| fault("auth", unknown.to_string()))?,
+    };
+    let ambient = config.credentials.iter().find(|credential| scheme.is_ambient(&credential.secret));
+    match ambient {
+        Some(credential) if !config.tenant.is_empty() => Err(fault(
+            format!("credentials.{}", credential.id),
+            "stands for the machine's own credentials, which are for the operator's providers",
+        )),
+        _ => Ok(scheme),
+    }
 }
 
 fn credential(config: &v1::CredentialConfig) -> Credential {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use switchyard_proto::auth::Scheme;
 use switchyard_proto::id::{EndpointId, KeyId, ModelId, ProviderId, TenantId};
 use switchyard_proto::key::KeyHash;
 use switchyard_proto::money::NanoUsd;
@@ -99,6 +100,8 @@ pub struct Provider {
     pub authority: http::uri::Authority,
     /// Without a slash at its end.
     pub path_prefix: String,
+    /// How credentials are shown.
+    pub auth: Scheme,
     pub credentials: Vec<Credential>,
     pub config: v1::ProviderConfig,
     pub revision: u64,

@@ -4,23 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use switchyard_proto::secret::Secret;
 use tokio::time::{Instant, timeout_at};
 
 use crate::adapters::failure::{Failure, FailureClass};
 use crate::adapters::{Adapter, Context, Decoder, Encoded};
-use crate::config::snapshot::Endpoint;
+use crate::config::snapshot::{Credential, Endpoint, Provider};
 use crate::drift::{Drift, Watch};
 use crate::model::event::Event;
 use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
 use crate::settings::Deadlines;
 use crate::upstream::http::{HttpClient, SendError};
-use crate::upstream::sign::{self, Scheme};
+use crate::upstream::sign::{self, Signed, Signer, Unsigned};
 
 /// Largest whole answer that is read.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -31,7 +30,7 @@ pub struct Try<'a> {
     pub endpoint: &'a Arc<Endpoint>,
     pub drift: &'a Arc<Drift>,
     pub encoded: Encoded,
-    pub credential: Option<&'a Secret>,
+    pub credential: Option<&'a Credential>,
     pub stream: bool,
     /// The whole request's last moment.
     pub until: Instant,
@@ -88,28 +87,34 @@ impl Waits {
 }
 
 /// Runs one try up to its commit point or its failure.
-pub async fn attempt(client: &HttpClient, deadlines: &Deadlines, attempt: Try<'_>) -> Outcome {
-    match run(client, deadlines, attempt).await {
+pub async fn attempt(
+    client: &HttpClient,
+    signer: &Signer,
+    deadlines: &Deadlines,
+    attempt: Try<'_>,
+) -> Outcome {
+    match run(client, signer, deadlines, attempt).await {
         Ok(answer) => Outcome::Committed(Box::new(answer)),
         Err(failed) => Outcome::Failed(Box::new(failed)),
     }
 }
 
-async fn run(client: &HttpClient, deadlines: &Deadlines, attempt: Try<'_>) -> Result<Answer, Failed> {
+async fn run(
+    client: &HttpClient,
+    signer: &Signer,
+    deadlines: &Deadlines,
+    attempt: Try<'_>,
+) -> Result<Answer, Failed> {
     let Try { endpoint, drift, encoded, credential, stream, until } = attempt;
     let adapter = endpoint.provider.adapter;
     let begun = Instant::now();
     let waits = Waits::of(endpoint, deadlines, until);
     let context = encoded.context.clone();
-    let request = request(endpoint, encoded, credential).map_err(Failed::unsent)?;
+    let draft = Draft::new(endpoint, encoded).map_err(|reason| Failed::unsent(&reason))?;
     // A whole answer's head comes when the answer is done, so it may take as long as the answer.
     let patience = if stream { waits.headers } else { waits.first_content.max(waits.headers) };
-    let sent = timeout_at((begun + patience).min(waits.until), client.send(request)).await;
-    let response = match sent {
-        Err(_) => return Err(Failed::broken(timeout("no answer within the deadline"))),
-        Ok(Err(error)) => return Err(Failed::unanswered(&error)),
-        Ok(Ok(response)) => response,
-    };
+    let sender = Sender { client, signer, provider: &endpoint.provider, credential };
+    let response = sender.send(draft, (begun + patience).min(waits.until)).await?;
     let status = response.status();
     let mut watch = Watch::new(drift, endpoint, response.headers());
     if !status.is_success() {
@@ -136,25 +141,78 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.starts_with("application/json"))
 }
 
-fn request(
-    endpoint: &Endpoint,
-    encoded: Encoded,
-    credential: Option<&Secret>,
-) -> Result<Request<Full<Bytes>>, String> {
-    let provider = &endpoint.provider;
-    let uri = Uri::builder()
-        .scheme(provider.scheme.clone())
-        .authority(provider.authority.clone())
-        .path_and_query(format!("{}{}", provider.path_prefix, encoded.path))
-        .build()
-        .map_err(|error| error.to_string())?;
-    let mut request = Request::new(Full::new(encoded.body));
-    *request.method_mut() = encoded.method;
-    *request.uri_mut() = uri;
-    *request.headers_mut() = encoded.headers;
-    sign::sign(Scheme::of(provider.adapter.name()), credential, request.headers_mut())
-        .map_err(|error| error.to_string())?;
-    Ok(request)
+/// A request that is final but for its credential.
+#[derive(Clone)]
+struct Draft {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Draft {
+    fn new(endpoint: &Endpoint, encoded: Encoded) -> Result<Self, String> {
+        let provider = &endpoint.provider;
+        let uri = Uri::builder()
+            .scheme(provider.scheme.clone())
+            .authority(provider.authority.clone())
+            .path_and_query(format!("{}{}", provider.path_prefix, encoded.path))
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { method: encoded.method, uri, headers: encoded.headers, body: encoded.body })
+    }
+
+    fn finish(self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers;
+        request
+    }
+}
+
+/// Signs and sends.
+struct Sender<'a> {
+    client: &'a HttpClient,
+    signer: &'a Signer,
+    provider: &'a Provider,
+    credential: Option<&'a Credential>,
+}
+
+impl Sender<'_> {
+    /// Sends a request, once more where its access token was refused and there is a newer one.
+    async fn send(&self, draft: Draft, last: Instant) -> Result<Response<Incoming>, Failed> {
+        let may_renew =
+            self.credential.is_some_and(|credential| sign::is_renewable(self.provider, credential));
+        let spare = may_renew.then(|| draft.clone());
+        let (response, signed) = self.once(draft, last).await?;
+        let Some(spare) = spare else { return Ok(response) };
+        let renewed = timeout_at(last, self.signer.renew(&signed, response.status())).await;
+        if renewed != Ok(true) {
+            return Ok(response);
+        }
+        drop(response);
+        self.once(spare, last).await.map(|(response, _)| response)
+    }
+
+    async fn once(&self, mut draft: Draft, last: Instant) -> Result<(Response<Incoming>, Signed), Failed> {
+        let Draft { method, uri, headers, body } = &mut draft;
+        let unsigned = Unsigned { method, uri, headers, body };
+        let signing = self.signer.sign(self.provider, self.credential, unsigned);
+        let signed = match timeout_at(last, signing).await {
+            Err(_) => return Err(Failed::unsigned(FailureClass::Timeout)),
+            Ok(Err(error)) => {
+                tracing::debug!(provider = %self.provider.id, %error, "a request could not be signed");
+                return Err(Failed::unsigned(error.class));
+            }
+            Ok(Ok(signed)) => signed,
+        };
+        match timeout_at(last, self.client.send(draft.finish())).await {
+            Err(_) => Err(Failed::broken(timeout("no answer within the deadline"))),
+            Ok(Err(error)) => Err(Failed::unanswered(&error)),
+            Ok(Ok(response)) => Ok((response, signed)),
+        }
+    }
 }
 
 async fn whole(
@@ -308,8 +366,14 @@ impl Live {
 }
 
 impl Failed {
+    /// Never sent, for want of a credential. What is wrong with it is the operator's business.
+    fn unsigned(class: FailureClass) -> Self {
+        let failure = failure(class, "the router has no usable credential for the provider at the moment");
+        Self { failure, reached: false, refused: false, usage: None }
+    }
+
     /// Never sent: our own fault or the row's.
-    fn unsent(reason: String) -> Self {
+    fn unsent(reason: &str) -> Self {
         let failure = failure(FailureClass::Auth, &format!("the request could not be made: {reason}"));
         Self { failure, reached: false, refused: false, usage: None }
     }

@@ -53,6 +53,8 @@ const DATA_PLANE: &[Row] = &[
     rim("drift", &["background", "settings", "config::snapshot", "adapters"]),
     rim("upstream", &["settings", "drift", "config::snapshot", "adapters", "model", "error"]),
     rim("usage", &["background", "drift", "settings", "journal", "link", "config::snapshot", "price", "model", "error"]),
+    rim("upstream", &["background", "settings", "config::snapshot", "adapters", "model", "error"]),
+    rim("usage", &["background", "settings", "journal", "link", "config::snapshot", "price", "model", "error"]),
     rim("account", &["link", "model", "error"]),
     rim("pipeline", &[
         "account", "adapters", "api", "background", "catalogue", "config", "drift", "error", "identity", "journal", "limits", "link",
