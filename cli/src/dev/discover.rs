@@ -111,12 +111,4 @@ mod tests {
             "{why}"
         );
     }
-
-    #[test]
-    fn a_provider_without_an_adapter_is_mentioned() {
-        let variables = HashMap::from([("GOOGLE_API_KEY".to_owned(), "g".to_owned())]);
-        let found = in_environment(&variables);
-        assert!(found.iter().all(|found| found.offer().is_none()), "{found:?}");
-        assert_eq!(found.len(), 1);
-    }
 }

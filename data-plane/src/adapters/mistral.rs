@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::adapters::drift::Vocabulary;
-use crate::adapters::openai::answer;
+use crate::adapters::openai::OpenAi;
 use crate::adapters::quirks::{CapField, ReasoningStyle};
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::request::{ChatRequest, Dialect, Effort};
@@ -61,7 +61,7 @@ impl Adapter for Mistral {
         if !status.is_success() {
             return Err(self.failure(status, headers, body));
         }
-        answer::decode(body, context).map(|response| undo::answer(response, context))
+        OpenAi.decode(status, headers, body, context).map(|response| undo::answer(response, context))
     }
 
     fn decoder(&self, context: &Context) -> Box<dyn Decoder> {

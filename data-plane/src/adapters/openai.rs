@@ -4,20 +4,19 @@
 //! providers do differently is tolerated on the way in and a quirk on the way out.
 
 mod alternate;
-// Mistral speaks a variant of this dialect: it writes its own requests, but its answers are read here.
-pub(super) mod answer;
+mod answer;
 mod citations;
 mod encode;
-pub(super) mod messages;
+mod messages;
 mod outcome;
-pub(super) mod parts;
+mod parts;
 mod piece;
 mod preface;
 mod reasoning;
 mod refuse;
 mod replay;
 mod rewrite;
-pub(super) mod stream;
+mod stream;
 mod think;
 mod usage;
 mod wire;

@@ -51,10 +51,8 @@ const DATA_PLANE: &[Row] = &[
     rim("limits", &["background", "settings", "journal", "link", "usage::record", "config::snapshot", "model", "error"]),
     // What an answer is compared with is the adapters'; when and how much is looked at is not.
     rim("drift", &["background", "settings", "config::snapshot", "adapters"]),
-    rim("upstream", &["settings", "drift", "config::snapshot", "adapters", "model", "error"]),
+    rim("upstream", &["background", "settings", "drift", "config::snapshot", "adapters", "model", "error"]),
     rim("usage", &["background", "drift", "settings", "journal", "link", "config::snapshot", "price", "model", "error"]),
-    rim("upstream", &["background", "settings", "config::snapshot", "adapters", "model", "error"]),
-    rim("usage", &["background", "settings", "journal", "link", "config::snapshot", "price", "model", "error"]),
     rim("account", &["link", "model", "error"]),
     rim("pipeline", &[
         "account", "adapters", "api", "background", "catalogue", "config", "drift", "error", "identity", "journal", "limits", "link",
@@ -220,8 +218,9 @@ fn the_table_has_no_row_without_a_module() {
 }
 
 /// Azure serves OpenAI's chat dialect itself, under other paths and with errors of its own: it wraps the adapter whole,
-/// through the trait's functions, so that a copy cannot fall behind.
-const WRAPPED: [(&str, &str); 1] = [("adapters::azure", "adapters::openai")];
+/// through the trait's functions, so that a copy cannot fall behind. Mistral's answers are the same dialect, too.
+const WRAPPED: [(&str, &str); 2] =
+    [("adapters::azure", "adapters::openai"), ("adapters::mistral", "adapters::openai")];
 
 #[test]
 fn an_adapter_does_not_know_another() {

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::adapters::mistral::messages;
 use crate::adapters::mistral::plain::{Found, look};
 use crate::adapters::mistral::tools::{choice, tools};
-use crate::adapters::openai::messages::build;
+use crate::adapters::openai::OpenAi;
 use crate::adapters::quirks::ReasoningStyle;
 use crate::adapters::shared::wish;
-use crate::adapters::{Context, Encoded, Target, Unsupported};
+use crate::adapters::{Adapter, Context, Encoded, Target, Unsupported};
 use crate::model::parameter::Parameter;
 use crate::model::request::{ChatRequest, Dialect, Effort, ResponseFormat};
 use crate::wire::patch::{Member, ObjectWriter, members, quoted, value};
@@ -62,7 +62,8 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     refuse(request)?;
     let source = match request.source.dialect {
         Dialect::OpenAiChat => request.source.body.clone(),
-        _ => build(request)?,
+        // What came in another dialect is written in the common form first.
+        _ => OpenAi.encode(request, target)?.body,
     };
     let found = members(&source).map_err(|_| Unsupported::new("request", "is no JSON object"))?;
     let mut dropped = wish::lost(request, &LOST);

@@ -9,9 +9,10 @@ use serde_json::{Map, Value, json};
 use crate::adapters::Unsupported;
 use crate::adapters::mistral::ids::{call_id, tool_name};
 use crate::adapters::mistral::parts::{part, text_part};
-use crate::adapters::openai::parts::THINKING_ID;
 use crate::adapters::shared::conversation::{Answer, Told, Turn, conversation};
-use crate::adapters::shared::results::{ATTACHED, FILLER, Placed, orphan, parts, text, worded};
+use crate::adapters::shared::results::{
+    ATTACHED, FILLER, Placed, THINKING_PARTS, orphan, parts, text, worded,
+};
 use crate::model::event::join_details;
 use crate::model::message::{Message, PartContent, Role, ToolCall, ToolKind};
 
@@ -177,7 +178,7 @@ fn texts(told: Told<'_>) -> Result<String, Unsupported> {
 
 /// Mistral's own thinking as it was given out; others' thoughts would be strange to the model.
 fn thoughts(message: &Message) -> Vec<Value> {
-    let own = |detail: &&Value| detail["id"] == THINKING_ID;
+    let own = |detail: &&Value| detail["id"] == THINKING_PARTS;
     let details: Vec<Value> = message.reasoning_details.iter().filter(own).cloned().collect();
     let chunk = |detail: Value| {
         let mut chunk = json!({"type": "thinking", "thinking": [text_part(detail["text"].as_str()?)]});

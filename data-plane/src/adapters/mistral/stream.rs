@@ -3,22 +3,21 @@
 use bytes::Bytes;
 
 use crate::adapters::mistral::undo::Undoing;
-use crate::adapters::openai::stream;
-use crate::adapters::{Context, Decoder, Failure};
+use crate::adapters::openai::OpenAi;
+use crate::adapters::{Adapter, Context, Decoder, Failure};
 use crate::model::event::Event;
 use crate::model::usage::Usage;
 
 /// The push parser of this dialect.
-#[derive(Debug)]
 pub struct StreamDecoder {
-    inner: stream::StreamDecoder,
+    inner: Box<dyn Decoder>,
     undoing: Undoing,
 }
 
 impl StreamDecoder {
     /// A parser at the beginning of a stream.
     pub fn new(context: Context) -> Self {
-        Self { inner: stream::StreamDecoder::new(context.clone()), undoing: Undoing::new(context) }
+        Self { inner: OpenAi.decoder(&context), undoing: Undoing::new(context) }
     }
 
     fn undo(&mut self, events: &mut [Event]) {

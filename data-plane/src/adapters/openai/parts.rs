@@ -2,10 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::adapters::shared::results::THINKING_PARTS;
 use crate::model::event::join_details;
-
-/// The `id` of thinking that came as parts of the content, by which it is known when it comes back.
-pub const THINKING_ID: &str = "mistral.thinking";
 
 /// What a list of parts says.
 #[derive(Debug, Default)]
@@ -74,7 +72,7 @@ impl Progress {
             detail["signature"] = signature.into();
             self.signature = Some(signature.to_owned());
         }
-        detail["id"] = THINKING_ID.into();
+        detail["id"] = THINKING_PARTS.into();
         detail["format"] = "unknown".into();
         detail["index"] = (self.thoughts - 1).into();
         told.details.push(detail);

@@ -10,6 +10,9 @@ pub const ATTACHED: &str = "Attachments of the tool results:";
 /// The assistant's words where a provider wants some between results and a user message.
 pub const FILLER: &str = "OK";
 
+/// The `id` of thinking that came as parts of the content, by which it is known when it comes back.
+pub const THINKING_PARTS: &str = "mistral.thinking";
+
 /// A part of a message and its path.
 pub type Placed<'a> = (&'a Part, String);
 
