@@ -11,13 +11,12 @@ use tokio::{net::TcpListener, sync::watch, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    catalogue,
     crypto::{Crypto, master::MasterKey},
     distribution::Feed,
     grpc, jobs, rest,
     service::State,
     settings::Settings,
-    store, telemetry,
+    telemetry,
 };
 
 mod admin;
@@ -144,7 +143,6 @@ async fn run(parts: Parts, options: sqlx::postgres::PgConnectOptions, ready: wat
     let prepare = database::prepare(options, parts.settings.migrate);
     if parts.shutdown.run_until_cancelled(prepare).await.is_some() {
         ready.send_replace(true);
-        refresh_catalogue(&parts.pool).await;
         tracing::info!("the control plane is ready");
         let Parts { settings, pool, feed, tasks, shutdown } = parts.clone();
         tasks.spawn(jobs::run(pool, feed.clone(), settings.money, settings.drift, shutdown.clone()));
@@ -155,19 +153,6 @@ async fn run(parts: Parts, options: sqlx::postgres::PgConnectOptions, ready: wat
     parts.tasks.close();
     // Whoever still waits for a database that hangs is not waited for.
     let _ = time::timeout(DRAIN, parts.pool.close()).await;
-}
-
-/// Tells data planes what another built-in catalogue changes; until that succeeds they keep what they had.
-async fn refresh_catalogue(pool: &PgPool) {
-    match store::catalogue::refresh(pool, &catalogue::checksum()).await {
-        Ok(true) => {
-            tracing::info!("the built-in catalogue changed; providers and endpoints are pushed again")
-        }
-        Ok(false) => {}
-        Err(error) => {
-            tracing::warn!(%error, "the built-in catalogue could not be compared; it is at the next start")
-        }
-    }
 }
 
 /// Comes when open calls have had their time after shutdown.

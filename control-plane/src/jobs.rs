@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{distribution::Feed, settings, telemetry};
 
-pub mod catalogue;
 pub mod drift;
 pub mod partitions;
 pub mod presume;
@@ -33,7 +32,6 @@ pub async fn run(
 ) {
     let jobs = async {
         tokio::join!(
-            every(HOUR, "catalogue", || catalogue::run_once(&pool, clock::now())),
             every(HOUR, "partitions", || partitions::run_once(&pool, clock::now())),
             every(HOUR, "tombstones", || tombstones::run_once(&pool, clock::now())),
             every(HOUR, "drift", || drift::run_once(&pool, clock::now(), drift.keep)),

@@ -1,5 +1,6 @@
 //! The built-in catalogue fits the adapters that the data plane has.
 
+use sqlx::Connection;
 use switchyard_cli::client::Answer;
 use switchyard_control_plane::catalogue;
 use switchyard_control_plane::store::catalogue::refresh;
@@ -49,15 +50,15 @@ const BILLING: [&str; 5] =
 async fn another_catalogue_is_pushed_to_data_planes_once() {
     let cluster = Cluster::start().await.unwrap();
     cluster.settled().await;
-    let pool = sqlx::PgPool::connect(&cluster.database.url).await.unwrap();
+    let mut db = sqlx::PgConnection::connect(&cluster.database.url).await.unwrap();
     let revision = async || {
         let request = v1::GetProviderRequest { id: "lab".to_owned() };
         cluster.admin.providers().get_provider(request).await.answer().unwrap().revision
     };
     let before = revision().await;
-    assert!(refresh(&pool, "another").await.unwrap());
+    assert!(refresh(&mut db, "another").await.unwrap());
     assert!(revision().await > before);
-    assert!(!refresh(&pool, "another").await.unwrap(), "the same catalogue changes nothing");
+    assert!(!refresh(&mut db, "another").await.unwrap(), "the same catalogue changes nothing");
     cluster.settled().await;
-    pool.close().await;
+    db.close().await.unwrap();
 }

@@ -3,15 +3,17 @@
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    PgPool,
+    Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::{sync::watch, time};
 
 use crate::{
     app::{StartError, setting},
+    catalogue,
     settings::Settings,
     store::schema::{self, SchemaError},
+    store::{self, StoreError},
 };
 
 /// Longest wait for a connection: what a caller of the admin API waits for its 503.
@@ -50,7 +52,7 @@ pub(super) fn pool(
         .connect_lazy_with(options)
 }
 
-/// Waits for the database and brings its schema up to date; tells the log what it waits for, each thing once.
+/// Waits for the database, brings its schema up to date and notes the built-in catalogue; tells the log what it waits for, each thing once.
 pub(super) async fn prepare(options: PgConnectOptions, migrate: bool) {
     let mut said = String::new();
     while let Err(error) = attempt(&options, migrate).await {
@@ -64,7 +66,18 @@ pub(super) async fn prepare(options: PgConnectOptions, migrate: bool) {
 }
 
 async fn attempt(options: &PgConnectOptions, migrate: bool) -> Result<(), SchemaError> {
-    if migrate { schema::migrate(options).await } else { schema::check(options).await }
+    if migrate {
+        schema::migrate(options).await?
+    } else {
+        schema::check(options).await?
+    };
+    // Before anything is served: whoever asks then sees one catalogue only.
+    let mut db = PgConnection::connect_with(options).await.map_err(StoreError::from)?;
+    if store::catalogue::refresh(&mut db, &catalogue::checksum()).await? {
+        tracing::info!("the built-in catalogue changed; providers and endpoints are pushed again");
+    }
+    db.close().await.map_err(StoreError::from)?;
+    Ok(())
 }
 
 /// Brings the schema up to date and does nothing else: for a job that runs before the control planes.

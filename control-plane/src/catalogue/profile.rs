@@ -3,8 +3,6 @@
 //! Only the name is stored. It is filled in wherever a provider is checked or sent, so that a newer catalogue also
 //! improves providers that were made before it.
 
-use sha2::{Digest, Sha256};
-
 use crate::{
     catalogue::{Provider, providers},
     domain::{
@@ -57,12 +55,6 @@ fn policy(own: DataPolicy, row: &Provider) -> DataPolicy {
         retains_prompts: own.retains_prompts.or(known.map(|policy| policy.retains_prompts)),
         trains: own.trains.or(known.map(|policy| policy.trains)),
     }
-}
-
-/// What the rows say, as one short text: another one for another catalogue.
-pub fn digest() -> String {
-    let hash = Sha256::digest(include_str!("../../catalogue/providers.json").as_bytes());
-    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unknown(name: &str) -> Invalid {

@@ -1,6 +1,6 @@
 //! SQL of the built-in catalogue: rows take from it when they are pushed, so another catalogue is another config.
 
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection};
 
 use crate::store::{
     StoreError,
@@ -12,8 +12,8 @@ use crate::store::{
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], among others; then nothing has happened.
-pub async fn refresh(pool: &PgPool, checksum: &str) -> Result<bool, StoreError> {
-    let mut tx = pool.begin().await?;
+pub async fn refresh(db: &mut PgConnection, checksum: &str) -> Result<bool, StoreError> {
+    let mut tx = db.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(REVISION_LOCK).execute(&mut *tx).await?;
     let seen: String = sqlx::query_scalar("SELECT catalogue FROM config_state").fetch_one(&mut *tx).await?;
     if seen == checksum {

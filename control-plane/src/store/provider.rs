@@ -255,31 +255,6 @@ pub async fn users(
     Ok(users)
 }
 
-/// The digest of the catalogue that providers by profile were last sent from.
-pub async fn sent_from(db: &mut PgConnection) -> Result<String, StoreError> {
-    Ok(sqlx::query_scalar("SELECT digest FROM catalogue_state").fetch_one(db).await?)
-}
-
-/// Notes the catalogue that providers by profile are sent from.
-pub async fn note_sent_from(db: &mut PgConnection, digest: &str) -> Result<(), StoreError> {
-    sqlx::query("UPDATE catalogue_state SET digest = $1").bind(digest).execute(db).await?;
-    Ok(())
-}
-
-/// Live providers by profile, each with the owner who wrote it last; an empty one where somebody else did.
-pub async fn by_profile(db: &mut PgConnection) -> Result<Vec<(String, String)>, StoreError> {
-    let rows = sqlx::query_as(
-        "SELECT id, CASE WHEN managed_revision = revision THEN managed_by ELSE '' END FROM providers
-         WHERE profile <> '' AND deleted_at IS NULL ORDER BY id",
-    );
-    Ok(rows.fetch_all(db).await?)
-}
-
-/// Sends providers again as they are.
-pub fn send_again(change: &mut Change, ids: &[String]) {
-    ids.iter().for_each(|id| change.touch(Table::Providers, id, ""));
-}
-
 /// Makes a provider a tombstone.
 pub async fn delete(
     change: &mut Change,

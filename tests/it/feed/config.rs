@@ -1,6 +1,6 @@
 //! The config stream: what a data plane is sent, in which order, and who is told that it arrived.
 
-use switchyard_control_plane::catalogue::profile;
+use switchyard_control_plane::{catalogue::profile, store};
 use switchyard_proto::v1::{
     endpoint_service_client::EndpointServiceClient, fleet_service_client::FleetServiceClient,
     model_service_client::ModelServiceClient, provider_service_client::ProviderServiceClient,
@@ -87,12 +87,6 @@ async fn everything_then_differences_then_tombstones() {
 #[tokio::test]
 async fn a_profile_is_filled_in_when_it_is_sent_and_sent_again_under_another_catalogue() {
     let plane = Plane::start().await;
-    let noted = async || {
-        let digest = sqlx::query_scalar::<_, String>("SELECT digest FROM catalogue_state");
-        let digest = digest.fetch_one(&plane.pool).await.unwrap();
-        (digest == profile::digest()).then_some(())
-    };
-    until("the catalogue of this program", noted).await;
     let provider = v1::Provider {
         id: "quick".into(),
         profile: "groq".into(),
@@ -119,9 +113,11 @@ async fn a_profile_is_filled_in_when_it_is_sent_and_sent_again_under_another_cat
         assert_eq!(quirk.value, expected, "{}", quirk.name);
     }
 
-    sqlx::query("UPDATE catalogue_state SET digest = 'older'").execute(&plane.pool).await.unwrap();
-    for _ in 0..2 {
-        jobs::catalogue::run_once(&plane.pool, switchyard_proto::clock::now()).await.unwrap();
+    for is_new in [true, false] {
+        assert_eq!(
+            store::catalogue::refresh(&mut plane.pool.acquire().await.unwrap(), "another").await.unwrap(),
+            is_new
+        );
     }
     let next = data_plane.take().await;
     assert_eq!(next.shown(), ["provider quick"]);

@@ -83,7 +83,7 @@ const CONTROL_PLANE: &[Row] = &[
     rim("account", &["telemetry", "domain", "store", "auth", "service", "error"]),
     rim("grpc", &["domain", "auth", "service", "error"]),
     rim("rest", &["domain", "auth", "service", "error", "grpc"]),
-    rim("jobs", &["catalogue", "telemetry", "domain", "store", "auth", "service", "distribution", "money", "error", "settings"]),
+    rim("jobs", &["telemetry", "domain", "store", "auth", "service", "distribution", "money", "error", "settings"]),
     rim("app", &["*"]),
 ];
 
