@@ -132,7 +132,7 @@ fn requests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request of 300 KB");
     group.bench_function("read", |bencher| bencher.iter(|| openai_chat::decode(body.clone()).is_ok()));
     for adapter in ["openai", "anthropic"].into_iter().filter_map(by_name) {
-        let quirks = adapter.quirks("m");
+        let quirks = adapter.quirks();
         let target = Target {
             model: "m",
             output_cap: None,

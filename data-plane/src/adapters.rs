@@ -66,8 +66,8 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// The dialect of its requests; a request whose source has the same travels as patched source bytes.
     fn dialect(&self) -> Dialect;
 
-    /// What is known of an upstream model's habits; rows may override it.
-    fn quirks(&self, model: &str) -> Quirks;
+    /// The dialect's own habits; what is known of a model and what rows say goes over it.
+    fn quirks(&self) -> Quirks;
 
     /// Writes the upstream request.
     ///

@@ -16,7 +16,7 @@ use switchyard_data_plane::model::parameter::Parameters;
 fn row(name: &str) -> (&'static dyn Adapter, Quirks) {
     let row = profile::by_name(name).unwrap_or_else(|| panic!("no profile {name}"));
     let adapter = adapters::by_name(&row.adapter).unwrap_or_else(|| panic!("no adapter {}", row.adapter));
-    let mut quirks = adapter.quirks("some-model");
+    let mut quirks = adapter.quirks();
     for (name, value) in &row.quirks {
         quirks.set(name, value).unwrap();
     }

@@ -50,8 +50,8 @@ impl Adapter for Broken {
         self.inner.dialect()
     }
 
-    fn quirks(&self, model: &str) -> Quirks {
-        self.inner.quirks(model)
+    fn quirks(&self) -> Quirks {
+        self.inner.quirks()
     }
 
     fn encode(&self, request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {

@@ -7,6 +7,7 @@ mod answer;
 mod blocks;
 mod encode;
 mod error;
+#[cfg(test)]
 mod models;
 mod names;
 mod stream;
@@ -41,8 +42,8 @@ impl Adapter for Anthropic {
         Dialect::AnthropicMessages
     }
 
-    fn quirks(&self, model: &str) -> Quirks {
-        models::quirks(model)
+    fn quirks(&self) -> Quirks {
+        Quirks::default()
     }
 
     fn encode(&self, request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {

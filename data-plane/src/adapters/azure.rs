@@ -37,8 +37,8 @@ impl Adapter for Azure {
         Dialect::OpenAiChat
     }
 
-    fn quirks(&self, model: &str) -> Quirks {
-        OpenAi.quirks(model)
+    fn quirks(&self) -> Quirks {
+        OpenAi.quirks()
     }
 
     fn encode(&self, request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {

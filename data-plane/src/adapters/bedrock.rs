@@ -41,7 +41,7 @@ impl Adapter for Bedrock {
     }
 
     /// What every model takes; rows say what more there is.
-    fn quirks(&self, _: &str) -> Quirks {
+    fn quirks(&self) -> Quirks {
         Quirks { thinking: Thinking::Absent, output_format: false, ..Quirks::default() }
     }
 

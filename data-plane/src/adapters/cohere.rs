@@ -36,7 +36,7 @@ impl Adapter for Cohere {
         Dialect::CohereChat
     }
 
-    fn quirks(&self, _model: &str) -> Quirks {
+    fn quirks(&self) -> Quirks {
         Quirks { prefill: false, ..Quirks::default() }
     }
 

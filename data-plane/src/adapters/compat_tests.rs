@@ -60,7 +60,7 @@ fn requests_that_mistral_took_pass_as_they_were() {
             model: body["model"].as_str().expect("a model"),
             output_cap: None,
             stream: request.stream,
-            quirks: &Mistral.quirks(""),
+            quirks: &Mistral.quirks(),
             fetched: &NOTHING,
             supported: Parameters::NONE,
         };
@@ -97,7 +97,7 @@ fn every_recorded_chat_request_is_encoded_or_refused_by_name() {
                 model: "m",
                 output_cap: Some(100),
                 stream: request.stream,
-                quirks: &adapter.quirks("m"),
+                quirks: &adapter.quirks(),
                 fetched: &NOTHING,
                 supported: Parameters::NONE,
             };

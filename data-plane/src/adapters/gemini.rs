@@ -58,7 +58,7 @@ macro_rules! speaks_gemini {
                 Dialect::Gemini
             }
 
-            fn quirks(&self, _model: &str) -> Quirks {
+            fn quirks(&self) -> Quirks {
                 newest()
             }
 

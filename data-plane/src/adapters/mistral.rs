@@ -36,7 +36,7 @@ impl Adapter for Mistral {
         Dialect::OpenAiChat
     }
 
-    fn quirks(&self, _model: &str) -> Quirks {
+    fn quirks(&self) -> Quirks {
         Quirks {
             cap_field: CapField::MaxTokens,
             developer_role: false,

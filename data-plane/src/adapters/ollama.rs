@@ -31,7 +31,7 @@ impl Adapter for Ollama {
         Dialect::OllamaChat
     }
 
-    fn quirks(&self, _model: &str) -> Quirks {
+    fn quirks(&self) -> Quirks {
         Quirks { forced_tools: false, ..Quirks::default() }
     }
 

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::adapters::drift::Vocabulary;
-use crate::adapters::shared::{openai_error, openai_models};
+use crate::adapters::shared::openai_error;
 use crate::adapters::{
     Adapter, Context, Decoder, Encoded, Failure, FailureClass, Quirks, Target, Unsupported, vocabulary,
 };
@@ -46,8 +46,8 @@ impl Adapter for OpenAi {
         Dialect::OpenAiChat
     }
 
-    fn quirks(&self, model: &str) -> Quirks {
-        openai_models::chat_quirks(model)
+    fn quirks(&self) -> Quirks {
+        Quirks::default()
     }
 
     fn must_fetch(&self, media: Media, url: &str, quirks: &Quirks) -> bool {

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::adapters::drift::Vocabulary;
-use crate::adapters::shared::{openai_error, openai_models};
+use crate::adapters::shared::openai_error;
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::request::{ChatRequest, Dialect};
 use crate::model::response::ChatResponse;
@@ -38,8 +38,8 @@ impl Adapter for OpenAiResponses {
         Dialect::OpenAiResponses
     }
 
-    fn quirks(&self, model: &str) -> Quirks {
-        openai_models::responses_quirks(model)
+    fn quirks(&self) -> Quirks {
+        Quirks::default()
     }
 
     fn encode(&self, request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {

@@ -28,6 +28,8 @@ pub struct Quirks {
     pub router_fields: bool,
     /// Levels of reasoning effort that are accepted; empty means the usual ones.
     pub efforts: Vec<Effort>,
+    /// Whether the Responses dialect takes the effort `max` although the chat dialect does not.
+    pub max_on_responses: bool,
     /// What becomes of cache breakpoints in messages and tools.
     pub cache_marks: CacheMarks,
     /// Top-level members to leave out, reported as dropped.
@@ -109,6 +111,7 @@ impl Default for Quirks {
             replay: ReplayField::Strip,
             router_fields: false,
             efforts: Vec::new(),
+            max_on_responses: false,
             cache_marks: CacheMarks::Strip,
             drop: Vec::new(),
             chat: ChatQuirks::default(),
@@ -182,6 +185,7 @@ impl Quirks {
             "replay_reasoning" => replay: replay,
             "router_fields" => router_fields: flag,
             "efforts" => efforts: efforts,
+            "max_on_responses" => max_on_responses: flag,
             "cache_marks" => cache_marks: cache_marks,
             "drop" => drop: words,
             "anthropic_version" => anthropic_version: text,

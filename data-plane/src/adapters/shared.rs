@@ -12,6 +12,7 @@ pub mod lenient;
 pub mod media;
 pub mod names;
 pub mod openai_error;
+#[cfg(test)]
 pub mod openai_models;
 pub mod reported_cost;
 pub mod results;

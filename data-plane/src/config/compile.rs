@@ -293,7 +293,7 @@ fn provider(config: v1::ProviderConfig, revision: u64) -> Result<Provider, Fault
         }
         _ => return Err(fault("base_url", "must be http or https with a host")),
     };
-    quirks(adapter.quirks(""), &[&config.quirks])?;
+    quirks(adapter.quirks(), &[&config.quirks])?;
     let path_prefix = uri.path().trim_end_matches('/').to_owned();
     let auth = auth(&config)?;
     let credentials = config.credentials.iter().map(credential).collect();
@@ -352,7 +352,7 @@ fn endpoint(config: v1::EndpointConfig, provider: &Arc<Provider>, revision: u64)
         price: Arc::new(price),
         supported: Parameters::from_names(config.supported_parameters.iter().map(String::as_str)),
         quirks: quirks(
-            known(provider.adapter.quirks(&config.upstream_id), &config.model_quirks),
+            known(provider.adapter.quirks(), &config.model_quirks),
             &[&provider.config.quirks, &config.quirks],
         )?,
         config,

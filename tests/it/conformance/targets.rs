@@ -1,6 +1,7 @@
 //! The endpoints that requests are written for: per adapter a model and what its row says, since one dialect is
 //! spoken to models of different habits.
 
+use switchyard_control_plane::catalogue;
 use switchyard_data_plane::adapters::{Adapter, Quirks};
 
 /// A model as a provider row describes it.
@@ -80,7 +81,10 @@ pub fn endpoints(adapter: &dyn Adapter) -> Result<Vec<Endpoint>, String> {
 }
 
 fn endpoint(adapter: &dyn Adapter, model: &'static str, set: &[(&str, &str)]) -> Result<Endpoint, String> {
-    let mut quirks = adapter.quirks(model);
+    let mut quirks = adapter.quirks();
+    for (name, value) in catalogue::facts(model).quirks {
+        quirks.set(&name, &value).map_err(|unknown| format!("{model}: {unknown}"))?;
+    }
     for (name, value) in set {
         quirks.set(name, value).map_err(|unknown| format!("{}, {model}: {unknown}", adapter.name()))?;
     }

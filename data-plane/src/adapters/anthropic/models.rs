@@ -1,6 +1,4 @@
-//! Which Claude takes what: data that changes with every release, so that code need not.
-//!
-//! Rows of the catalogue may override any of it.
+//! Which Claude takes what, as the catalogue's rows say it: what the tests beside this encode for.
 
 use crate::adapters::quirks::{Quirks, Thinking, ThinkingOff};
 use crate::model::request::Effort::{self, High, Low, Max, Medium, Xhigh};

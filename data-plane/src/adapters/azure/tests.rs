@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Azure;
 use crate::adapters::shared::exchange_tests::{fixtures, play};
-use crate::adapters::{Adapter, Context, Encoded, FailureClass, Quirks, Target, Unsupported};
+use crate::adapters::{Adapter, Context, Encoded, FailureClass, Target, Unsupported};
 use crate::api::openai_chat;
 use crate::model::event::{Event, fold};
 use crate::model::media::NOTHING;
@@ -16,7 +16,7 @@ use crate::model::parameter::Parameters;
 use crate::model::response::FinishReason;
 
 fn run(model: &str, row: &[(&str, &str)], members: &Value) -> Result<Encoded, Unsupported> {
-    let mut quirks = Azure.quirks(model);
+    let mut quirks = Azure.quirks();
     row.iter().for_each(|(name, value)| quirks.set(name, value).expect("known"));
     let mut request = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
     request.as_object_mut().expect("object").extend(members.as_object().expect("object").clone());
@@ -160,12 +160,6 @@ fn filter_results_tell_nothing() {
     assert_eq!(response.choices[0].message.content.as_deref(), Some("Hi"));
     assert_eq!(response.choices[0].finish.reason, FinishReason::ContentFilter);
     assert_eq!(response.usage.map(|usage| usage.total_tokens()), Some(3));
-}
-
-#[test]
-fn quirks_of_a_deployment_are_guessed_from_its_name_and_set_by_its_row() {
-    assert_eq!(Azure.quirks("my-deployment"), Quirks::default());
-    assert_ne!(Azure.quirks("o4-mini"), Quirks::default());
 }
 
 /// A written exchange and its outcome.

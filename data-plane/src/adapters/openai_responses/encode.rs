@@ -137,7 +137,10 @@ fn put_reasoning(
         return;
     }
     let mut reasoning = Map::new();
-    let effort = level.and_then(|level| quirks.nearest_effort(level));
+    let effort = match level {
+        Some(Effort::Max) if quirks.max_on_responses => Some(Effort::Max),
+        level => level.and_then(|level| quirks.nearest_effort(level)),
+    };
     if let Some(effort) = effort {
         reasoning.insert("effort".to_owned(), effort.as_str().into());
     }

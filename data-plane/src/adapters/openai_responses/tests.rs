@@ -215,7 +215,7 @@ fn sent_back(message: &ResponseMessage, details: &[Value]) -> Vec<Value> {
         model: "m",
         output_cap: None,
         stream: false,
-        quirks: &adapter.quirks("m"),
+        quirks: &adapter.quirks(),
         fetched: &NOTHING,
         supported: Parameters::NONE,
     };

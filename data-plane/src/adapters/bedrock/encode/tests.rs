@@ -14,7 +14,7 @@ const MODEL: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
 /// The adapter's quirks with a row's over them.
 fn row(quirks: &[(&str, &str)]) -> Quirks {
-    let mut row = Bedrock.quirks(MODEL);
+    let mut row = Bedrock.quirks();
     quirks.iter().for_each(|(name, value)| row.set(name, value).expect("a quirk"));
     row
 }

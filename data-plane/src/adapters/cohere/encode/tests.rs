@@ -15,7 +15,7 @@ const HI: &str = r#""messages":[{"role":"user","content":"hi"}]"#;
 
 fn run_with(members: &str, change: impl FnOnce(&mut Quirks)) -> Result<Encoded, Unsupported> {
     let request = openai_chat::decode(Bytes::from(format!("{{{HI},{members}}}"))).expect("well-formed");
-    let mut quirks = Cohere.quirks("m");
+    let mut quirks = Cohere.quirks();
     change(&mut quirks);
     let target = Target {
         model: "up",

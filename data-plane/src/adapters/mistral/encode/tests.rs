@@ -14,7 +14,7 @@ use crate::model::parameter::Parameters;
 const HI: &str = r#""messages":[{"role":"user", "content":"gr\u00fc\u00dfe"}]"#;
 
 fn quirks() -> Quirks {
-    Mistral.quirks("m")
+    Mistral.quirks()
 }
 
 fn run(body: &str, change: fn(&mut Quirks)) -> Result<Encoded, Unsupported> {

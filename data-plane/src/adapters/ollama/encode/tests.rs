@@ -17,7 +17,7 @@ const TOOLS: &str = r#""tools":[{"type":"function","function":{"name":"a","stric
 
 fn run_with(members: &str, change: impl FnOnce(&mut Quirks)) -> Result<Encoded, Unsupported> {
     let request = openai_chat::decode(Bytes::from(format!("{{{HI},{members}}}"))).expect("well-formed");
-    let mut quirks = Ollama.quirks("m");
+    let mut quirks = Ollama.quirks();
     change(&mut quirks);
     let target = Target {
         model: "up",
