@@ -18,9 +18,6 @@ pub mod quirks;
 pub mod shared;
 pub mod vocabulary;
 
-#[cfg(test)]
-mod compat_tests;
-
 use std::borrow::Cow;
 use std::fmt;
 

@@ -76,3 +76,6 @@ impl Adapter for Mistral {
         error::failure(status, headers, body)
     }
 }
+
+#[cfg(test)]
+mod tests;
