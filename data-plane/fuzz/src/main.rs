@@ -5,11 +5,15 @@
 
 use std::sync::LazyLock;
 
+use aws_smithy_eventstream::frame::write_message_to;
+use aws_smithy_types::event_stream::{Header, HeaderValue as Text, Message};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use libfuzzer_sys::fuzz_target;
 use switchyard_data_plane::adapters::{Adapter, Context, Failure, by_name};
 use switchyard_data_plane::model::event::{Event, fold};
+use switchyard_data_plane::wire::eventstream::FrameParser;
+use switchyard_data_plane::wire::lines::LineParser;
 use switchyard_data_plane::wire::sse::SseParser;
 
 /// What is fed.
@@ -19,6 +23,8 @@ enum Target {
     /// A whole answer and an error body of an adapter.
     Answer(&'static dyn Adapter),
     Sse,
+    EventStream,
+    Lines,
 }
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
@@ -28,16 +34,24 @@ static TARGET: LazyLock<Target> = LazyLock::new(|| {
         Some(("stream", name)) => Target::Stream(adapter(name)),
         Some(("answer", name)) => Target::Answer(adapter(name)),
         Some(("frames", "sse")) => Target::Sse,
-        _ => panic!("FUZZ_TARGET={name} is none of stream-ADAPTER, answer-ADAPTER, frames-sse"),
+        Some(("frames", "eventstream")) => Target::EventStream,
+        Some(("frames", "lines")) => Target::Lines,
+        _ => panic!(
+            "FUZZ_TARGET={name} is none of stream-ADAPTER, answer-ADAPTER, frames-{{sse,eventstream,lines}}"
+        ),
     }
 });
 
 fuzz_target!(|input: &[u8]| {
     let Some((seed, data)) = input.split_first() else { return };
     match &*TARGET {
+        // Mutated frames fail their checksums, so Amazon's events are framed here.
+        Target::Stream(adapter) if adapter.name() == "bedrock" => stream(*adapter, *seed, &framed(data)),
         Target::Stream(adapter) => stream(*adapter, *seed, data),
         Target::Answer(adapter) => answer(*adapter, *seed, data),
         Target::Sse => sse(*seed, data),
+        Target::EventStream => event_stream(*seed, data),
+        Target::Lines => lines(*seed, data),
     }
 });
 
@@ -110,6 +124,62 @@ fn sse(seed: u8, data: &[u8]) {
         }
         events.extend(parser.finish().ok().flatten().map(|event| (event.event, event.data)));
         events
+    };
+    assert_eq!(read(vec![Bytes::copy_from_slice(data)]), read(cuts(seed, data)));
+}
+
+/// Lines of `eventType payload` (`!exceptionType payload` for an exception) as frames.
+fn framed(data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for line in data.split(|byte| *byte == b'\n') {
+        let space = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
+        let kind = String::from_utf8_lossy(&line[..space]).chars().take(80).collect::<String>();
+        let payload = Bytes::copy_from_slice(line.get(space + 1..).unwrap_or_default());
+        let (message, name, kind) = match kind.strip_prefix('!') {
+            Some(kind) => ("exception", ":exception-type", kind),
+            None => ("event", ":event-type", kind.as_str()),
+        };
+        let text = |text: &str| Text::String(text.to_owned().into());
+        let message = Message::new(payload)
+            .add_header(Header::new(":message-type", text(message)))
+            .add_header(Header::new(name, text(kind)));
+        write_message_to(&message, &mut out).ok();
+    }
+    out
+}
+
+fn event_stream(seed: u8, data: &[u8]) {
+    let read = |pieces: Vec<Bytes>| {
+        let (mut parser, mut frames) = (FrameParser::default(), Vec::new());
+        for piece in pieces {
+            parser.push(&piece);
+            loop {
+                match parser.next_frame() {
+                    Ok(Some(frame)) => frames.push(frame.payload().clone()),
+                    Ok(None) => break,
+                    Err(_) => return (frames, true),
+                }
+            }
+        }
+        (frames, false)
+    };
+    for data in [data.to_vec(), framed(data)] {
+        let (whole, cut) = (read(vec![Bytes::from(data.clone())]), read(cuts(seed, &data)));
+        assert_eq!(whole, cut, "a cut changes the frames");
+    }
+}
+
+fn lines(seed: u8, data: &[u8]) {
+    let read = |pieces: Vec<Bytes>| {
+        let (mut parser, mut lines) = (LineParser::default(), Vec::new());
+        for piece in pieces {
+            parser.push(piece);
+            while let Ok(Some(line)) = parser.next_line() {
+                lines.push(line);
+            }
+        }
+        lines.extend(parser.finish().ok().flatten());
+        lines
     };
     assert_eq!(read(vec![Bytes::copy_from_slice(data)]), read(cuts(seed, data)));
 }

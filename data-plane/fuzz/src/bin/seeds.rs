@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use switchyard_data_plane::wire::eventstream::FrameParser;
 
 /// The folder that tells the dialect, and its adapter. Own fixtures are sorted by adapter already.
 const DIALECTS: [(&str, &str); 8] = [
@@ -60,6 +61,7 @@ fn seed(corpus: &Path, case: &Path) -> Option<()> {
     let streamed = text.or(bytes);
     let kind = if streamed.is_some() { "stream" } else { "answer" };
     let body = streamed.unwrap_or_else(|| response["body"].to_string().into_bytes());
+    let body = if adapter == "bedrock" && kind == "stream" { told(&body) } else { body };
     let name = case.file_stem()?.to_str()?;
     for target in [format!("{kind}-{adapter}"), format!("frames-{}", frames(adapter))] {
         let folder = corpus.join(target);
@@ -76,4 +78,16 @@ fn frames(adapter: &str) -> &'static str {
         "ollama" => "lines",
         _ => "sse",
     }
+}
+
+/// Frames as lines of `eventType payload`, which the fuzzer frames again.
+fn told(body: &[u8]) -> Vec<u8> {
+    let (mut parser, mut lines) = (FrameParser::default(), Vec::new());
+    parser.push(body);
+    while let Ok(Some(frame)) = parser.next_frame() {
+        let exception = frame.header(":exception-type").map(|kind| format!("!{kind}"));
+        let kind = exception.or_else(|| frame.header(":event-type").map(str::to_owned)).unwrap_or_default();
+        lines.extend([kind.as_bytes(), b" ", frame.payload(), b"\n"].concat());
+    }
+    lines
 }
