@@ -55,6 +55,9 @@ pub fn by_name(name: &str) -> Option<&'static dyn Adapter> {
     ADAPTERS.iter().copied().find(|adapter| adapter.name() == name)
 }
 
+/// Stands for the URLs that the fewest providers read: without TLS, and without a name that tells what it holds.
+pub const PLAINEST_URL: &str = "http://";
+
 /// One provider dialect.
 pub trait Adapter: Send + Sync + fmt::Debug {
     /// The name in provider rows.
@@ -85,6 +88,8 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     ) -> Result<ChatResponse, Failure>;
 
     /// Whether the dialect cannot hand this http(s) URL on, so that its bytes must be fetched before encoding.
+    ///
+    /// Asked of [`PLAINEST_URL`] first: a provider that reads that one must read every URL of the same media.
     fn must_fetch(&self, media: Media, url: &str, quirks: &Quirks) -> bool {
         let _ = (media, url, quirks);
         false

@@ -30,6 +30,7 @@ use crate::server::routes::{self, Client};
 use crate::server::threads::{self, Worker};
 use crate::server::tls::{self, TlsError};
 use crate::settings::Settings;
+use crate::upstream::fetch::Fetcher;
 use crate::upstream::http::HttpClient;
 use crate::upstream::sign::Signer;
 use crate::usage::ship::Shipper;
@@ -218,6 +219,7 @@ fn worker(
     let settings = settings.clone();
     let router = move |tasks| {
         let client = HttpClient::new(settings.deadlines.connect, settings.requests.allow_private_upstreams);
+        let fetcher = Fetcher::new(settings.fetch);
         let most = settings.requests.max_concurrent.div_ceil(threads);
         let pipeline = Arc::new(Pipeline {
             config,
@@ -227,6 +229,7 @@ fn worker(
             journal,
             lookup,
             client,
+            fetcher,
             signer,
             settings,
             tasks,

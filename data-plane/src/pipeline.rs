@@ -7,6 +7,7 @@ pub mod client;
 pub mod deliver;
 pub mod ending;
 pub mod explain;
+pub mod media;
 pub mod meter;
 pub mod reply;
 pub mod reserve;
@@ -37,6 +38,7 @@ use crate::journal::Journal;
 use crate::limits::{Hold, Limits, Permit};
 use crate::model::request::ChatRequest;
 use crate::pipeline::client::Client;
+use crate::pipeline::media::Gathered;
 use crate::pipeline::reply::{Gone, Reply, ReplyBody, Wait};
 use crate::pipeline::reserve::Skip;
 use crate::pipeline::trail::{AttemptNote, Trail};
@@ -44,6 +46,7 @@ use crate::routing::health::{Health, Verdict};
 use crate::routing::plan::{self, Candidate, Plan};
 use crate::settings::Settings;
 use crate::upstream::attempt::{self, Failed, Outcome, Try};
+use crate::upstream::fetch::Fetcher;
 use crate::upstream::http::HttpClient;
 use crate::upstream::sign::Signer;
 
@@ -56,6 +59,7 @@ pub struct Pipeline {
     pub journal: Arc<Journal>,
     pub lookup: Arc<Lookup>,
     pub client: HttpClient,
+    pub fetcher: Fetcher,
     pub signer: Arc<Signer>,
     pub settings: Arc<Settings>,
     /// Shutdown waits for these.
@@ -192,9 +196,10 @@ impl Pipeline {
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> Result<(), RequestError> {
-        let mut skips = Vec::new();
+        let (mut skips, mut gathered) = (Vec::new(), Gathered::default());
         for candidate in &job.plan.candidates {
-            let ready = match reserve::reserve(self, job, candidate, permit, trail).await {
+            gathered.add(&self.fetcher, job, candidate, reply, trail).await?;
+            let ready = match reserve::reserve(self, job, candidate, permit, trail, &gathered.files).await {
                 Ok(ready) => ready,
                 Err(skip) if skip.ends_the_request() => return Err(skip.into()),
                 Err(skip) => {

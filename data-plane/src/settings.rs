@@ -38,6 +38,7 @@ pub struct Settings {
     pub client_tls: ClientTls,
     pub requests: Requests,
     pub deadlines: Deadlines,
+    pub fetch: Fetch,
     pub journal: Journal,
     pub leases: Leases,
     pub drift: Drift,
@@ -133,6 +134,23 @@ pub struct Deadlines {
     pub idle: Duration,
     #[serde(rename = "total_ms", deserialize_with = "milliseconds")]
     pub total: Duration,
+}
+
+/// Reading what callers' URLs hold, where a provider cannot read them itself.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fetch {
+    /// Largest file.
+    pub max_file_bytes: u64,
+    /// Most bytes of one request's files together.
+    pub max_total_bytes: u64,
+    /// Most files of one request.
+    pub max_files: usize,
+    /// A file's time, from its name's resolution to its last byte.
+    #[serde(rename = "timeout_ms", deserialize_with = "milliseconds")]
+    pub timeout: Duration,
+    /// Private and loopback addresses that callers' URLs may lead to.
+    pub allow_private: bool,
 }
 
 /// The journal of intents and closings.

@@ -1,8 +1,11 @@
 //! The way out: one try of one candidate over pooled connections, with its deadlines.
 //!
 //! [`attempt`] runs a try and judges it, [`http`] holds connections, [`sign`] adds the credential to what an adapter
-//! encoded. Which candidate, and what follows a failure, is the pipeline's business.
+//! encoded. [`fetch`] reads what callers' URLs hold. Nothing connects but to addresses that [`guard`] has checked. Which
+//! candidate, and what follows a failure, is the pipeline's business.
 
 pub mod attempt;
+pub mod fetch;
+pub mod guard;
 pub mod http;
 pub mod sign;

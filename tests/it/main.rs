@@ -24,6 +24,7 @@ mod dev;
 mod drift;
 mod failover;
 mod feed;
+mod media;
 mod money;
 mod profiles;
 mod real_model;

@@ -16,6 +16,7 @@ use crate::adapters::shared::segment::segment;
 use crate::adapters::{
     Adapter, Context, Decoder, Encoded, Failure, FailureClass, Quirks, Target, Unsupported, vocabulary,
 };
+use crate::model::facts::Media;
 use crate::model::request::{ChatRequest, Dialect, ResponseFormat};
 use crate::model::response::ChatResponse;
 
@@ -46,6 +47,10 @@ impl Adapter for Azure {
         let quirks = dated(target.quirks);
         let encoded = OpenAi.encode(request, &Target { quirks: &quirks, ..*target })?;
         Ok(Encoded { path: path(target.model, &quirks), ..encoded })
+    }
+
+    fn must_fetch(&self, media: Media, url: &str, quirks: &Quirks) -> bool {
+        OpenAi.must_fetch(media, url, quirks)
     }
 
     fn decode(

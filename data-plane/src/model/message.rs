@@ -5,6 +5,8 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::model::facts::Media;
+
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -114,6 +116,18 @@ pub enum PartContent {
         data: Option<String>,
         id: Option<String>,
     },
+}
+
+impl PartContent {
+    /// The kind of media and the URL, data URLs included; None where the part has none.
+    pub fn url(&self) -> Option<(Media, &str)> {
+        match self {
+            Self::Image { url, .. } => Some((Media::Image, url)),
+            Self::Video { url } => Some((Media::Video, url)),
+            Self::File { data, .. } => data.as_deref().map(|data| (Media::File, data)),
+            Self::Text(_) | Self::Refusal(_) | Self::Audio { .. } => None,
+        }
+    }
 }
 
 /// A tool call in the history or in an answer.

@@ -15,7 +15,7 @@ use crate::identity::Caller;
 use crate::limits::{
     Account, Admission, AdmitError, Due, Hold, Period, Permit, Rates, Reservation, ReserveError,
 };
-use crate::model::media;
+use crate::model::media::Fetched;
 use crate::model::request::ChatRequest;
 use crate::pipeline::trail::Trail;
 use crate::pipeline::{Job, Pipeline};
@@ -93,11 +93,12 @@ pub async fn reserve(
     candidate: &Candidate,
     permit: Option<&Permit>,
     trail: &Trail,
+    fetched: &Fetched,
 ) -> Result<Ready, Skip> {
     let endpoint = &candidate.endpoint;
     let credential = pick(&endpoint.provider.credentials, job.plan.seed).cloned();
     let mut cap = Cap::of(endpoint, job, pipeline.settings.leases.default_output_tokens);
-    let mut encoded = encode(job, endpoint, cap.injected(job.request))?;
+    let mut encoded = encode(job, endpoint, cap.injected(job.request), fetched)?;
     let Some(permit) = permit else {
         return Ok(Ready { encoded, hold: None, credential, lowered_cap: None });
     };
@@ -109,7 +110,7 @@ pub async fn reserve(
             let lower = cap
                 .lowered_to(affordable, endpoint, job)
                 .ok_or_else(|| cap.short(kind, affordable, endpoint, job))?;
-            encoded = encode(job, endpoint, Some(lower.tokens))?;
+            encoded = encode(job, endpoint, Some(lower.tokens), fetched)?;
             cap = lower;
             permit.reserve(make(&cap)).await
         }
@@ -193,13 +194,18 @@ fn room(endpoint: &Endpoint, request: &ChatRequest) -> u64 {
     endpoint.context_length().saturating_sub(prompt).max(1)
 }
 
-fn encode(job: &Job<'_>, endpoint: &Arc<Endpoint>, cap: Option<u64>) -> Result<Encoded, Skip> {
+fn encode(
+    job: &Job<'_>,
+    endpoint: &Arc<Endpoint>,
+    cap: Option<u64>,
+    fetched: &Fetched,
+) -> Result<Encoded, Skip> {
     let target = Target {
         model: &endpoint.config.upstream_id,
         output_cap: cap,
         stream: job.request.stream,
         quirks: &endpoint.quirks,
-        fetched: &media::NOTHING,
+        fetched,
         supported: endpoint.supported,
     };
     let encoded = endpoint.provider.adapter.encode(job.request, &target);

@@ -383,7 +383,7 @@ impl Failed {
             SendError::Connect(_) => {
                 (false, failure(FailureClass::Server, "the provider could not be connected to"))
             }
-            SendError::Private => (false, failure(FailureClass::Server, &error.to_string())),
+            SendError::Private(_) => (false, failure(FailureClass::Server, &error.to_string())),
             SendError::Broken(_) => (true, cut()),
         };
         Self { failure, reached, refused: false, usage: None }
