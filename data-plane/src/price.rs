@@ -8,6 +8,7 @@ use switchyard_proto::v1;
 
 use crate::config::snapshot::{Endpoint, Tenant};
 use crate::model::facts::Facts;
+use crate::model::parameter::Parameter;
 use crate::model::usage::Usage;
 
 /// Tokens that a chat template may add around one message.
@@ -19,9 +20,6 @@ const TOKENS_TOOLS: u64 = 1024;
 /// Most tokens of one image among the providers whose rules are published, with a margin, where its row does not
 /// say.
 const TOKENS_PER_IMAGE: u64 = 8_192;
-/// Tokens per kibibyte of inline audio at the densest published rate (32 tokens a second of 8 kbit/s speech), where the
-/// row does not say.
-const TOKENS_PER_AUDIO_KIB: u64 = 32;
 /// Bytes of text per token, on average: for estimates, never for bounds.
 const BYTES_PER_TOKEN: u64 = 4;
 
@@ -32,7 +30,10 @@ const BYTES_PER_TOKEN: u64 = 4;
 pub fn prompt_bound(endpoint: &Endpoint, facts: &Facts) -> u64 {
     let window = endpoint.context_length();
     let known = endpoint.config.billing.unwrap_or_default();
-    if facts.audio.remote + facts.server_tools > 0 {
+    // A few kibibytes of compressed silence can last for hours; results of searches come into the prompt.
+    let unmeasured_audio = facts.audio.count > 0 && known.tokens_per_audio_kib.is_none();
+    let searches = facts.server_tools > 0 || facts.parameters.contains(Parameter::WebSearchOptions);
+    if facts.audio.remote > 0 || unmeasured_audio || searches {
         return window;
     }
     let each = |count: u32, most: Option<u64>| u64::from(count).saturating_mul(most.unwrap_or(window));
@@ -54,8 +55,7 @@ pub fn prompt_bound(endpoint: &Endpoint, facts: &Facts) -> u64 {
 }
 
 fn audio(facts: &Facts, tokens_per_kib: Option<u64>) -> u64 {
-    let per_kib = tokens_per_kib.unwrap_or(TOKENS_PER_AUDIO_KIB);
-    facts.audio.inline_bytes.saturating_mul(per_kib).div_ceil(1024)
+    facts.audio.inline_bytes.saturating_mul(tokens_per_kib.unwrap_or(0)).div_ceil(1024)
 }
 
 /// A likely count of the prompt's tokens: for fit and for answers that broke off without usage.

@@ -71,7 +71,13 @@ fn plain(name: &str) -> String {
 
 fn fits(id: &str, name: &str) -> bool {
     let starts = id.match_indices(['.', '/', ':']).map(|(at, _)| &id[at + 1..]);
-    std::iter::once(id).chain(starts).any(|rest| rest.starts_with(name))
+    // `gpt-5.2` is not the beginning of `gpt-5-2025-08-07`.
+    let is_number = name.ends_with(|letter: char| letter.is_ascii_digit());
+    let follows = |rest: &str| rest.starts_with(|letter: char| letter.is_ascii_digit());
+    std::iter::once(id)
+        .chain(starts)
+        .filter_map(|rest| rest.strip_prefix(name))
+        .any(|rest| !(is_number && follows(rest)))
 }
 
 #[cfg(test)]
@@ -113,6 +119,9 @@ mod tests {
             ("gpt-4o-mini", "reasoning_style", "absent"),
             ("gpt-5-mini", "efforts", "minimal,low,medium,high"),
             ("gpt-5-pro", "efforts", "high"),
+            ("gpt-5-2025-08-07", "efforts", "minimal,low,medium,high"),
+            ("gpt-5.2-2025-12-11", "efforts", "none,low,medium,high,xhigh"),
+            ("claude-sonnet-5-20260101", "forced_tools", "true"),
             ("gpt-5.1", "efforts", "none,low,medium,high"),
             ("gpt-5.4-mini", "efforts", "none,low,medium,high,xhigh"),
             ("gpt-6-sol", "efforts", "none,low,medium,high,xhigh,max"),

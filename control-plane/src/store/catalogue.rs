@@ -14,6 +14,14 @@ use crate::store::{
 /// [`StoreError::Unavailable`], among others; then nothing has happened.
 pub async fn refresh(db: &mut PgConnection, checksum: &str) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
+    let seen: String = sqlx::query_scalar("SELECT catalogue FROM config_state").fetch_one(&mut *tx).await?;
+    if seen == checksum {
+        return Ok(false);
+    }
+    // As every change does: rows first, the revision last.
+    for statement in LOCKS {
+        sqlx::query(*statement).execute(&mut *tx).await?;
+    }
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(REVISION_LOCK).execute(&mut *tx).await?;
     let seen: String = sqlx::query_scalar("SELECT catalogue FROM config_state").fetch_one(&mut *tx).await?;
     if seen == checksum {
@@ -40,6 +48,12 @@ pub async fn refresh(db: &mut PgConnection, checksum: &str) -> Result<bool, Stor
     tx.commit().await?;
     Ok(has_rows)
 }
+
+/// In the order in which changes write them.
+const LOCKS: &[&str] = &[
+    "SELECT FROM providers WHERE deleted_at IS NULL ORDER BY id FOR UPDATE",
+    "SELECT FROM endpoints WHERE deleted_at IS NULL ORDER BY model, id FOR UPDATE",
+];
 
 /// A row that `apply` owns and nobody else changed since stays so.
 const REFRESHES: &[&str] = &[

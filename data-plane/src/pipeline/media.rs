@@ -204,7 +204,7 @@ mod tests {
     fn every_adapter_that_cannot_read_some_url_cannot_read_the_plainest() {
         let urls = ["http://x/y", "https://x/y", "https://x/y.png", "http://x/y.png", "https://x/y.pdf?z"];
         for adapter in crate::adapters::ADAPTERS {
-            let quirks = adapter.quirks("some-model");
+            let quirks = adapter.quirks();
             for media in Media::ALL {
                 let some = urls.iter().any(|url| adapter.must_fetch(media, url, &quirks));
                 assert!(

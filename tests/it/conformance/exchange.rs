@@ -140,7 +140,7 @@ fn read(
     let response = &file["response"];
     let status = response["status"].as_u64().and_then(|status| u16::try_from(status).ok());
     let status = status.and_then(|status| StatusCode::from_u16(status).ok());
-    let speaker = speaker.map(|known| hosted(folder, &text, known));
+    let speaker = speaker.map(|known| hosted(folder, response, known));
     let (body, has_text) = body(response).ok_or_else(|| format!("{place}: body_base64 is no base64"))?;
     let sizes = response["chunk_sizes"].as_array();
     Ok(Exchange {
@@ -164,8 +164,12 @@ fn read(
 }
 
 /// Google hands calls to other publishers' models on as they are; most are Anthropic's, some speak chat completions.
-fn hosted(folder: &str, file: &str, known: (Api, &'static str)) -> (Api, &'static str) {
-    let is_chat = folder == "raw_predict" && file.contains("\"choices\"");
+fn hosted(folder: &str, response: &Value, known: (Api, &'static str)) -> (Api, &'static str) {
+    let streamed = response["body_text"].as_str().into_iter().flat_map(str::lines);
+    let first =
+        streamed.filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data:")?).ok()).next();
+    let answer = first.as_ref().unwrap_or(&response["body"]);
+    let is_chat = folder == "raw_predict" && answer.get("choices").is_some();
     if is_chat { (Api::Chat, "openai") } else { known }
 }
 

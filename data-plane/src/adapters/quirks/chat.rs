@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::model::facts::Media;
 
 /// Headers that rows must not set: they carry the credential, or belong to the connection.
-const RESERVED: [&str; 12] = [
+const RESERVED: [&str; 20] = [
     "authorization",
     "proxy-authorization",
     "x-api-key",
@@ -21,6 +21,14 @@ const RESERVED: [&str; 12] = [
     "content-type",
     "transfer-encoding",
     "accept-encoding",
+    "expect",
+    "te",
+    "trailer",
+    "upgrade",
+    "keep-alive",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-goog-user-project",
 ];
 
 /// Constant members of a request body, as JSON text.

@@ -33,7 +33,7 @@ const READ: [&str; 18] = [
 ];
 
 /// Parameters that may be left out where an endpoint does not list them.
-const OPTIONAL: [Parameter; 14] = [
+const OPTIONAL: [Parameter; 16] = [
     Parameter::Temperature,
     Parameter::TopP,
     Parameter::TopK,
@@ -48,6 +48,9 @@ const OPTIONAL: [Parameter; 14] = [
     Parameter::Seed,
     Parameter::Stop,
     Parameter::Verbosity,
+    // Another tier has another price.
+    Parameter::ServiceTier,
+    Parameter::WebSearchOptions,
 ];
 
 /// The optional parameters that were sent and that an endpoint with these does not list; none where it lists nothing.

@@ -133,12 +133,14 @@ impl TokenAnswer {
     /// The token, and how long it is good for: by what was said, else for a cautious while.
     pub fn checked(self, what: &str) -> Result<(Secret, Duration), SignError> {
         const UNSAID: u64 = 600;
+        const MOST: u64 = 24 * 60 * 60;
         let seconds = match self.expires_in {
             None => Some(UNSAID),
             Some(Seconds::Number(seconds)) => Some(seconds),
             Some(Seconds::Text(text)) => text.trim().parse().ok(),
         };
-        let good_for = seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        let good_for =
+            seconds.filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds.min(MOST)));
         match good_for {
             Some(good_for) if !self.access_token.is_empty() => Ok((self.access_token, good_for)),
             _ => Err(SignError::auth(format!("{what} sent a token that has expired"))),

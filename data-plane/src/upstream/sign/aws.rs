@@ -71,6 +71,12 @@ pub async fn fetch(asker: &Asker) -> Result<Fresh, SignError> {
     if let Some(keys) = of_file(cloud).await? {
         return Ok(Fresh { grant: Grant::Aws(keys), good_for: None });
     }
+    // A pod's own role by web identity is not spoken here; the node's must not stand in for it.
+    if cloud.get("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
+        return Err(SignError::auth(
+            "AWS_WEB_IDENTITY_TOKEN_FILE is set, and web identity is not supported; use a pod identity or keys",
+        ));
+    }
     match container(asker).await? {
         Some(request) => role(ask::json("the container's credentials service", request).await?),
         None => instance(asker).await,
