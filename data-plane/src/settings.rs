@@ -143,7 +143,7 @@ pub struct Fetch {
     /// Largest file.
     pub max_file_bytes: u64,
     /// Most bytes of one request's files together.
-    pub max_total_bytes: u64,
+    pub max_request_bytes: u64,
     /// Most files of one request.
     pub max_files: usize,
     /// A file's time, from its name's resolution to its last byte.

@@ -35,7 +35,7 @@ pub(super) const VARIABLES: &[(&str, &[&str])] = &[
     ("SWITCHYARD_DEADLINES_IDLE_MS", &["data_plane.deadlines.idle_ms"]),
     ("SWITCHYARD_DEADLINES_TOTAL_MS", &["data_plane.deadlines.total_ms"]),
     ("SWITCHYARD_FETCH_MAX_FILE_BYTES", &["data_plane.fetch.max_file_bytes"]),
-    ("SWITCHYARD_FETCH_MAX_TOTAL_BYTES", &["data_plane.fetch.max_total_bytes"]),
+    ("SWITCHYARD_FETCH_MAX_REQUEST_BYTES", &["data_plane.fetch.max_request_bytes"]),
     ("SWITCHYARD_FETCH_MAX_FILES", &["data_plane.fetch.max_files"]),
     ("SWITCHYARD_FETCH_TIMEOUT_MS", &["data_plane.fetch.timeout_ms"]),
     ("SWITCHYARD_FETCH_ALLOW_PRIVATE", &["data_plane.fetch.allow_private"]),

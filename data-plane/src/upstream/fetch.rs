@@ -141,7 +141,7 @@ impl Fetcher {
     }
 
     async fn collect(&self, mut body: Incoming, taken: &AtomicU64) -> Result<Bytes, FetchError> {
-        let Fetch { max_file_bytes, max_total_bytes, .. } = self.settings;
+        let Fetch { max_file_bytes, max_request_bytes, .. } = self.settings;
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| FetchError::Broken)?.into_data() else { continue };
@@ -149,8 +149,8 @@ impl Fetcher {
             if whole.len() as u64 + more > max_file_bytes {
                 return Err(FetchError::TooLarge(max_file_bytes));
             }
-            if taken.fetch_add(more, Ordering::Relaxed) + more > max_total_bytes {
-                return Err(FetchError::TooMuch(max_total_bytes));
+            if taken.fetch_add(more, Ordering::Relaxed) + more > max_request_bytes {
+                return Err(FetchError::TooMuch(max_request_bytes));
             }
             whole.extend_from_slice(&data);
         }

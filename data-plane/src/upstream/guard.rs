@@ -103,12 +103,14 @@ impl Service<Name> for Guarded {
 pub fn is_refusal(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut at = Some(error);
     while let Some(error) = at {
-        // An `io::Error` shows the cause of its content as its own, so the content is looked at here.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if error.is::<Private>() || inner.is_some_and(|inner| inner.is::<Private>()) {
+        if error.is::<Private>() {
             return true;
         }
-        at = error.source();
+        // An `io::Error` gives the cause of its content as its own, so the content is looked at first.
+        at = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(content) => Some(content),
+            None => error.source(),
+        };
     }
     false
 }

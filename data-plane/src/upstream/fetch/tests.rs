@@ -76,7 +76,7 @@ impl Drop for Server {
 fn settings(allow_private: bool) -> Fetch {
     Fetch {
         max_file_bytes: 1_000,
-        max_total_bytes: 1_500,
+        max_request_bytes: 1_500,
         max_files: 4,
         timeout: Duration::from_secs(20),
         allow_private,
