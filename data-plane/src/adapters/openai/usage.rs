@@ -49,6 +49,8 @@ struct Wire {
     #[serde(default)]
     reasoning_tokens: Number,
     #[serde(default)]
+    citation_tokens: Number,
+    #[serde(default)]
     num_search_queries: Number,
     #[serde(default)]
     search_context_size: Option<IgnoredAny>,
@@ -93,6 +95,12 @@ struct CacheCreation {
     ephemeral_24h_input_tokens: Number,
 }
 
+impl CacheCreation {
+    fn long(&self) -> u64 {
+        self.ephemeral_1h_input_tokens.get().saturating_add(self.ephemeral_24h_input_tokens.get())
+    }
+}
+
 #[derive(Default, Deserialize)]
 struct CompletionDetails {
     #[serde(default)]
@@ -116,7 +124,17 @@ struct ServerTools {
 }
 
 impl Wire {
+    /// Whether the reasoning is counted beside the completion: Perplexity's habit, told by its other members.
+    fn reasoning_is_extra(&self) -> bool {
+        let is_perplexity = self.search_context_size.is_some()
+            || self.citation_tokens.0.is_some()
+            || self.num_search_queries.0.is_some();
+        let reasoning = self.reasoning_tokens.get();
+        reasoning > 0 && (is_perplexity || reasoning > self.completion_tokens.get())
+    }
+
     fn into_usage(self) -> Usage {
+        let reasoning_is_extra = self.reasoning_is_extra();
         let prompt = self.prompt_tokens_details.or(self.prompt_token_details).unwrap_or_default();
         let completion = self.completion_tokens_details.unwrap_or_default();
         let creation = self.cache_creation.unwrap_or_default();
@@ -134,8 +152,7 @@ impl Wire {
             completion_tokens: self.completion_tokens.get(),
             cached_tokens: cached.into_iter().map(Number::get).max().unwrap_or(0),
             cache_write_tokens: prompt.cache_write_tokens.get().max(self.cache_creation_input_tokens.get()),
-            cache_write_long_tokens: long_writes
-                .max(creation.ephemeral_1h_input_tokens.get() + creation.ephemeral_24h_input_tokens.get()),
+            cache_write_long_tokens: long_writes.max(creation.long()),
             prompt_audio_tokens: prompt.audio_tokens.get(),
             prompt_image_tokens: prompt.image_tokens.get(),
             prompt_video_tokens: prompt.video_tokens.get(),
@@ -150,9 +167,8 @@ impl Wire {
             reported_cost: cost(self.cost, self.cost_in_usd_ticks),
             provenance: Provenance::ProviderFinal,
         };
-        let reasoning_is_extra = self.search_context_size.is_some() && self.reasoning_tokens.get() > 0;
         if reasoning_is_extra {
-            usage.completion_tokens += usage.reasoning_tokens;
+            add(&mut usage.completion_tokens, usage.reasoning_tokens);
         } else {
             spread_surplus(&mut usage);
         }
@@ -164,29 +180,54 @@ impl Wire {
 fn spread_surplus(usage: &mut Usage) {
     let total = usage.reported_total_tokens.unwrap_or(0);
     let surplus = total.saturating_sub(usage.total_tokens());
+    let (cached, written) = (usage.cached_tokens, usage.cache_write_tokens);
     match surplus {
         0 => {}
         // xAI keeps reasoning out of the completion.
-        surplus if surplus == usage.reasoning_tokens => usage.completion_tokens += surplus,
+        surplus if surplus == usage.reasoning_tokens => add(&mut usage.completion_tokens, surplus),
         // Mistral keeps audio out of the prompt.
-        surplus if surplus == usage.prompt_audio_tokens => usage.prompt_tokens += surplus,
-        // Gemini's compatible surface hides its thoughts but bills them as output.
-        surplus => {
-            usage.completion_tokens += surplus;
-            usage.reasoning_tokens += surplus;
+        surplus if surplus == usage.prompt_audio_tokens => add(&mut usage.prompt_tokens, surplus),
+        // Claude's resellers keep what was read from a cache or written to one out of the prompt.
+        surplus if [cached, written, cached.saturating_add(written)].contains(&surplus) => {
+            add(&mut usage.prompt_tokens, surplus);
         }
+        // Gemini's compatible surface hides its thoughts but bills them as output.
+        surplus if usage.reasoning_tokens == 0 => {
+            add(&mut usage.completion_tokens, surplus);
+            usage.reasoning_tokens = surplus;
+        }
+        // Reasoning that the completion cannot hold is in the surplus, whatever else is.
+        surplus if usage.reasoning_tokens > usage.completion_tokens => {
+            add(&mut usage.completion_tokens, surplus);
+        }
+        // Nobody says what it is.
+        _ => {}
     }
+}
+
+/// Hostile counts stop at the largest number.
+fn add(sum: &mut u64, part: u64) {
+    *sum = sum.saturating_add(part);
 }
 
 /// Makes the parts fit their sums: parts that do not were left out of them.
 fn fit(mut usage: Usage) -> Usage {
     if usage.cached_tokens > usage.prompt_tokens {
-        usage.prompt_tokens += usage.cached_tokens + usage.cache_write_tokens;
+        add(&mut usage.prompt_tokens, usage.cached_tokens.saturating_add(usage.cache_write_tokens));
     }
     // Gemini behind OpenRouter calls the same tokens read and written.
-    usage.cache_write_tokens = usage.cache_write_tokens.min(usage.prompt_tokens - usage.cached_tokens);
+    usage.cache_write_tokens =
+        usage.cache_write_tokens.min(usage.prompt_tokens.saturating_sub(usage.cached_tokens));
     usage.cache_write_long_tokens = usage.cache_write_long_tokens.min(usage.cache_write_tokens);
     usage.reasoning_tokens = usage.reasoning_tokens.min(usage.completion_tokens);
+    for part in
+        [&mut usage.prompt_audio_tokens, &mut usage.prompt_image_tokens, &mut usage.prompt_video_tokens]
+    {
+        *part = usage.prompt_tokens.min(*part);
+    }
+    for part in [&mut usage.completion_audio_tokens, &mut usage.completion_image_tokens] {
+        *part = usage.completion_tokens.min(*part);
+    }
     usage
 }
 
@@ -269,6 +310,57 @@ mod tests {
                 7,
             ),
             (
+                r#"{"prompt_tokens":20,"completion_tokens":9,"total_tokens":29,"reasoning_tokens":7,"citation_tokens":3}"#,
+                20,
+                16,
+                0,
+                7,
+            ),
+            (
+                r#"{"prompt_tokens":20,"completion_tokens":9,"total_tokens":29,"reasoning_tokens":7,"num_search_queries":1}"#,
+                20,
+                16,
+                0,
+                7,
+            ),
+            (
+                r#"{"prompt_tokens":20,"completion_tokens":5,"total_tokens":25,"reasoning_tokens":7}"#,
+                20,
+                12,
+                0,
+                7,
+            ),
+            // Claude's resellers: what the cache had is beside the prompt.
+            (
+                r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":115,"cache_read_input_tokens":100}"#,
+                110,
+                5,
+                100,
+                0,
+            ),
+            (
+                r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":22,"cache_read_input_tokens":3,"cache_creation_input_tokens":4}"#,
+                17,
+                5,
+                3,
+                0,
+            ),
+            (
+                r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":19,"cache_creation_input_tokens":4}"#,
+                14,
+                5,
+                0,
+                0,
+            ),
+            // Reasoning that is inside the completion does not grow by what nobody names.
+            (
+                r#"{"prompt_tokens":10,"completion_tokens":50,"total_tokens":63,"completion_tokens_details":{"reasoning_tokens":40}}"#,
+                10,
+                50,
+                0,
+                40,
+            ),
+            (
                 r#"{"prompt_tokens":20,"completion_tokens":5,"total_tokens":25,"completion_tokens_details":{"reasoning_tokens":7}}"#,
                 20,
                 5,
@@ -287,6 +379,31 @@ mod tests {
             let found =
                 (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.reasoning_tokens);
             assert_eq!(found, (prompt, completion, cached, reasoning), "{json}");
+        }
+    }
+
+    #[test]
+    fn hostile_counts_end_at_the_largest_number() {
+        const MOST: u64 = u64::MAX;
+        for json in [
+            format!(r#"{{"prompt_tokens":{MOST},"completion_tokens":{MOST},"total_tokens":{MOST}}}"#),
+            format!(
+                r#"{{"completion_tokens":{MOST},"reasoning_tokens":{MOST},"search_context_size":"low"}}"#
+            ),
+            format!(
+                r#"{{"prompt_tokens":2,"completion_tokens":{MOST},"reasoning_tokens":9,"citation_tokens":1}}"#
+            ),
+            format!(
+                r#"{{"prompt_tokens":2,"cached_tokens":{MOST},"cache_creation_input_tokens":{MOST},"total_tokens":{MOST}}}"#
+            ),
+            format!(
+                r#"{{"prompt_tokens":2,"cache_creation":{{"ephemeral_1h_input_tokens":{MOST},"ephemeral_24h_input_tokens":{MOST}}}}}"#
+            ),
+            format!(
+                r#"{{"prompt_tokens":2,"prompt_tokens_details":{{"audio_tokens":{MOST}}},"completion_tokens_details":{{"image_tokens":3}}}}"#
+            ),
+        ] {
+            read(&json);
         }
     }
 
