@@ -111,7 +111,7 @@ impl RequestError {
         Self {
             side: if failure.code.status().is_client_error() { Side::Client } else { Side::Provider },
             provider: Some(provider.to_owned()),
-            provider_code: failure.provider_code.clone(),
+            provider_code: failure.shown_code().map(str::to_owned),
             retry_after: failure.retry_after,
             ..Self::new(failure.code, failure.message.clone())
         }

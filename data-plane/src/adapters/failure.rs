@@ -142,6 +142,14 @@ impl Failure {
         Self { provider_code: provider_code.map(|code| safe_text(&code)), ..Self::new(class, message) }
     }
 
+    /// The provider's own code as far as callers see it: it says nothing of the router's account.
+    pub fn shown_code(&self) -> Option<&str> {
+        match self.class {
+            FailureClass::Auth | FailureClass::Permission | FailureClass::Payment => None,
+            _ => self.provider_code.as_deref(),
+        }
+    }
+
     /// Notes the status and what the headers say about trying again.
     pub fn with_head(mut self, status: StatusCode, headers: &HeaderMap) -> Self {
         self.status = Some(status);
@@ -233,11 +241,15 @@ pub fn safe_text(text: &str) -> String {
     }
 }
 
+/// Whether a credential begins somewhere in the word: `sk-…`, `key=sk-…`, `{"key":"sk-…`.
 fn is_secret(word: &str) -> bool {
-    const PREFIXES: [&str; 10] =
-        ["sk-", "sk_", "pk-", "gsk_", "AIza", "xai-", "hf_", "org-", "proj_", "AKIA"];
-    let word = word.trim_start_matches(|letter: char| !letter.is_alphanumeric());
-    PREFIXES.iter().any(|prefix| word.starts_with(prefix))
+    const PREFIXES: [&str; 12] =
+        ["sk-", "sk_", "pk-", "gsk_", "AIza", "xai-", "hf_", "org-", "proj_", "AKIA", "ASIA", "ya29."];
+    let mut is_boundary = true;
+    word.char_indices().any(|(at, letter)| {
+        let begins = std::mem::replace(&mut is_boundary, !letter.is_alphanumeric());
+        begins && PREFIXES.iter().any(|prefix| word[at..].starts_with(prefix))
+    })
 }
 
 /// How long to wait, from the headers in their order of trust.
@@ -370,13 +382,23 @@ mod tests {
     #[test]
     fn texts_for_callers_hold_no_credential_and_end_somewhere() {
         assert_eq!(safe_text("key sk-abc,\n is (gsk_x) bad"), "key [redacted] is [redacted] bad");
+        for (text, shown) in [
+            ("api_key=sk-abc is bad", "[redacted] is bad"),
+            (r#"{"key":"sk-abc"}"#, "[redacted]"),
+            ("é:AIzaX ya29.a0 key/ASIAX", "[redacted] [redacted] [redacted]"),
+            ("a task-force of disk-drives", "a task-force of disk-drives"),
+        ] {
+            assert_eq!(safe_text(text), shown);
+        }
         assert_eq!(safe_text(&"x".repeat(5000)).chars().count(), MESSAGE_CHARS + 1);
     }
 
     #[test]
     fn a_router_fault_upstream_is_never_shown_as_the_callers() {
         for class in [FailureClass::Auth, FailureClass::Permission, FailureClass::Payment] {
-            let failure = Failure::reported(class, "key sk-123 of org-9 is bad", None);
+            let failure =
+                Failure::reported(class, "key sk-123 of org-9 is bad", Some("insufficient_quota".to_owned()));
+            assert_eq!(failure.shown_code(), None);
             assert_eq!(failure.code, ErrorCode::ProviderUnavailable);
             assert!(!failure.message.contains("123"), "{}", failure.message);
         }

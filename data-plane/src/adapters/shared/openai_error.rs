@@ -70,8 +70,10 @@ impl Said {
     }
 
     fn classify(self, status: Option<StatusCode>) -> Failure {
-        let by_status = status.or(self.status).map_or(FailureClass::Server, class_of);
-        let class = self.by_words().unwrap_or(by_status);
+        let by_status = || {
+            status.or(self.status).map_or_else(|| self.by_types().unwrap_or(FailureClass::Server), class_of)
+        };
+        let class = self.by_words().unwrap_or_else(by_status);
         let code = [&self.code, &self.kind, &self.inner].into_iter().find(|word| !word.is_empty()).cloned();
         let mut failure = Failure::reported(class, &self.message, code);
         failure.code = self.finer_code(status).unwrap_or(failure.code);
@@ -92,6 +94,11 @@ impl Said {
             .or_else(|| by_code(&self.inner.to_lowercase()))
             .or_else(|| by_error_type(&self.error_type))
             .or_else(|| by_message(&message))
+    }
+
+    /// What the type words say, which is less than a status does: OpenAI calls most refusals invalid requests.
+    fn by_types(&self) -> Option<FailureClass> {
+        [&self.kind, &self.code, &self.error_type].into_iter().find_map(|word| by_type(word))
     }
 
     fn finer_code(&self, status: Option<StatusCode>) -> Option<ErrorCode> {
@@ -170,6 +177,26 @@ fn by_code(code: &str) -> Option<FailureClass> {
         "server_error" | "internal_server_error" => FailureClass::Server,
         "timeout" | "request_timeout" | "deadline_exceeded" | "vector_store_timeout" => FailureClass::Timeout,
         code if is_about_an_image(code) => FailureClass::InvalidRequest,
+        _ => return None,
+    })
+}
+
+/// The class that a type suggests, in whatever spelling: `not_found_error`, `NotFoundError`, `NOT_FOUND`.
+fn by_type(word: &str) -> Option<FailureClass> {
+    let name = word.rsplit('.').next().unwrap_or(word).to_lowercase().replace(['_', '-', ' '], "");
+    let name = ["error", "exception"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    Some(match name {
+        "invalidrequest" | "badrequest" | "invalidargument" | "validation" | "unprocessableentity" => {
+            FailureClass::InvalidRequest
+        }
+        "notfound" => FailureClass::NotFound,
+        "permission" | "permissiondenied" | "forbidden" => FailureClass::Permission,
+        "billing" | "paymentrequired" => FailureClass::Payment,
+        "authentication" | "unauthorized" => FailureClass::Auth,
+        "ratelimit" | "toomanyrequests" | "resourceexhausted" => FailureClass::RateLimited,
+        "overloaded" | "serviceunavailable" => FailureClass::Overloaded,
+        "timeout" | "apitimeout" => FailureClass::Timeout,
+        "internal" | "internalserver" | "server" | "api" => FailureClass::Server,
         _ => return None,
     })
 }
@@ -414,6 +441,21 @@ mod tests {
             (r#"{"code":"vector_store_timeout","message":"x"}"#, Timeout),
             (r#"{"code":"data_residency_mismatch","message":"x"}"#, Permission),
             (r#"{"code":"image_too_large","message":"x"}"#, InvalidRequest),
+            (r#"{"type":"invalid_request_error","code":null,"message":"x"}"#, InvalidRequest),
+            (r#"{"type":"BadRequestError","message":"x"}"#, InvalidRequest),
+            (r#"{"type":"not_found_error","message":"x"}"#, NotFound),
+            (r#"{"type":"NotFoundError","message":"x"}"#, NotFound),
+            (r#"{"type":"permission_error","message":"x"}"#, Permission),
+            (r#"{"type":"billing_error","message":"x"}"#, Payment),
+            (r#"{"type":"rate_limit_error","message":"x"}"#, RateLimited),
+            (r#"{"type":"RateLimitError","message":"x"}"#, RateLimited),
+            (r#"{"type":"overloaded_error","message":"x"}"#, Overloaded),
+            (r#"{"type":"authentication_error","message":"x"}"#, Auth),
+            (r#"{"type":"AuthenticationError","message":"x"}"#, Auth),
+            (r#"{"type":"InternalServerError","message":"x"}"#, Server),
+            (r#"{"status":"INTERNAL","message":"x"}"#, Server),
+            (r#"{"type":"invalid_request_error","code":"invalid_api_key","message":"x"}"#, Auth),
+            (r#"{"type":"invalid_request_error","code":503,"message":"x"}"#, Overloaded),
             (r#"{"code":"image_content_policy_violation","message":"x"}"#, ContentFiltered),
         ] {
             assert_eq!(inside_success(error).class, class, "{error}");
