@@ -9,7 +9,7 @@ use crate::adapters::openai::outcome::refused;
 use crate::adapters::openai::parts::Progress;
 use crate::adapters::openai::piece::{Ending, call_id, ending, read};
 use crate::adapters::openai::think::Splitter;
-use crate::adapters::openai::wire::{Arguments, Body, Call, Choice as WireChoice, Content};
+use crate::adapters::openai::wire::{Body, Call, Choice as WireChoice, Content, List};
 use crate::adapters::openai::{piece, usage};
 use crate::adapters::shared::openai_error::{bare, inside_success};
 use crate::adapters::{Context, Failure, FailureClass};
@@ -89,9 +89,9 @@ fn choice(
     }
     canonical &= splitter.split(&mut delta, context.hide_reasoning);
     splitter.finish().put(&mut delta, context.hide_reasoning);
-    let (mut calls, proper) = calls(message.tool_calls.take().unwrap_or_default(), answer, index);
+    let (mut calls, proper) = calls(mem::take(&mut message.tool_calls), answer, index);
     if let Some(legacy) = &message.function_call {
-        let (name, arguments) = (legacy.name.0.clone().into_owned(), legacy.arguments.to_text());
+        let (name, arguments) = (legacy.name.0.clone().into_owned(), legacy.arguments().to_text());
         calls.push(ToolCall { id: call_id(answer, index, 0), kind: ToolKind::Function, name, arguments });
     }
     let native = wire.native_finish_reason.owned().or_else(|| wire.finish_reason.owned());
@@ -127,18 +127,18 @@ pub fn broke_off(word: &str) -> Failure {
 }
 
 /// The calls, and whether they already have the canonical form.
-fn calls(wire: Vec<Call<'_>>, answer: Option<&str>, choice: u32) -> (Vec<ToolCall>, bool) {
-    let mut proper = true;
-    let mut calls = Vec::with_capacity(wire.len());
-    for (position, call) in wire.into_iter().enumerate() {
+fn calls(wire: List<Call<'_>>, answer: Option<&str>, choice: u32) -> (Vec<ToolCall>, bool) {
+    let mut proper = !wire.is_odd;
+    let mut calls = Vec::with_capacity(wire.items.len());
+    for (position, call) in wire.items.into_iter().enumerate() {
         let kind = if call.custom.is_some() { ToolKind::Custom } else { ToolKind::Function };
         let invocation = call.custom.or(call.function).unwrap_or_default();
-        let mut arguments = invocation.arguments.to_text();
+        let mut arguments = invocation.arguments().to_text();
         if arguments.is_empty() && kind == ToolKind::Function {
             arguments.push_str("{}");
             proper = false;
         }
-        proper &= call.id.id().is_some() && !matches!(invocation.arguments, Arguments::Json(_));
+        proper &= call.id.id().is_some() && invocation.arguments().is_text();
         let id = call.id.id().map_or_else(|| call_id(answer, choice, position), str::to_owned);
         calls.push(ToolCall { id, kind, name: invocation.name.0.into_owned(), arguments });
     }

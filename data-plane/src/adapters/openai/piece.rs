@@ -2,6 +2,8 @@
 //!
 //! Shared by whole answers and streams; tool calls are not here, because streams number them.
 
+use std::mem;
+
 use serde_json::json;
 
 use crate::adapters::openai::parts::{Progress, Told};
@@ -20,10 +22,11 @@ pub struct Piece {
 
 /// Reads a message or delta; `progress` is what the choice said before.
 pub fn read(message: &mut Message<'_>, hide_reasoning: bool, progress: &mut Progress) -> Piece {
-    let (told, plain) = content(std::mem::take(&mut message.content), progress);
-    let mut canonical = plain && message.reasoning_content.get().is_none();
+    let (told, plain) = content(mem::take(&mut message.content), progress);
+    let is_odd = message.reasoning_details.is_odd || message.annotations.is_odd || message.images.is_odd;
+    let mut canonical = plain && !is_odd && message.reasoning_content.get().is_none();
     let mut reasoning = message.reasoning.get().or(message.reasoning_content.get()).map(str::to_owned);
-    let mut details = message.reasoning_details.take().unwrap_or_default();
+    let mut details = mem::take(&mut message.reasoning_details.items);
     if reasoning.is_none() && details.is_empty() {
         (reasoning, details) = (told.reasoning, told.details);
     }
@@ -37,7 +40,7 @@ pub fn read(message: &mut Message<'_>, hide_reasoning: bool, progress: &mut Prog
         canonical = false;
         details.push(json!({"type": "reasoning.text", "text": text, "format": "unknown", "index": 0}));
     }
-    let mut annotations = message.annotations.take().unwrap_or_default();
+    let mut annotations = mem::take(&mut message.annotations.items);
     annotations.extend(told.annotations);
     let delta = Delta {
         content: told.content,
@@ -46,7 +49,7 @@ pub fn read(message: &mut Message<'_>, hide_reasoning: bool, progress: &mut Prog
         reasoning_details: details,
         tool_calls: Vec::new(),
         annotations,
-        images: message.images.take().unwrap_or_default(),
+        images: mem::take(&mut message.images.items),
         audio: message.audio.take(),
     };
     Piece { delta, canonical }
@@ -60,6 +63,7 @@ fn content(content: Content<'_>, progress: &mut Progress) -> (Told, bool) {
             progress.say(&text);
             (Told { content: Some(text.into_owned()), ..Told::default() }, true)
         }
+        Content::Odd => (Told::default(), false),
         Content::Parts(parts) => (progress.tell(&parts), false),
     }
 }

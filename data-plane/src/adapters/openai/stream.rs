@@ -14,7 +14,7 @@ use crate::adapters::openai::parts::Progress;
 use crate::adapters::openai::piece::{Ending, Piece, call_id, ending, read};
 use crate::adapters::openai::think::Splitter;
 use crate::adapters::openai::usage;
-use crate::adapters::openai::wire::{Arguments, Body, Call, Choice as WireChoice, Invocation, Number, Text};
+use crate::adapters::openai::wire::{Body, Call, Choice as WireChoice, Invocation, Number, Text};
 use crate::adapters::shared::openai_error::{bare, inside_success};
 use crate::adapters::{Context, Decoder, Failure, FailureClass};
 use crate::model::event::{ChoiceDelta, Chunk, Delta, Event, Start, ToolDelta, with_tools};
@@ -22,6 +22,14 @@ use crate::model::message::ToolKind;
 use crate::model::response::{Finish, FinishReason};
 use crate::model::usage::Usage;
 use crate::wire::sse::{SseEvent, SseParser};
+
+mod extent;
+
+use extent::Extent;
+
+/// Bounds what finding its place costs each piece of a hostile stream.
+const MOST_CHOICES: usize = 128;
+const MOST_CALLS: usize = 1024;
 
 /// The push parser of this dialect.
 #[derive(Debug)]
@@ -47,6 +55,8 @@ struct ChoiceState {
     splitter: Splitter,
     /// Whether annotations were told.
     annotated: bool,
+    /// Whether there was an answer beside thoughts and calls.
+    answered: bool,
     calls: Vec<CallState>,
     progress: Progress,
     /// Why it ended. Told last, because some providers say so on every one of several last chunks.
@@ -64,6 +74,8 @@ struct CallState {
     name: String,
     kind: ToolKind,
     has_arguments: bool,
+    /// How far the JSON of the arguments has come.
+    extent: Extent,
 }
 
 impl StreamDecoder {
@@ -162,7 +174,7 @@ impl StreamDecoder {
         // Azure's late filter results come without a delta, which typed clients would stumble over.
         let has_delta = wire.delta.is_some();
         let mut message = wire.delta.take().unwrap_or_default();
-        let at = self.state(index);
+        let at = self.state(index)?;
         let state = &mut self.choices[at];
         let Piece { mut delta, mut canonical } =
             read(&mut message, self.context.hide_reasoning, &mut state.progress);
@@ -174,7 +186,9 @@ impl StreamDecoder {
         }
         canonical &= state.splitter.split(&mut delta, self.context.hide_reasoning);
         state.annotated |= !delta.annotations.is_empty();
-        for call in message.tool_calls.take().unwrap_or_default() {
+        state.answered |= answers(&delta);
+        canonical &= !message.tool_calls.is_odd;
+        for call in mem::take(&mut message.tool_calls.items) {
             let (piece, as_it_is) = state.call(call, self.id.as_deref());
             canonical &= as_it_is;
             delta.tool_calls.extend(piece);
@@ -183,6 +197,9 @@ impl StreamDecoder {
             // Whoever sent legacy functions wants the legacy call back, so the source stays as it is.
             let (piece, _) = state.call(legacy(invocation), self.id.as_deref());
             delta.tool_calls.extend(piece);
+        }
+        if state.calls.len() > MOST_CALLS {
+            return Err(Failure::malformed("too many tool calls"));
         }
         let silent = !delta.is_content() && delta.annotations.is_empty() && wire.logprobs.is_none();
         let ending = match ending(&wire.finish_reason, &wire.native_finish_reason) {
@@ -206,12 +223,16 @@ impl StreamDecoder {
         Ok((Some(ChoiceDelta { index, delta, finish: None, logprobs }), canonical))
     }
 
-    fn state(&mut self, index: u32) -> usize {
-        self.choices.iter().position(|choice| choice.index == index).unwrap_or_else(|| {
-            let splitter = Splitter::new(self.context.think_tags);
-            self.choices.push(ChoiceState { index, splitter, ..ChoiceState::default() });
-            self.choices.len() - 1
-        })
+    fn state(&mut self, index: u32) -> Result<usize, Failure> {
+        if let Some(at) = self.choices.iter().position(|choice| choice.index == index) {
+            return Ok(at);
+        }
+        if self.choices.len() == MOST_CHOICES {
+            return Err(Failure::malformed("too many choices"));
+        }
+        let splitter = Splitter::new(self.context.think_tags);
+        self.choices.push(ChoiceState { index, splitter, ..ChoiceState::default() });
+        Ok(self.choices.len() - 1)
     }
 
     /// Ends the answer: by its mark, or by the end of the bytes where every choice has finished.
@@ -228,6 +249,10 @@ impl StreamDecoder {
             choice.splitter.finish().put(&mut delta, self.context.hide_reasoning);
             if !choice.annotated {
                 delta.annotations = mem::take(&mut sources);
+            }
+            choice.answered |= answers(&delta);
+            if choice.ending.is_none() && !choice.is_whole() {
+                return Err(Failure::malformed("an end mark before the end of the answer"));
             }
             events.push(Event::Chunk(choice.end(delta)));
         }
@@ -283,6 +308,12 @@ impl ChoiceState {
         Chunk { choices: vec![choice], raw_choices: raw.is_some(), raw }
     }
 
+    /// Whether what was said can be all: an answer or calls, of which none lacks its end.
+    fn is_whole(&self) -> bool {
+        let whole = |call: &CallState| call.kind == ToolKind::Custom || call.extent.is_complete();
+        (self.answered || !self.calls.is_empty()) && self.calls.iter().all(whole)
+    }
+
     /// Calls without arguments get the empty object, which every client can parse.
     fn close_calls(&mut self) -> Vec<ToolDelta> {
         let bare = |call: &CallState| !call.has_arguments && call.kind == ToolKind::Function;
@@ -300,27 +331,30 @@ impl ChoiceState {
         let kind = if wire.custom.is_some() { ToolKind::Custom } else { ToolKind::Function };
         let invocation = wire.custom.or(wire.function).unwrap_or_default();
         let (id, name) = (wire.id.id(), invocation.name.get());
-        let arguments = invocation.arguments.to_text();
-        let text = !matches!(invocation.arguments, Arguments::Json(_));
+        let arguments = invocation.arguments().to_text();
+        let text = invocation.arguments().is_text();
         match self.find(wire.index.0, id, name) {
             Some(at) => {
                 let call = &mut self.calls[at];
                 call.has_arguments |= !arguments.is_empty();
+                call.extent.read(&arguments);
                 let more = name.filter(|name| *name != call.name && !call.has_arguments);
                 if let Some(more) = more {
                     call.name.push_str(more);
                 }
                 let said = more.is_some() || !arguments.is_empty();
                 let index = u32::try_from(at).unwrap_or(u32::MAX);
-                let name = more.map(str::to_owned);
-                let piece = ToolDelta { index, id: None, kind: call.kind, name, arguments };
+                let piece =
+                    ToolDelta { index, id: None, kind: call.kind, name: more.map(str::to_owned), arguments };
                 // Repeated ids and names would make clients open the call again.
-                let as_it_is =
-                    text && id.is_none() && wire.id.0.is_empty() && wire.index.0 == Some(at as u64);
+                let new = wire.id.0.is_empty() && (name.is_none() || more.is_some());
+                let as_it_is = text && new && wire.index.0 == Some(at as u64);
                 (said.then_some(piece), as_it_is && said)
             }
             None => {
                 let at = self.calls.len();
+                let mut extent = Extent::default();
+                extent.read(&arguments);
                 let own = id.map_or_else(|| call_id(answer, self.index, at), str::to_owned);
                 let call = CallState {
                     number: wire.index.0,
@@ -328,6 +362,7 @@ impl ChoiceState {
                     name: name.unwrap_or_default().to_owned(),
                     kind,
                     has_arguments: !arguments.is_empty(),
+                    extent,
                 };
                 let as_it_is = text && id.is_some() && wire.index.0 == Some(at as u64);
                 let name = Some(call.name.clone());
@@ -354,9 +389,20 @@ impl ChoiceState {
             None if id.is_none() && name.is_none() => self.calls.len().checked_sub(1),
             None => None,
         };
-        // Names come before arguments: another name after them opens the next call.
-        found.filter(|at| name.is_none() || !self.calls[*at].has_arguments)
+        // Names come before arguments: a name after them opens the next call, unless it only repeats that of a
+        // call in the middle of its arguments.
+        found.filter(|at| {
+            let call = &self.calls[*at];
+            let repeats = number.is_some() && id.is_none() && name == Some(call.name.as_str());
+            name.is_none() || !call.has_arguments || (repeats && !call.extent.is_complete())
+        })
     }
+}
+
+/// Whether a delta holds an answer, not only thoughts.
+fn answers(delta: &Delta) -> bool {
+    let said = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    said(&delta.content) || said(&delta.refusal) || delta.audio.is_some() || !delta.images.is_empty()
 }
 
 /// The legacy function call as the only tool call.

@@ -6,10 +6,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::adapters::shared::lenient::lenient;
 pub use crate::adapters::shared::lenient::{Number, Text};
 
 /// A streamed chunk or a whole answer: the two differ in `delta` and `message`.
@@ -31,7 +32,7 @@ pub struct Body<'a> {
     pub choices: Option<Vec<Choice<'a>>>,
     #[serde(borrow, default)]
     pub usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "lenient")]
     pub x_groq: Option<XGroq<'a>>,
     /// Links that the answer rests on, and what is known of them.
     #[serde(borrow, default)]
@@ -100,15 +101,15 @@ pub struct Message<'a> {
     #[serde(borrow, default)]
     pub reasoning_content: Text<'a>,
     #[serde(default)]
-    pub reasoning_details: Option<Vec<Value>>,
+    pub reasoning_details: List<Value>,
     #[serde(borrow, default)]
-    pub tool_calls: Option<Vec<Call<'a>>>,
-    #[serde(borrow, default)]
+    pub tool_calls: List<Call<'a>>,
+    #[serde(borrow, default, deserialize_with = "lenient")]
     pub function_call: Option<Invocation<'a>>,
     #[serde(default)]
-    pub annotations: Option<Vec<Value>>,
+    pub annotations: List<Value>,
     #[serde(default)]
-    pub images: Option<Vec<Value>>,
+    pub images: List<Value>,
     #[serde(default)]
     pub audio: Option<Value>,
 }
@@ -119,9 +120,9 @@ pub struct Call<'a> {
     pub index: Number,
     #[serde(borrow, default)]
     pub id: Text<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "lenient")]
     pub function: Option<Invocation<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "lenient")]
     pub custom: Option<Invocation<'a>>,
 }
 
@@ -129,8 +130,47 @@ pub struct Call<'a> {
 pub struct Invocation<'a> {
     #[serde(borrow, default)]
     pub name: Text<'a>,
-    #[serde(borrow, default, alias = "input")]
-    pub arguments: Arguments<'a>,
+    #[serde(borrow, default)]
+    arguments: Arguments<'a>,
+    #[serde(borrow, default)]
+    input: Arguments<'a>,
+}
+
+impl<'a> Invocation<'a> {
+    /// What the call is given, under either name.
+    pub fn arguments(&self) -> &Arguments<'a> {
+        match self.arguments {
+            Arguments::Missing | Arguments::Odd => &self.input,
+            _ => &self.arguments,
+        }
+    }
+}
+
+/// A list of objects; whatever else it holds, or stands in its place, counts as absent.
+#[derive(Debug)]
+pub struct List<T> {
+    pub items: Vec<T>,
+    /// Whether something was left out, so that the source may not be shown.
+    pub is_odd: bool,
+}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), is_odd: false }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?.get();
+        let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(raw) else {
+            return Ok(Self { items: Vec::new(), is_odd: raw != "null" });
+        };
+        let expected = list.len();
+        let objects = list.into_iter().map(RawValue::get).filter(|item| item.starts_with('{'));
+        let items: Vec<T> = objects.filter_map(|item| serde_json::from_str(item).ok()).collect();
+        Ok(Self { is_odd: items.len() < expected, items })
+    }
 }
 
 /// `content`: a string, or a list of parts as Mistral sends it.
@@ -142,6 +182,8 @@ pub enum Content<'a> {
     Null,
     Text(Cow<'a, str>),
     Parts(Vec<Value>),
+    /// Neither, so as good as missing.
+    Odd,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
@@ -160,6 +202,22 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
             }
             fn visit_unit<E: de::Error>(self) -> Result<Content<'de>, E> {
                 Ok(Content::Null)
+            }
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Content<'de>, E> {
+                Ok(Content::Odd)
+            }
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Content<'de>, E> {
+                Ok(Content::Odd)
+            }
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Content<'de>, E> {
+                Ok(Content::Odd)
+            }
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Content<'de>, E> {
+                Ok(Content::Odd)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Content<'de>, A::Error> {
+                while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Content::Odd)
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Content<'de>, A::Error> {
                 let mut parts = Vec::new();
@@ -180,16 +238,23 @@ pub enum Arguments<'a> {
     Missing,
     Text(Cow<'a, str>),
     Json(Value),
+    /// JSON that is no object, so as good as missing.
+    Odd,
 }
 
 impl Arguments<'_> {
     /// The JSON text.
     pub fn to_text(&self) -> String {
         match self {
-            Self::Missing => String::new(),
+            Self::Missing | Self::Odd => String::new(),
             Self::Text(text) => text.clone().into_owned(),
             Self::Json(value) => value.to_string(),
         }
+    }
+
+    /// Whether the source has the canonical form.
+    pub fn is_text(&self) -> bool {
+        matches!(self, Self::Missing | Self::Text(_))
     }
 }
 
@@ -209,6 +274,22 @@ impl<'de: 'a, 'a> Deserialize<'de> for Arguments<'a> {
             }
             fn visit_unit<E: de::Error>(self) -> Result<Arguments<'de>, E> {
                 Ok(Arguments::Missing)
+            }
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Arguments<'de>, E> {
+                Ok(Arguments::Odd)
+            }
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Arguments<'de>, E> {
+                Ok(Arguments::Odd)
+            }
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Arguments<'de>, E> {
+                Ok(Arguments::Odd)
+            }
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Arguments<'de>, E> {
+                Ok(Arguments::Odd)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Arguments<'de>, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Arguments::Odd)
             }
             fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Arguments<'de>, A::Error> {
                 Value::deserialize(de::value::MapAccessDeserializer::new(members)).map(Arguments::Json)

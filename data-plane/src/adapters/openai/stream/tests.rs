@@ -99,6 +99,13 @@ fn tool_calls_are_numbered_by_us_whatever_the_provider_does() {
             r#"[{"index":0,"id":"","function":{"name":null,"arguments":"{}"}}]"#,
             r#"[{"index":3,"id":"b","function":{"name":"g","arguments":"{}"}}]"#,
         ],
+        // The name repeated between the pieces of the arguments, with and without an empty id.
+        &[
+            r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}]"#,
+            r#"[{"index":0,"function":{"name":"f","arguments":""}}]"#,
+            r#"[{"index":0,"id":"","function":{"name":"f","arguments":"}"}}]"#,
+            r#"[{"index":0,"id":"b","function":{"name":"g","arguments":"{}"}}]"#,
+        ],
         // The name in pieces.
         &[
             r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]"#,
@@ -112,6 +119,104 @@ fn tool_calls_are_numbered_by_us_whatever_the_provider_does() {
             .map(|call| (call.id.as_str(), call.name.as_str(), call.arguments.as_str()))
             .collect();
         assert_eq!(found, [("a", "f", "{}"), ("b", "g", "{}")], "{deltas:?}");
+    }
+}
+
+#[test]
+fn a_name_after_whole_arguments_opens_the_next_call() {
+    let call = r#"[{"index":0,"function":{"name":"f","arguments":"{}"}}]"#;
+    assert_eq!(calls(&[call, call]).len(), 2);
+}
+
+#[test]
+fn a_repeated_name_does_not_keep_its_source() {
+    let open = delta(r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}]}"#);
+    let more = delta(r#"{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"}"}}]}"#);
+    let (events, _) = run(&[&open, &more, &finish("stop"), "[DONE]"]);
+    let kept: Vec<bool> = chunks(&events).iter().map(|chunk| chunk.raw_choices).collect();
+    assert_eq!(kept, [true, false, true]);
+}
+
+#[test]
+fn an_end_mark_alone_ends_only_what_is_whole() {
+    for (deltas, whole) in [
+        (&[r#"{"content":"Hi"}"#][..], true),
+        (&[r#"{"refusal":"No."}"#], true),
+        (&[r#"{"audio":{"data":"AA=="}}"#], true),
+        (&[r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]}"#], true),
+        (&[r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"a"}}]}"#], false),
+        (
+            &[
+                r#"{"content":"Hi"}"#,
+                r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}]}"#,
+            ],
+            false,
+        ),
+        (&[r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":""}}]}"#], false),
+        (&[r#"{"reasoning":"Hm"}"#], false),
+        (&[r#"{"role":"assistant","content":""}"#], false),
+    ] {
+        let mut data: Vec<String> = deltas.iter().map(|piece| delta(piece)).collect();
+        data.push("[DONE]".to_owned());
+        let data: Vec<_> = data.iter().map(String::as_str).collect();
+        let ended = run(&data).1.map_err(|failure| failure.class);
+        assert_eq!(ended, if whole { Ok(()) } else { Err(FailureClass::Malformed) }, "{deltas:?}");
+    }
+}
+
+#[test]
+fn members_of_the_wrong_type_count_as_absent_and_are_not_shown() {
+    for odd in [
+        r#""tool_calls":{}"#,
+        r#""tool_calls":[null]"#,
+        r#""tool_calls":"x""#,
+        r#""annotations":"x""#,
+        r#""annotations":[1]"#,
+        r#""images":{}"#,
+        r#""reasoning_details":true"#,
+    ] {
+        let (events, ended) =
+            run(&[&delta(&format!(r#"{{"content":"Hi",{odd}}}"#)), &finish("stop"), "[DONE]"]);
+        assert_eq!(ended, Ok(()), "{odd}");
+        let message = &fold(&events).choices[0].message;
+        assert_eq!(message.content.as_deref(), Some("Hi"), "{odd}");
+        let lists = [&message.annotations, &message.images, &message.reasoning_details];
+        assert!(message.tool_calls.is_empty() && lists.iter().all(|list| list.is_empty()), "{odd}");
+        assert!(!chunks(&events)[0].raw_choices, "{odd}");
+    }
+    for content in ["{}", "7", "-7", "0.5", "true"] {
+        let odd = delta(&format!(r#"{{"content":{content}}}"#));
+        let response = answer(&[&odd, &delta(r#"{"content":"Hi"}"#), &finish("stop"), "[DONE]"]);
+        assert_eq!(response.choices[0].message.content.as_deref(), Some("Hi"), "{content}");
+    }
+    for arguments in ["[1]", "7", "-7", "0.5", "true"] {
+        let found = calls(&[&format!(
+            r#"[{{"index":0,"id":"a","function":{{"name":"f","arguments":{arguments}}}}}]"#
+        )]);
+        assert_eq!(found[0].arguments, "{}", "{arguments}");
+    }
+    let both = calls(&[
+        r#"[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"a\":1}","input":{}}}]"#,
+        r#"[{"index":1,"id":"b","function":{"name":"g","input":{"b":2}}}]"#,
+    ]);
+    assert_eq!([&both[0].arguments, &both[1].arguments], [r#"{"a":1}"#, r#"{"b":2}"#]);
+    let groq =
+        r#"{"id":"c1","x_groq":"x","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}"#;
+    assert_eq!(answer(&[groq]).choices[0].message.content.as_deref(), Some("Hi"));
+}
+
+#[test]
+fn choices_and_calls_without_end_are_malformed() {
+    let many = |count: usize, item: fn(usize) -> String| (0..count).map(item).collect::<Vec<_>>().join(",");
+    let choice = |index| format!(r#"{{"index":{index},"delta":{{"content":"x"}},"finish_reason":"stop"}}"#);
+    let call = |index| format!(r#"{{"index":{index},"id":"i{index}","function":{{"name":"f"}}}}"#);
+    for (count, fits) in [(128, true), (129, false)] {
+        let chunk = format!(r#"{{"id":"c1","choices":[{}]}}"#, many(count, choice));
+        assert_eq!(run(&[&chunk]).1.is_ok(), fits, "{count} choices");
+    }
+    for (count, fits) in [(1024, true), (1025, false)] {
+        let chunk = delta(&format!(r#"{{"tool_calls":[{}]}}"#, many(count, call)));
+        assert_eq!(run(&[&chunk, &finish("stop")]).1.is_ok(), fits, "{count} calls");
     }
 }
 
