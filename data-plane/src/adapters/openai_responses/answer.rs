@@ -24,6 +24,7 @@ pub fn decode(body: &Bytes, context: &Context) -> Result<ChatResponse, Failure> 
         return Err(Failure::malformed("an answer that has not ended"));
     }
     let (mut teller, mut fold) = (Teller::new(context.clone()), Fold::default());
+    teller.identify(wire.id.get().unwrap_or_default());
     for piece in end(&mut teller, &wire, None) {
         fold.push(&Event::Chunk(Chunk { choices: vec![piece], ..Chunk::default() }));
     }

@@ -71,6 +71,7 @@ impl StreamDecoder {
         if mem::replace(&mut self.started, true) {
             return;
         }
+        self.teller.identify(wire.id.get().unwrap_or_default());
         events.push(Event::Start(Start {
             id: wire.id.owned(),
             model: wire.model.owned(),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::adapters::Context;
 use crate::adapters::openai_responses::items::{Told, annotation, bundled, image, is_search, weighed};
@@ -21,6 +22,8 @@ const BUNDLE: &str = "multi_tool_use.parallel";
 #[derive(Debug)]
 pub struct Teller {
     context: Context,
+    /// The provider's id of the answer; empty where it is not known.
+    answer: String,
     /// By place in the output.
     items: BTreeMap<u64, Slot>,
     /// The number of the next reasoning detail; messages and calls take one too.
@@ -77,7 +80,21 @@ struct Thought {
 impl Teller {
     /// Nothing told yet.
     pub fn new(context: Context) -> Self {
-        Self { context, items: BTreeMap::new(), numbers: 0, calls: 0, said: 0, refused: false, searched: 0 }
+        Self {
+            context,
+            answer: String::new(),
+            items: BTreeMap::new(),
+            numbers: 0,
+            calls: 0,
+            said: 0,
+            refused: false,
+            searched: 0,
+        }
+    }
+
+    /// The provider's id of the answer, which goes into the ids of calls that have none.
+    pub fn identify(&mut self, answer: &str) {
+        answer.clone_into(&mut self.answer);
     }
 
     /// An item begins.
@@ -118,7 +135,7 @@ impl Teller {
         self.numbers += 1;
         let index = self.calls;
         self.calls += 1;
-        let id = Some(id.unwrap_or_else(|| format!("call_{index}")));
+        let id = Some(id.unwrap_or_else(|| made_id(&self.answer, index)));
         let name = Some(self.context.client_name(name).to_owned());
         push_call(out, ToolDelta { index, id, kind, name, arguments });
         index
@@ -204,9 +221,9 @@ impl Teller {
 
     /// A piece of what a tool is called with.
     pub fn arguments(&mut self, at: u64, text: &str, out: &mut Vec<ChoiceDelta>) {
-        if let Some(Slot { state: State::Call { index, told, .. }, .. }) = self.items.get_mut(&at) {
+        if let Some(Slot { state: State::Call { index, kind, told }, .. }) = self.items.get_mut(&at) {
             told.add(text);
-            argue(*index, text, out);
+            argue(*index, *kind, text, out);
         }
     }
 
@@ -314,7 +331,8 @@ impl Teller {
     /// The calls of a bundle one by one; a bundle that cannot be read is a call of that name.
     fn unbundle(&mut self, item: &Item<'_>, out: &mut Vec<ChoiceDelta>) {
         let text = item.call_text();
-        let id = item.call_id.get().or(item.id.get()).unwrap_or("call");
+        let id = item.call_id.owned().or_else(|| item.id.owned());
+        let id = id.unwrap_or_else(|| made_id(&self.answer, self.calls));
         match bundled(&text) {
             Some(calls) => {
                 for (number, (name, arguments)) in calls.into_iter().enumerate() {
@@ -322,7 +340,7 @@ impl Teller {
                     self.open_call(id, ToolKind::Function, &name, arguments, out);
                 }
             }
-            None => drop(self.open_call(Some(id.to_owned()), ToolKind::Function, BUNDLE, text, out)),
+            None => drop(self.open_call(Some(id), ToolKind::Function, BUNDLE, text, out)),
         }
     }
 
@@ -396,10 +414,16 @@ fn refuse(text: &str, out: &mut Vec<ChoiceDelta>) {
     push(out, Delta { refusal: Some(text.to_owned()), ..Delta::default() });
 }
 
-fn argue(index: u32, text: &str, out: &mut Vec<ChoiceDelta>) {
+fn argue(index: u32, kind: ToolKind, text: &str, out: &mut Vec<ChoiceDelta>) {
     if !text.is_empty() {
-        push_call(out, ToolDelta { index, arguments: text.to_owned(), ..ToolDelta::default() });
+        push_call(out, ToolDelta { index, kind, arguments: text.to_owned(), ..ToolDelta::default() });
     }
+}
+
+/// An id for a call that came without: another for every call of every answer that has an id itself.
+fn made_id(answer: &str, index: u32) -> String {
+    let digest = Sha256::new().chain_update(index.to_be_bytes()).chain_update(answer).finalize();
+    digest[..12].iter().fold("call_".to_owned(), |id, byte| id + &format!("{byte:02x}"))
 }
 
 fn push_call(out: &mut Vec<ChoiceDelta>, call: ToolDelta) {

@@ -340,3 +340,43 @@ fn events_need_no_names_and_an_end_mark_does_no_harm() {
     decoder.push(Bytes::from("data: [DONE]\n\n"), &mut Vec::new()).expect("fine");
     assert_eq!(decoder.finish(&mut Vec::new()).expect_err("no answer").class, FailureClass::Malformed);
 }
+
+#[test]
+fn every_piece_of_a_custom_call_says_that_it_is_custom() {
+    let (events, _) = run(
+        Context::default(),
+        &[
+            CREATED,
+            r#"output_item.added {"output_index":0,"item":{"type":"custom_tool_call","call_id":"c","name":"f","input":""}}"#,
+            r#"custom_tool_call_input.delta {"output_index":0,"delta":"fr"}"#,
+            r#"custom_tool_call_input.done {"output_index":0,"input":"free"}"#,
+            COMPLETED,
+        ],
+    );
+    let chunks = events.iter().filter_map(|event| match event {
+        Event::Chunk(chunk) => Some(&chunk.choices),
+        _ => None,
+    });
+    let calls = chunks.flatten().flat_map(|choice| &choice.delta.tool_calls);
+    let pieces: Vec<_> = calls.map(|call| (call.kind, call.arguments.as_str())).collect();
+    assert_eq!(pieces, [(ToolKind::Custom, ""), (ToolKind::Custom, "fr"), (ToolKind::Custom, "ee")]);
+}
+
+#[test]
+fn made_ids_differ_by_call_and_by_answer() {
+    let calls = |answer: &str| {
+        let created = CREATED.replace("resp_1", answer);
+        let added = [0, 1].map(|at| {
+            format!(
+                r#"output_item.added {{"output_index":{at},"item":{{"type":"function_call","name":"f"}}}}"#
+            )
+        });
+        let (events, _) = run(Context::default(), &[&created, &added[0], &added[1], COMPLETED]);
+        fold(&events).choices.swap_remove(0).message.tool_calls
+    };
+    let mut ids: Vec<_> = ["r", "s"].into_iter().flat_map(calls).map(|call| call.id).collect();
+    assert_eq!(ids[0], calls("r")[0].id);
+    ids.sort();
+    ids.dedup();
+    assert!(ids.len() == 4 && ids.iter().all(|id| id.starts_with("call_") && id.len() == 29), "{ids:?}");
+}
