@@ -2,6 +2,7 @@
 //!
 //! Whole answers are told the same way, so that they and streams cannot differ.
 
+use std::collections::BTreeSet;
 use std::mem;
 
 use serde_json::{Value, json};
@@ -16,10 +17,12 @@ use crate::model::usage::Usage;
 
 /// More open blocks than this are not kept: their pieces are lost, the stream is not.
 const MOST_OPEN: usize = 1000;
-/// More search results than this are not told.
+/// More search results than this are not told, nor more citations of one text.
 const MOST_SOURCES: usize = 1000;
 /// Most bytes of base64 that one image or one hidden thought may have.
 const MOST_BASE64: usize = 32 * 1024 * 1024;
+/// Most bytes of text that are kept beside a forced tool.
+const MOST_HELD: usize = 32 * 1024 * 1024;
 
 /// An answer of one choice while it is told.
 #[derive(Debug)]
@@ -32,8 +35,12 @@ pub struct AnswerBlocks {
     /// Characters of content so far, which citations are counted in.
     said: usize,
     is_json: bool,
+    /// Text beside a forced tool: it is the answer only if the tool gives none.
+    held: String,
+    /// Closed calls of which no argument came; None stands for the forced tool.
+    unfilled: Vec<Option<u32>>,
     sources: Vec<Citation>,
-    cited: Vec<String>,
+    cited: BTreeSet<String>,
 }
 
 /// What a block is when it opens.
@@ -58,6 +65,8 @@ pub enum Kind<'a> {
 /// What an open block is.
 #[derive(Debug)]
 enum State {
+    /// Text beside a forced tool.
+    Held,
     Text {
         start: usize,
         citations: Vec<Citation>,
@@ -124,8 +133,10 @@ impl AnswerBlocks {
             calls: 0,
             said: 0,
             is_json: false,
+            held: String::new(),
+            unfilled: Vec::new(),
             sources: Vec::new(),
-            cited: Vec::new(),
+            cited: BTreeSet::new(),
         }
     }
 
@@ -134,9 +145,10 @@ impl AnswerBlocks {
         if self.open.len() >= MOST_OPEN {
             return;
         }
+        // The model went on, so what is closed was not cut.
+        self.fill(events);
         let state = match kind {
-            // What is said before the forced tool is no part of the answer.
-            Kind::Text if self.context.json_tool.is_some() => State::Ignored,
+            Kind::Text if self.context.json_tool.is_some() => State::Held,
             Kind::Text => State::Text { start: self.said, citations: Vec::new() },
             Kind::Thought => State::Thought(self.next_thought()),
             Kind::Redacted => State::Redacted { index: self.next_thought(), data: Base64Pieces::default() },
@@ -156,8 +168,10 @@ impl AnswerBlocks {
 
     /// Adds text to a block.
     pub fn text(&mut self, at: u64, text: &str, events: &mut Vec<Event>) {
-        if let Some(State::Text { .. }) = self.state(at) {
-            self.say(text, events);
+        match self.state(at) {
+            Some(State::Text { .. }) => self.say(text, events),
+            Some(State::Held) => self.hold(text),
+            _ => {}
         }
     }
 
@@ -213,7 +227,9 @@ impl AnswerBlocks {
 
     /// Notes what the text of a block rests on.
     pub fn cite(&mut self, at: u64, citation: Citation) {
-        if let Some(State::Text { citations, .. }) = self.state(at) {
+        if let Some(State::Text { citations, .. }) = self.state(at)
+            && citations.len() < MOST_SOURCES
+        {
             citations.push(citation);
         }
     }
@@ -242,6 +258,13 @@ impl AnswerBlocks {
     pub fn end(&mut self, last: Last, events: &mut Vec<Event>) {
         for (_, state) in mem::take(&mut self.open) {
             self.settle(state, events);
+        }
+        if last.reason != FinishReason::Length {
+            self.fill(events);
+        }
+        if !self.is_json {
+            let held = mem::take(&mut self.held);
+            self.say(&held, events);
         }
         let uncited = mem::take(&mut self.sources);
         let uncited =
@@ -304,12 +327,9 @@ impl AnswerBlocks {
                 let detail = encrypted(self.format(), index, &data.join());
                 push(events, Delta { reasoning_details: vec![detail], ..Delta::default() });
             }
-            State::Call { index, has_arguments: false } => {
-                let call = ToolDelta { index, arguments: "{}".to_owned(), ..ToolDelta::default() };
-                push(events, Delta { tool_calls: vec![call], ..Delta::default() });
-            }
+            State::Call { index, has_arguments: false } => self.unfilled.push(Some(index)),
             State::Json { wrapped: Some(kept), .. } => self.say(&unwrapped(&kept), events),
-            State::Json { wrapped: None, has_arguments: false } => self.say("{}", events),
+            State::Json { wrapped: None, has_arguments: false } => self.unfilled.push(None),
             State::Image { media_type, data } if !data.is_empty() => {
                 let url = format!("data:{media_type};base64,{}", data.join());
                 let image = json!({"type": "image_url", "image_url": {"url": url}});
@@ -317,6 +337,7 @@ impl AnswerBlocks {
             }
             State::Call { .. }
             | State::Json { .. }
+            | State::Held
             | State::Thought(_)
             | State::Redacted { .. }
             | State::Image { .. }
@@ -324,12 +345,33 @@ impl AnswerBlocks {
         }
     }
 
+    /// Gives calls without arguments the empty object, which every client can parse; a cut call stays cut.
+    fn fill(&mut self, events: &mut Vec<Event>) {
+        for call in mem::take(&mut self.unfilled) {
+            match call {
+                Some(index) => {
+                    let call = ToolDelta { index, arguments: "{}".to_owned(), ..ToolDelta::default() };
+                    push(events, Delta { tool_calls: vec![call], ..Delta::default() });
+                }
+                None => self.say("{}", events),
+            }
+        }
+    }
+
     fn annotate(&mut self, start: usize, citations: &[Citation], events: &mut Vec<Event>) {
         let annotations: Vec<Value> =
             citations.iter().filter_map(|citation| citation.annotation(start, self.said)).collect();
-        self.cited.extend(citations.iter().filter_map(|citation| citation.url.clone()));
+        let room = MOST_SOURCES.saturating_sub(self.cited.len());
+        self.cited.extend(citations.iter().filter_map(|citation| citation.url.clone()).take(room));
         if !annotations.is_empty() {
             push(events, Delta { annotations, ..Delta::default() });
+        }
+    }
+
+    /// Keeps text beside a forced tool; what would be too much is no answer that anybody asked for.
+    fn hold(&mut self, text: &str) {
+        if self.held.len() + text.len() <= MOST_HELD {
+            self.held.push_str(text);
         }
     }
 

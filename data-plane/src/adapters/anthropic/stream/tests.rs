@@ -154,3 +154,55 @@ fn hidden_reasoning_stays_hidden() {
     );
     assert!(!format!("{events:?}").contains("secret"));
 }
+
+#[test]
+fn text_is_the_answer_where_a_forced_tool_never_came() {
+    let text = r#"content_block_start {"index":0,"content_block":{"type":"text","text":"I "}}"#;
+    let more = r#"content_block_delta {"index":0,"delta":{"type":"text_delta","text":"can't."}}"#;
+    for (reason, expected) in [
+        ("end_turn", FinishReason::Stop),
+        ("refusal", FinishReason::ContentFilter),
+        ("max_tokens", FinishReason::Length),
+    ] {
+        let turn = format!(r#"message_delta {{"delta":{{"stop_reason":"{reason}"}}}}"#);
+        let json_tool = Some(JsonTool { name: "json_response".to_owned(), wrapped: true });
+        let context = Context { json_tool, ..Context::default() };
+        let response = answer(context, &[START, text, more, &turn, "message_stop {}"]);
+        let choice = &response.choices[0];
+        assert_eq!((choice.message.content.as_deref(), choice.finish.reason), (Some("I can't."), expected));
+    }
+}
+
+#[test]
+fn only_calls_that_were_not_cut_get_the_empty_object() {
+    let call = |at: u32, name: &str| {
+        format!(
+            r#"content_block_start {{"index":{at},"content_block":{{"type":"tool_use","id":"t{at}","name":"{name}","input":{{}}}}}}"#
+        )
+    };
+    let (one, two) = (call(0, "f"), call(1, "g"));
+    let stops = [0, 1].map(|at| format!(r#"content_block_stop {{"index":{at}}}"#));
+    for (lines, reason, expected) in [
+        (&[&one, &stops[0]][..], "tool_use", &["{}"][..]),
+        (&[&one, &stops[0]], "max_tokens", &[""]),
+        (&[&one], "max_tokens", &[""]),
+        (&[&one, &stops[0], &two, &stops[1]], "max_tokens", &["{}", ""]),
+        (&[&one, &stops[0], &two, &stops[1]], "tool_use", &["{}", "{}"]),
+    ] {
+        let turn = format!(r#"message_delta {{"delta":{{"stop_reason":"{reason}"}}}}"#);
+        let lines = lines.iter().map(|line| line.as_str());
+        let lines: Vec<_> =
+            [START].into_iter().chain(lines).chain([turn.as_str(), "message_stop {}"]).collect();
+        let response = answer(Context::default(), &lines);
+        let calls = response.choices[0].message.tool_calls.iter();
+        assert_eq!(calls.map(|call| call.arguments.as_str()).collect::<Vec<_>>(), expected, "{reason}");
+    }
+    let json_tool = Some(JsonTool { name: "json_response".to_owned(), wrapped: false });
+    let context = Context { json_tool, ..Context::default() };
+    for (reason, content) in [("tool_use", Some("{}")), ("max_tokens", None)] {
+        let turn = format!(r#"message_delta {{"delta":{{"stop_reason":"{reason}"}}}}"#);
+        let response =
+            answer(context.clone(), &[START, &call(0, "json_response"), &stops[0], &turn, "message_stop {}"]);
+        assert_eq!(response.choices[0].message.content.as_deref(), content, "{reason}");
+    }
+}
