@@ -3,11 +3,12 @@
 //! Every stream is [`Event::Start`], chunks, one [`Event::Usage`] where usage is known, and [`Event::Done`].
 //! Failures are no events: a decoder returns them, because only the pipeline knows what becomes of them.
 
+use std::collections::BTreeMap;
 use std::mem;
 
 use bytes::Bytes;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::model::message::{ToolCall, ToolKind};
 use crate::model::response::{ChatResponse, Choice, Finish, FinishReason};
@@ -122,7 +123,12 @@ pub struct ToolDelta {
 #[derive(Debug, Default)]
 pub struct Fold {
     response: ChatResponse,
+    /// Pieces of log probabilities by the index of their choice.
+    logprobs: BTreeMap<u32, Vec<Box<RawValue>>>,
 }
+
+/// Among so many of the last reasoning details the one that a piece continues is looked for.
+const OPEN_DETAILS: usize = 1000;
 
 impl Fold {
     /// Takes the next event.
@@ -137,6 +143,9 @@ impl Fold {
 
     /// The answer as far as it went, choices in order of their index.
     pub fn finish(mut self) -> ChatResponse {
+        for choice in &mut self.response.choices {
+            choice.logprobs = self.logprobs.remove(&choice.index).and_then(join_logprobs);
+        }
         self.response.choices.sort_by_key(|choice| choice.index);
         self.response
     }
@@ -165,7 +174,7 @@ impl Fold {
             choice.finish = finish.clone();
         }
         if let Some(logprobs) = &piece.logprobs {
-            choice.logprobs = Some(join_logprobs(choice.logprobs.take(), logprobs));
+            self.logprobs.entry(piece.index).or_default().push(logprobs.clone());
         }
     }
 }
@@ -195,7 +204,7 @@ fn join(choice: &mut Choice, delta: &Delta) {
     message.annotations.extend(delta.annotations.iter().cloned());
     message.images.extend(delta.images.iter().cloned());
     if let Some(piece) = &delta.audio {
-        join_audio(message.audio.get_or_insert_with(|| Value::Object(serde_json::Map::new())), piece);
+        join_audio(message.audio.get_or_insert_with(|| Value::Object(Map::new())), piece);
     }
 }
 
@@ -235,7 +244,7 @@ fn join_reasoning(details: &mut Vec<Value>, piece: &Value) {
             && detail.get("index").is_some()
             && detail.get("index") == piece.get("index")
     };
-    let Some(Value::Object(detail)) = details.iter_mut().rev().find(same) else {
+    let Some(Value::Object(detail)) = details.iter_mut().rev().take(OPEN_DETAILS).find(same) else {
         details.push(piece.clone());
         return;
     };
@@ -265,20 +274,56 @@ fn join_audio(audio: &mut Value, piece: &Value) {
     }
 }
 
-/// Log probabilities are lists under `content` and `refusal`; pieces are appended.
-fn join_logprobs(known: Option<Box<RawValue>>, piece: &RawValue) -> Box<RawValue> {
-    let parse = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
-    let Some(known) = known else { return piece.to_owned() };
-    let (mut all, more) = (parse(&known), parse(piece));
-    let (Value::Object(all_members), Value::Object(more)) = (&mut all, more) else { return known };
+/// Log probabilities are lists under `content` and `refusal`; pieces are appended, all at once since they are many.
+fn join_logprobs(mut pieces: Vec<Box<RawValue>>) -> Option<Box<RawValue>> {
+    if pieces.len() < 2 {
+        return pieces.pop();
+    }
+    let mut objects = pieces.iter().map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap_or_default());
+    let all = match objects.next() {
+        Some(Value::Object(mut all)) => {
+            objects.for_each(|more| append_lists(&mut all, more));
+            serde_json::value::to_raw_value(&all).ok()
+        }
+        _ => None,
+    };
+    all.or_else(|| pieces.into_iter().next())
+}
+
+fn append_lists(all: &mut Map<String, Value>, more: Value) {
+    let Value::Object(more) = more else { return };
     for (key, value) in more {
-        match (all_members.get_mut(&key), value) {
+        match (all.get_mut(&key), value) {
             (Some(Value::Array(list)), Value::Array(more)) => list.extend(more),
             (None | Some(Value::Null), value) => {
-                all_members.insert(key, value);
+                all.insert(key, value);
             }
             _ => {}
         }
     }
-    serde_json::value::to_raw_value(&all).unwrap_or(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_log_probabilities_are_appended() {
+        for (pieces, expected) in [
+            (&[r#"{ "content":[1] }"#][..], r#"{ "content":[1] }"#),
+            (
+                &[r#"{"content":[1],"refusal":null}"#, "7", r#"{"content":[2,3],"refusal":[4]}"#],
+                r#"{"content":[1,2,3],"refusal":[4]}"#,
+            ),
+            (&["null", r#"{"content":[1]}"#], "null"),
+        ] {
+            let events = pieces.iter().map(|piece| {
+                let logprobs = Some(RawValue::from_string((*piece).to_owned()).unwrap());
+                let choices = vec![ChoiceDelta { logprobs, ..ChoiceDelta::default() }];
+                Event::Chunk(Chunk { choices, ..Chunk::default() })
+            });
+            let answer = fold(&events.collect::<Vec<_>>());
+            assert_eq!(answer.choices[0].logprobs.as_ref().map(|raw| raw.get()), Some(expected));
+        }
+    }
 }

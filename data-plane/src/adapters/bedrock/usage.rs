@@ -2,17 +2,19 @@
 
 use serde::Deserialize;
 
+use crate::adapters::shared::lenient::{Number, lenient, word};
 use crate::model::usage::{Provenance, Usage};
 
 /// The counts of an answer.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Counts {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    total_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    cache_write_input_tokens: Option<u64>,
+    input_tokens: Number,
+    output_tokens: Number,
+    total_tokens: Number,
+    cache_read_input_tokens: Number,
+    cache_write_input_tokens: Number,
+    #[serde(deserialize_with = "lenient")]
     cache_details: Option<Vec<CacheDetail>>,
 }
 
@@ -20,31 +22,32 @@ pub struct Counts {
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct CacheDetail {
+    #[serde(deserialize_with = "word")]
     ttl: Option<String>,
-    input_tokens: Option<u64>,
+    input_tokens: Number,
 }
 
 impl Counts {
     /// The normal form; None where neither input nor output was counted.
     pub fn usage(&self) -> Option<Usage> {
-        self.input_tokens.or(self.output_tokens)?;
+        self.input_tokens.or(self.output_tokens).0?;
         let [input, output, read, written] = [
             self.input_tokens,
             self.output_tokens,
             self.cache_read_input_tokens,
             self.cache_write_input_tokens,
         ]
-        .map(Option::unwrap_or_default);
+        .map(Number::get);
         let details = self.cache_details.iter().flatten();
         let long = details.filter(|detail| detail.ttl.as_deref() == Some("1h"));
-        let long = long.filter_map(|detail| detail.input_tokens).fold(0, u64::saturating_add);
+        let long = long.map(|detail| detail.input_tokens.get()).fold(0, u64::saturating_add);
         Some(Usage {
             prompt_tokens: input.saturating_add(read).saturating_add(written),
             completion_tokens: output,
             cached_tokens: read,
             cache_write_tokens: written,
             cache_write_long_tokens: long.min(written),
-            reported_total_tokens: self.total_tokens,
+            reported_total_tokens: self.total_tokens.0,
             provenance: Provenance::ProviderFinal,
             ..Usage::default()
         })
@@ -67,6 +70,12 @@ mod tests {
                 "cacheDetails":[{"ttl":"5m","inputTokens":20},{"ttl":"1h","inputTokens":30}]}"#,
                 (53, 9, 0, 50, 30),
             ),
+            (
+                r#"{"inputTokens":"3","outputTokens":9.0,"totalTokens":[],"cacheWriteInputTokens":50,"cacheReadInputTokens":null,
+                "cacheDetails":[{"ttl":5,"inputTokens":20},{"ttl":"1h","inputTokens":"30"}]}"#,
+                (53, 9, 0, 50, 30),
+            ),
+            (r#"{"inputTokens":3,"outputTokens":9,"cacheDetails":{"ttl":"1h"}}"#, (3, 9, 0, 0, 0)),
             (r#"{"outputTokens":9,"cacheDetails":null,"serverToolUsage":{}}"#, (0, 9, 0, 0, 0)),
         ] {
             let usage = serde_json::from_str::<Counts>(json).unwrap().usage().unwrap();

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::adapters::bedrock::usage::Counts;
+use crate::adapters::shared::lenient::{self, lenient};
 
 /// A whole answer.
 #[derive(Debug, Deserialize)]
@@ -15,9 +16,9 @@ pub struct Answer<'a> {
     pub output: Option<Output<'a>>,
     #[serde(borrow, default)]
     pub stop_reason: Option<Cow<'a, str>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub usage: Option<Counts>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "lenient")]
     pub service_tier: Option<ServiceTier<'a>>,
 }
 
@@ -39,7 +40,7 @@ pub struct Message<'a> {
 #[derive(Debug, Deserialize)]
 pub struct ServiceTier<'a> {
     #[serde(borrow, rename = "type", default)]
-    pub kind: Cow<'a, str>,
+    pub kind: lenient::Text<'a>,
 }
 
 /// A block of content: one member is there, named by what it is.
@@ -161,6 +162,7 @@ pub struct StreamEvent<'a> {
     pub delta: Option<Delta<'a>>,
     #[serde(borrow)]
     pub stop_reason: Option<Cow<'a, str>>,
+    #[serde(deserialize_with = "lenient")]
     pub usage: Option<Counts>,
 }
 

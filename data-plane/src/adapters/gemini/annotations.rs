@@ -11,7 +11,7 @@ pub struct Sources {
     grounding: Option<Value>,
 }
 
-/// More citations than this are not kept.
+/// More citations than this are not kept, nor more annotations told.
 const MOST: usize = 1000;
 
 impl Sources {
@@ -43,34 +43,35 @@ impl Sources {
 
     /// The annotations of the finished text.
     pub fn annotations(&self, text: &str) -> Vec<Value> {
+        let ruler = Ruler::new(text);
         let cited = self.citations.iter().filter_map(|source| {
-            let span = span(source, text);
+            let span = ruler.span(source);
             annotation(source["uri"].as_str(), source["title"].as_str(), None, span)
         });
         let mut all: Vec<Value> = cited.collect();
         if let Some(grounding) = &self.grounding {
-            all.extend(grounded(grounding, text));
+            all.extend(grounded(grounding, &ruler));
         }
+        all.truncate(MOST);
         all
     }
 }
 
 /// One annotation for each passage and each of its sources; sources of no passage stand for the whole text.
-fn grounded(grounding: &Value, text: &str) -> Vec<Value> {
+fn grounded(grounding: &Value, ruler: &Ruler<'_>) -> Vec<Value> {
     let chunks = grounding["groundingChunks"].as_array().map_or(&[][..], Vec::as_slice);
     let supports = grounding["groundingSupports"].as_array().map_or(&[][..], Vec::as_slice);
     if supports.is_empty() {
-        let whole = (0, text.chars().count());
-        return chunks.iter().filter_map(|chunk| of_chunk(chunk, whole)).collect();
+        let whole = (0, ruler.chars(usize::MAX));
+        return chunks.iter().filter_map(|chunk| of_chunk(chunk, whole)).take(MOST).collect();
     }
-    let mut all = Vec::new();
-    for support in supports.iter().take(MOST) {
-        let span = span(&support["segment"], text);
+    let cited = supports.iter().flat_map(|support| {
+        let span = ruler.span(&support["segment"]);
         let sources = support["groundingChunkIndices"].as_array().into_iter().flatten();
         let sources = sources.filter_map(|at| chunks.get(usize::try_from(at.as_u64()?).ok()?));
-        all.extend(sources.filter_map(|chunk| of_chunk(chunk, span)));
-    }
-    all
+        sources.filter_map(move |chunk| of_chunk(chunk, span))
+    });
+    cited.take(MOST).collect()
 }
 
 fn of_chunk(chunk: &Value, span: (usize, usize)) -> Option<Value> {
@@ -93,15 +94,44 @@ fn annotation(
     Some(json!({"type": "url_citation", "url_citation": citation}))
 }
 
-/// Where a passage is, in characters; Google counts bytes.
-fn span(segment: &Value, text: &str) -> (usize, usize) {
-    let place = |name: &str| segment[name].as_u64().map_or(0, |at| usize::try_from(at).unwrap_or(usize::MAX));
-    let chars = |bytes: usize| {
-        let end = text.floor_char_boundary(bytes);
-        text[..end].chars().count()
-    };
-    let start = chars(place("startIndex"));
-    (start, chars(place("endIndex")).max(start))
+/// Counts characters of a text by its bytes, without reading it anew for each place.
+struct Ruler<'a> {
+    text: &'a str,
+    /// Characters that begin before each mark; marks are [`STEP`] bytes apart.
+    marks: Vec<usize>,
+}
+
+/// Bytes between two marks of a ruler.
+const STEP: usize = 1024;
+
+impl<'a> Ruler<'a> {
+    fn new(text: &'a str) -> Self {
+        let blocks = text.as_bytes().chunks(STEP);
+        let marks = blocks.scan(0, |before, block| Some(std::mem::replace(before, *before + begun(block))));
+        Self { text, marks: marks.collect() }
+    }
+
+    /// Whole characters in so many bytes of the text.
+    fn chars(&self, bytes: usize) -> usize {
+        let end = self.text.floor_char_boundary(bytes);
+        // An end on the last mark's far side is counted from that mark.
+        let mark = (end / STEP).min(self.marks.len().saturating_sub(1));
+        let before = self.marks.get(mark).copied().unwrap_or(0);
+        before + begun(&self.text.as_bytes()[mark * STEP..end])
+    }
+
+    /// Where a passage is, in characters; Google counts bytes.
+    fn span(&self, segment: &Value) -> (usize, usize) {
+        let place =
+            |name: &str| segment[name].as_u64().map_or(0, |at| usize::try_from(at).unwrap_or(usize::MAX));
+        let start = self.chars(place("startIndex"));
+        (start, self.chars(place("endIndex")).max(start))
+    }
+}
+
+/// Characters that begin in these bytes of a text.
+fn begun(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
 }
 
 #[cfg(test)]
@@ -134,6 +164,28 @@ mod tests {
         ];
         assert_eq!(spans, expected);
         assert_eq!(sources.searches(), 2);
+    }
+
+    #[test]
+    fn a_ruler_counts_as_reading_does() {
+        for text in ["", "né", &"é€a🌍".repeat(700), &"a".repeat(2 * STEP)] {
+            let ruler = Ruler::new(text);
+            for bytes in (0..text.len() + 2).chain([usize::MAX]) {
+                let expected = text[..text.floor_char_boundary(bytes)].chars().count();
+                assert_eq!(ruler.chars(bytes), expected, "{bytes} of {}", text.len());
+            }
+        }
+    }
+
+    #[test]
+    fn annotations_are_told_up_to_their_limit() {
+        let mut sources = Sources::default();
+        let support = json!({"segment": {"endIndex": 1}, "groundingChunkIndices": vec![0; MOST + 1]});
+        let chunks = json!([{"web": {"uri": "https://a.test"}}]);
+        let metadata = json!({"groundingChunks": chunks, "groundingSupports": [support, support]});
+        sources.ground(&metadata.to_string());
+        sources.cite(r#"{"citations":[{"endIndex":1,"uri":"https://b.test"}]}"#);
+        assert_eq!(sources.annotations("a").len(), MOST);
     }
 
     #[test]

@@ -19,10 +19,10 @@ pub struct Said {
     pub content: bool,
 }
 
-/// The word for a reason that came as its number.
-pub fn named(reason: &str) -> &str {
-    match reason {
-        "0" => "FINISH_REASON_UNSPECIFIED",
+/// The word for a reason, which may come as its number; None for what names no reason.
+pub fn named(reason: &str) -> Option<&str> {
+    let word = match reason {
+        "" | "0" | "FINISH_REASON_UNSPECIFIED" => return None,
         "1" => "STOP",
         "2" => "MAX_TOKENS",
         "3" => "SAFETY",
@@ -35,7 +35,8 @@ pub fn named(reason: &str) -> &str {
         "10" => "MALFORMED_FUNCTION_CALL",
         "11" => "IMAGE_SAFETY",
         other => other,
-    }
+    };
+    Some(word)
 }
 
 /// Reads the provider's reason.
@@ -108,6 +109,7 @@ mod tests {
             };
             assert_eq!(found, expected, "{reason} {said:?}");
         }
-        assert_eq!(["1", "3", "12"].map(named), ["STOP", "SAFETY", "12"]);
+        assert_eq!(["1", "3", "12"].map(named), ["STOP", "SAFETY", "12"].map(Some));
+        assert_eq!(["", "0", "FINISH_REASON_UNSPECIFIED"].map(named), [None; 3]);
     }
 }

@@ -50,8 +50,8 @@ impl Told {
         for part in wire.content.and_then(|content| content.parts).into_iter().flatten() {
             self.part(part, answer, context, &mut delta);
         }
-        if let Some(reason) = wire.finish_reason.filter(|reason| !reason.0.is_empty()) {
-            self.finish_reason = Some(named(&reason.0).to_owned());
+        if let Some(reason) = wire.finish_reason.as_ref().and_then(|reason| named(&reason.0)) {
+            self.finish_reason = Some(reason.to_owned());
             self.finish_message = wire.finish_message.map(Into::into);
         }
         if let Some(metadata) = wire.citation_metadata {

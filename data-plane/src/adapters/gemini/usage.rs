@@ -4,31 +4,26 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::adapters::gemini::wire::Word;
+use crate::adapters::shared::lenient::{Number, lenient, word};
 use crate::model::usage::{Provenance, Usage};
 
 /// The counts reported so far: pieces repeat running totals, so the last one of each counts.
 #[derive(Debug, Default, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Counts {
-    #[serde(default)]
-    prompt_token_count: Option<u64>,
-    #[serde(default)]
-    tool_use_prompt_token_count: Option<u64>,
-    #[serde(default)]
-    cached_content_token_count: Option<u64>,
-    #[serde(default)]
-    candidates_token_count: Option<u64>,
-    #[serde(default)]
-    thoughts_token_count: Option<u64>,
-    #[serde(default)]
-    total_token_count: Option<u64>,
-    #[serde(default)]
+    prompt_token_count: Number,
+    tool_use_prompt_token_count: Number,
+    cached_content_token_count: Number,
+    candidates_token_count: Number,
+    thoughts_token_count: Number,
+    total_token_count: Number,
+    #[serde(deserialize_with = "lenient")]
     prompt_tokens_details: Option<Modalities>,
-    #[serde(default)]
+    #[serde(deserialize_with = "lenient")]
     candidates_tokens_details: Option<Modalities>,
-    #[serde(default)]
+    #[serde(deserialize_with = "word")]
     service_tier: Option<String>,
-    #[serde(default)]
+    #[serde(deserialize_with = "word")]
     traffic_type: Option<String>,
     /// Searches that the provider ran for the answer; told with the answer, not with the counts.
     #[serde(skip)]
@@ -50,7 +45,7 @@ struct Modality {
     #[serde(default)]
     modality: Kind,
     #[serde(default)]
-    token_count: u64,
+    token_count: Number,
 }
 
 #[derive(Debug, Default)]
@@ -83,7 +78,7 @@ impl From<Vec<Modality>> for Modalities {
                 Kind::Audio => &mut all.audio,
                 Kind::Other => continue,
             };
-            *known = known.saturating_add(token_count);
+            *known = known.saturating_add(token_count.get());
         }
         all
     }
@@ -116,7 +111,7 @@ impl Counts {
 
     /// The normal form; None where nothing was counted.
     pub fn usage(&self) -> Option<Usage> {
-        self.prompt_token_count.or(self.candidates_token_count).or(self.total_token_count)?;
+        self.prompt_token_count.or(self.candidates_token_count).or(self.total_token_count).0?;
         let [prompt, tools, cached, candidates, thoughts] = [
             self.prompt_token_count,
             self.tool_use_prompt_token_count,
@@ -124,11 +119,11 @@ impl Counts {
             self.candidates_token_count,
             self.thoughts_token_count,
         ]
-        .map(Option::unwrap_or_default);
+        .map(Number::get);
         let prompt = prompt.saturating_add(tools);
         // Some servers count thoughts among the candidates; only then does the total do without them.
         let counted_twice =
-            candidates >= thoughts && self.total_token_count == Some(prompt.saturating_add(candidates));
+            candidates >= thoughts && self.total_token_count.0 == Some(prompt.saturating_add(candidates));
         let completion = if counted_twice { candidates } else { candidates.saturating_add(thoughts) };
         let (heard, said) = (
             self.prompt_tokens_details.unwrap_or_default(),
@@ -145,7 +140,7 @@ impl Counts {
             completion_audio_tokens: said.audio.min(completion),
             completion_image_tokens: said.image.min(completion),
             web_search_requests: self.searches,
-            reported_total_tokens: self.total_token_count,
+            reported_total_tokens: self.total_token_count.0,
             provenance: Provenance::ProviderFinal,
             ..Usage::default()
         })
@@ -204,6 +199,24 @@ mod tests {
         }
         assert_eq!(counts(r#"{"trafficType":"ON_DEMAND"}"#).usage(), None);
         assert_eq!(counts(r#"{"promptTokenCount":-1}"#).usage(), None);
+    }
+
+    #[test]
+    fn a_member_of_the_wrong_type_costs_only_itself() {
+        let base = r#"{"promptTokenCount":8,"candidatesTokenCount":"7","thoughtsTokenCount":3.0,"totalTokenCount":18"#;
+        for (more, images) in [
+            (r#","trafficType":1,"serviceTier":{}"#, 0),
+            (r#","cachedContentTokenCount":null,"toolUsePromptTokenCount":[]"#, 0),
+            (r#","promptTokensDetails":{},"candidatesTokensDetails":[7]"#, 0),
+            (
+                r#","promptTokensDetails":[{"modality":"AUDIO","tokenCount":null},{"modality":"IMAGE","tokenCount":"5"}]"#,
+                5,
+            ),
+        ] {
+            let usage = counts(&format!("{base}{more}}}")).usage().expect("counted");
+            let found = (usage.prompt_tokens, usage.completion_tokens, usage.prompt_image_tokens);
+            assert_eq!((found, usage.adds_up()), ((8, 10, images), true), "{more}");
+        }
     }
 
     #[test]

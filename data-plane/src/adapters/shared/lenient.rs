@@ -48,6 +48,11 @@ impl Number {
     pub fn get(self) -> u64 {
         self.0.unwrap_or(0)
     }
+
+    /// The number, another's if absent.
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0.or(other.0))
+    }
 }
 
 impl<'de> Deserialize<'de> for Number {
@@ -103,6 +108,11 @@ impl<'de> Visitor<'de> for Lenient {
         while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Any::Other)
     }
+}
+
+/// Reads a word that is kept; None where there is none or something else.
+pub fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Text::deserialize(deserializer).map(|text| text.owned())
 }
 
 /// Reads a member of a type of its own; one that does not fit counts as absent.

@@ -327,3 +327,26 @@ fn hidden_reasoning_stays_hidden() {
     );
     assert!(!format!("{events:?}").contains("secret"));
 }
+
+#[test]
+fn members_of_the_wrong_type_cost_only_themselves() {
+    let message = r#""output":{"message":{"content":[{"text":"Hi"}]}},"stopReason":"end_turn""#;
+    for (more, tokens, tier) in [
+        (
+            r#""usage":{"inputTokens":"3","outputTokens":2.0},"serviceTier":{"type":"flex"}"#,
+            Some(5),
+            Some("flex"),
+        ),
+        (r#""usage":{"inputTokens":3,"outputTokens":2},"serviceTier":{"type":null}"#, Some(5), None),
+        (r#""usage":[],"serviceTier":"flex""#, None, None),
+    ] {
+        let body = Bytes::from(format!("{{{message},{more}}}"));
+        let response = answer::decode(&body, &Context::default()).unwrap();
+        assert_eq!(response.usage.map(|usage| usage.total_tokens()), tokens, "{more}");
+        assert_eq!(response.service_tier.as_deref(), tier, "{more}");
+    }
+    let metadata = r#"metadata {"usage":"none"}"#;
+    let lines: Vec<_> = SAMPLE[..8].iter().copied().chain([metadata]).collect();
+    let response = told(Context::default(), &lines);
+    assert_eq!((response.usage, response.choices[0].finish.reason), (None, FinishReason::ToolCalls));
+}

@@ -242,3 +242,14 @@ fn an_answer_that_broke_off_keeps_its_counts() {
     assert_eq!((usage.prompt_tokens, usage.completion_tokens), (3, 1));
     assert!(decoder.finish(&mut events).is_err());
 }
+
+#[test]
+fn a_reason_that_names_none_is_no_end() {
+    for reason in [json!("FINISH_REASON_UNSPECIFIED"), json!(0), json!(""), Value::Null] {
+        let piece = json!({"candidates": [{"content": {"parts": [{"text": "Hi"}]}, "finishReason": reason}]});
+        let piece = piece.to_string();
+        assert_eq!(failure(&[&piece]).class, FailureClass::Malformed, "{reason}");
+        let response = answer(Context::default(), &[&piece, STOP]);
+        assert_eq!(response.choices[0].finish.reason, FinishReason::Stop, "{reason}");
+    }
+}
