@@ -2,10 +2,11 @@
 
 use std::net::TcpListener;
 
+use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
 use switchyard_proto::v1;
-use switchyard_tests::client::{Event, chunks, text};
+use switchyard_tests::client::{Client, Event, chunks, text};
 use switchyard_tests::cluster::{Cluster, plain_endpoint};
 
 /// Every way of the lab to fail before there is any content.
@@ -27,7 +28,32 @@ const EARLY_FAILURES: &[&str] = &[
 /// Failures that only a stream can have: a whole answer comes at once or not at all.
 const EARLY_FAILURES_OF_STREAMS: &[&str] = &["cut-early", "error-first", "malformed", "end-early-0"];
 
-const DIALECTS: [(&str, &str); 2] = [("openai", "first-openai"), ("anthropic", "first-anthropic")];
+/// An adapter, the provider of the lab that speaks to it, and what the row says.
+pub struct Row {
+    pub adapter: &'static str,
+    pub id: &'static str,
+    /// The path of the base URL: what makes the lab speak the dialect where its own path is another's too.
+    path: &'static str,
+    /// Empty: the adapter's own way. The lab takes any key, so nothing is signed or exchanged here.
+    auth: &'static str,
+}
+
+const fn row(adapter: &'static str, id: &'static str, path: &'static str, auth: &'static str) -> Row {
+    Row { adapter, id, path, auth }
+}
+
+pub const DIALECTS: [Row; 10] = [
+    row("openai", "first-openai", "/v1", ""),
+    row("openai_responses", "first-responses", "/v1", ""),
+    row("anthropic", "first-anthropic", "/v1", ""),
+    row("gemini", "first-gemini", "/v1beta", ""),
+    row("vertex", "first-vertex", "/v1/projects/lab/locations/global", "bearer"),
+    row("bedrock", "first-bedrock", "", "bearer"),
+    row("azure", "first-azure", "/openai/v1", ""),
+    row("mistral", "first-mistral", "/mistral/v1", ""),
+    row("cohere", "first-cohere", "/v2", ""),
+    row("ollama", "first-ollama", "", "none"),
+];
 
 fn body(model: &str, first: &str) -> Value {
     json!({
@@ -38,13 +64,24 @@ fn body(model: &str, first: &str) -> Value {
 }
 
 /// Providers `first-…`, with short deadlines, and `second`, all on the lab.
-async fn cluster() -> Cluster {
+pub async fn cluster() -> Cluster {
     let cluster = Cluster::start().await.unwrap();
-    for (adapter, id) in DIALECTS {
-        cluster.provider_with(provider(id, adapter, &format!("{}/v1", cluster.lab.url()))).await.unwrap();
+    for row in &DIALECTS {
+        let base_url = format!("{}{}", cluster.lab.url(), row.path);
+        let provider = v1::Provider { auth: row.auth.to_owned(), ..provider(row.id, row.adapter, &base_url) };
+        cluster.provider_with(provider).await.unwrap();
     }
     cluster.provider("second", "openai", &format!("{}/v1", cluster.lab.url())).await.unwrap();
     cluster
+}
+
+/// A model of each dialect for each behaviour: first the behaviour, then an echo.
+async fn models(cluster: &Cluster, behaviours: impl Iterator<Item = &'static str> + Clone) {
+    let models = DIALECTS.iter().flat_map(|row| behaviours.clone().map(|behaviour| (row.id, behaviour)));
+    for (first, behaviour) in models {
+        let served_by = [(first, behaviour), ("second", "echo")];
+        cluster.model(&model_of(first, behaviour), &served_by).await.unwrap();
+    }
 }
 
 fn provider(id: &str, adapter: &str, base_url: &str) -> v1::Provider {
@@ -66,35 +103,26 @@ fn model_of(first: &str, behaviour: &str) -> String {
 #[tokio::test]
 async fn any_failure_before_the_first_content_moves_to_the_next_provider() {
     let cluster = cluster().await;
-    let behaviours = EARLY_FAILURES.iter().map(|name| (*name, false));
-    let behaviours: Vec<(&str, bool)> =
-        behaviours.chain(EARLY_FAILURES_OF_STREAMS.iter().map(|name| (*name, true))).collect();
-    for (_, first) in DIALECTS {
-        for (behaviour, _) in &behaviours {
-            cluster
-                .model(&model_of(first, behaviour), &[(first, behaviour), ("second", "echo")])
-                .await
-                .unwrap();
-        }
-    }
+    models(&cluster, EARLY_FAILURES.iter().chain(EARLY_FAILURES_OF_STREAMS).copied()).await;
     let client = cluster.client().await.unwrap();
-    for (_, first) in DIALECTS {
-        for (behaviour, only_streams) in &behaviours {
-            let body = body(&model_of(first, behaviour), first);
-            let events = client.stream(body.clone()).await.rest().await;
-            assert_eq!(
-                text(&events),
-                "one two three four five six",
-                "{first} {behaviour}, streaming: {events:?}"
-            );
-            assert!(chunks(&events).iter().all(|chunk| chunk["provider"] == "second"), "{first} {behaviour}");
-            assert_eq!(events.last(), Some(&Event::Done), "{first} {behaviour}");
-            if !only_streams {
-                let answer = client.chat(body).await.ok();
-                assert_eq!(answer["provider"], "second", "{first} {behaviour}: {answer}");
-            }
+    join_all(DIALECTS.iter().map(async |row| {
+        for behaviour in EARLY_FAILURES {
+            moves_on(&client, row.id, behaviour).await;
+            let answer = client.chat(body(&model_of(row.id, behaviour), row.id)).await.ok();
+            assert_eq!(answer["provider"], "second", "{} {behaviour}: {answer}", row.id);
         }
-    }
+        for behaviour in EARLY_FAILURES_OF_STREAMS {
+            moves_on(&client, row.id, behaviour).await;
+        }
+    }))
+    .await;
+}
+
+async fn moves_on(client: &Client, first: &str, behaviour: &str) {
+    let events = client.stream(body(&model_of(first, behaviour), first)).await.rest().await;
+    assert_eq!(text(&events), "one two three four five six", "{first} {behaviour}, streaming: {events:?}");
+    assert!(chunks(&events).iter().all(|chunk| chunk["provider"] == "second"), "{first} {behaviour}");
+    assert_eq!(events.last(), Some(&Event::Done), "{first} {behaviour}");
 }
 
 #[tokio::test]
@@ -113,43 +141,38 @@ async fn a_refused_connection_moves_to_the_next_provider_and_costs_nothing() {
     assert_eq!((served.attempt, served.outcome.as_str()), (2, "ok"));
 }
 
+/// Every way of the lab to fail when there is some content.
+const LATE_FAILURES: &[&str] =
+    &["error-mid-2", "cut-2", "reset-mid-2", "malformed-mid-2", "stall-2", "end-early-2"];
+
 #[tokio::test]
 async fn an_error_after_the_first_content_stays_in_the_stream_and_is_no_success() {
     let cluster = cluster().await;
-    let behaviours = ["error-mid-2", "cut-2", "reset-mid-2", "malformed-mid-2", "stall-2", "end-early-2"];
-    for (_, first) in DIALECTS {
-        for behaviour in behaviours {
-            cluster
-                .model(&model_of(first, behaviour), &[(first, behaviour), ("second", "echo")])
-                .await
-                .unwrap();
-        }
-    }
+    models(&cluster, LATE_FAILURES.iter().copied()).await;
     let client = cluster.client().await.unwrap();
-    for (_, first) in DIALECTS {
-        for behaviour in behaviours {
-            let stream = client.stream(body(&model_of(first, behaviour), first)).await;
-            assert_eq!(stream.status, StatusCode::OK);
-            let events = stream.rest().await;
-            let what = format!("{first} {behaviour}: {events:?}");
-            let chunks = chunks(&events);
-            assert!(
-                chunks.iter().all(|chunk| chunk["provider"] == first),
-                "nobody takes over any more, {what}"
-            );
-            assert!(text(&events).starts_with("one two"), "{what}");
-            let failed: Vec<&&Value> = chunks.iter().filter(|chunk| chunk["error"].is_object()).collect();
-            assert_eq!(failed.len(), 1, "exactly one error, {what}");
-            assert_eq!(failed[0]["choices"][0]["finish_reason"], "error", "{what}");
-            let error_type = failed[0]["error"]["metadata"]["error_type"].as_str().unwrap_or_default();
-            assert!(
-                ["provider_unavailable", "provider_overloaded", "timeout"].contains(&error_type),
-                "{what}"
-            );
-            assert!(!chunks.iter().any(|chunk| chunk["choices"][0]["finish_reason"] == "stop"), "{what}");
-            assert_eq!(events.last(), Some(&Event::Done), "{what}");
+    join_all(DIALECTS.iter().map(async |row| {
+        for behaviour in LATE_FAILURES {
+            stays(&client, row.id, behaviour).await;
         }
-    }
+    }))
+    .await;
+}
+
+async fn stays(client: &Client, first: &str, behaviour: &str) {
+    let stream = client.stream(body(&model_of(first, behaviour), first)).await;
+    assert_eq!(stream.status, StatusCode::OK);
+    let events = stream.rest().await;
+    let what = format!("{first} {behaviour}: {events:?}");
+    let chunks = chunks(&events);
+    assert!(chunks.iter().all(|chunk| chunk["provider"] == first), "nobody takes over any more, {what}");
+    assert!(text(&events).starts_with("one two"), "{what}");
+    let failed: Vec<&&Value> = chunks.iter().filter(|chunk| chunk["error"].is_object()).collect();
+    assert_eq!(failed.len(), 1, "exactly one error, {what}");
+    assert_eq!(failed[0]["choices"][0]["finish_reason"], "error", "{what}");
+    let error_type = failed[0]["error"]["metadata"]["error_type"].as_str().unwrap_or_default();
+    assert!(["provider_unavailable", "provider_overloaded", "timeout"].contains(&error_type), "{what}");
+    assert!(!chunks.iter().any(|chunk| chunk["choices"][0]["finish_reason"] == "stop"), "{what}");
+    assert_eq!(events.last(), Some(&Event::Done), "{what}");
 }
 
 #[tokio::test]

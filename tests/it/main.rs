@@ -21,6 +21,7 @@ mod config;
 mod conformance;
 mod deploy;
 mod dev;
+mod dialects;
 mod drift;
 mod failover;
 mod feed;

@@ -4,7 +4,16 @@
 //! bytes. They never decide what happens (that is the script's) nor when (that is `perform`'s).
 
 mod anthropic_messages;
+mod azure;
+mod bedrock;
+mod blocks;
+mod cohere;
+mod errors;
+mod gemini;
+mod mistral;
+mod ollama;
 mod openai_chat;
+mod openai_responses;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -16,8 +25,18 @@ use crate::fault_lab::ask::Ask;
 use crate::fault_lab::reply::{Reply, Usage};
 use crate::fault_lab::script::{Failure, INFLATION, Oddity, Reason, Telling};
 
-/// All dialects, in the order in which paths are tried.
-pub static DIALECTS: &[&dyn Dialect] = &[&openai_chat::OpenAiChat, &anthropic_messages::AnthropicMessages];
+/// All dialects, in the order in which paths are tried: where one path ends like another's, the longer goes first.
+pub static DIALECTS: &[&dyn Dialect] = &[
+    &azure::Azure,
+    &mistral::Mistral,
+    &openai_chat::OpenAiChat,
+    &openai_responses::OpenAiResponses,
+    &anthropic_messages::AnthropicMessages,
+    &gemini::Gemini,
+    &bedrock::Bedrock,
+    &ollama::Ollama,
+    &cohere::Cohere,
+];
 
 /// The dialect whose errors and lists are used where a path belongs to none.
 pub static DEFAULT: &dyn Dialect = &openai_chat::OpenAiChat;
@@ -29,7 +48,10 @@ pub trait Dialect: Send + Sync {
     fn claims(&self, path: &str) -> bool;
 
     /// Whether a request for a model list comes from a client of this dialect.
-    fn claims_list(&self, headers: &HeaderMap) -> bool;
+    fn claims_list(&self, headers: &HeaderMap) -> bool {
+        let _ = headers;
+        false
+    }
 
     /// Reads no more than who is meant and how the answer is wanted.
     fn peek<'a>(&self, path: &'a str, body: &'a [u8]) -> serde_json::Result<Peek<'a>> {
@@ -38,7 +60,7 @@ pub trait Dialect: Send + Sync {
     }
 
     /// Reads the request, refusing what the real provider refuses.
-    fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<Ask, Reason>;
+    fn read(&self, path: &str, headers: &HeaderMap, body: &[u8]) -> Result<Ask, Reason>;
 
     /// The body of a whole answer.
     fn whole(&self, answer: &Answer) -> Vec<u8>;
@@ -54,30 +76,58 @@ pub trait Dialect: Send + Sync {
     /// The body of an error answer.
     fn error_body(&self, reason: &Reason) -> Vec<u8>;
 
+    /// The headers that belong to an error answer.
+    fn error_headers(&self, reason: &Reason) -> Vec<(&'static str, String)> {
+        let _ = reason;
+        Vec::new()
+    }
+
+    /// An error as the whole body under status 200.
+    fn error_in_200(&self, reason: &Reason) -> Vec<u8> {
+        self.error_body(reason)
+    }
+
     /// An error within a stream.
     fn error_event(&self, reason: &Reason) -> Vec<u8>;
 
-    /// A whole answer under status 200 that holds text and an error.
-    fn whole_with_error(&self, answer: &Answer, reason: &Reason) -> Vec<u8>;
+    /// A whole answer under status 200 that holds text and an error; the error alone where there is no mixed form.
+    fn whole_with_error(&self, answer: &Answer, reason: &Reason) -> Vec<u8> {
+        let _ = answer;
+        self.error_in_200(reason)
+    }
 
     /// A content event whose JSON is broken.
     fn malformed_event(&self) -> Vec<u8>;
 
-    /// What is sent to keep a silent stream open.
-    fn keepalive(&self) -> Vec<u8>;
+    /// What is sent to keep a silent stream open; nothing where the dialect has no such thing.
+    fn keepalive(&self) -> Vec<u8> {
+        b": keep-alive\n\n".to_vec()
+    }
+
+    /// Whether all pieces of the same text are the same bytes, wherever they stand in the stream.
+    fn pieces_are_alike(&self) -> bool {
+        true
+    }
 
     fn stream_type(&self) -> &'static str {
         "text/event-stream; charset=utf-8"
     }
 
     /// The header that carries the provider's request id.
-    fn request_id(&self) -> &'static str;
+    fn request_id(&self) -> &'static str {
+        "x-request-id"
+    }
 
     /// Rate-limit headers: `remaining` requests of a hundred, a second until the next.
-    fn rate_limits(&self, remaining: u32) -> Vec<(&'static str, String)>;
+    fn rate_limits(&self, remaining: u32) -> Vec<(&'static str, String)> {
+        let _ = remaining;
+        Vec::new()
+    }
 
-    /// The model list.
-    fn models(&self, rows: &[(&str, &str)]) -> Vec<u8>;
+    /// The model list, each row a name and a description.
+    fn models(&self, rows: &[(&str, &str)]) -> Vec<u8> {
+        DEFAULT.models(rows)
+    }
 }
 
 /// The fields that decide how a call is handled.
@@ -97,7 +147,12 @@ pub struct StreamOptions {
     pub include_usage: Option<bool>,
 }
 
-impl Peek<'_> {
+impl<'a> Peek<'a> {
+    /// Of a dialect that says it all in the path.
+    fn of_path(model: Cow<'a, str>, stream: bool) -> Self {
+        Self { model, stream: Some(stream), stream_options: None }
+    }
+
     pub fn streams(&self) -> bool {
         self.stream.unwrap_or(false)
     }
@@ -185,6 +240,40 @@ fn texts(content: &Value) -> Vec<&str> {
         Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
         _ => Vec::new(),
     }
+}
+
+/// What stands in `path` behind the last `before` and in front of `after`, percent-decoded.
+fn between<'a>(path: &'a str, before: &str, after: &str) -> Option<Cow<'a, str>> {
+    let (_, rest) = path.rsplit_once(before)?;
+    rest.split_once(after).map(|(segment, _)| decoded(segment))
+}
+
+fn decoded(segment: &str) -> Cow<'_, str> {
+    let Some((plain, mut rest)) = segment.split_once('%') else { return Cow::Borrowed(segment) };
+    let mut bytes = plain.as_bytes().to_vec();
+    loop {
+        let hex = rest.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(hex.unwrap_or(b'%'));
+        let after = rest.get(2..).filter(|_| hex.is_some()).unwrap_or(rest);
+        let next = after.split_once('%');
+        bytes.extend_from_slice(next.map_or(after, |(plain, _)| plain).as_bytes());
+        let Some((_, more)) = next else { return Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()) };
+        rest = more;
+    }
+}
+
+fn bad(field: &'static str, message: impl Into<String>) -> Reason {
+    Reason::BadRequest { field, message: message.into() }
+}
+
+/// The body as JSON, with its list of turns, which must not be empty.
+fn conversation<'a>(body: &'a Value, turns: &'static str) -> Result<&'a [Value], Reason> {
+    let list = Some(parts(&body[turns])).filter(|list| !list.is_empty());
+    list.ok_or_else(|| bad(turns, format!("{turns} is required and must not be empty")))
+}
+
+fn json_body(body: &[u8]) -> Result<Value, Reason> {
+    serde_json::from_slice(body).map_err(|_| bad("body", "The request body is not valid JSON."))
 }
 
 fn parts(content: &Value) -> &[Value] {

@@ -77,9 +77,16 @@ pub fn perform(script: &Script, call: &Call) -> Act {
 
 /// An error answer in the dialect's shape.
 pub fn fail(dialect: &'static dyn Dialect, failure: &Failure, serial: u64) -> Performance {
-    let mut planned = whole_of(dialect.error_body(&failure.reason), "application/json");
-    planned.status =
-        StatusCode::from_u16(dialect.status(failure)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(dialect.status(failure)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut planned = if status.is_success() {
+        whole_of(dialect.error_in_200(&failure.reason), "application/json")
+    } else {
+        whole_of(dialect.error_body(&failure.reason), "application/json")
+    };
+    planned.status = status;
+    if !status.is_success() {
+        insert_all(&mut planned.headers, dialect.error_headers(&failure.reason));
+    }
     insert_request_id(&mut planned.headers, dialect, serial);
     if let Some(seconds) = failure.retry_after_s {
         planned.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -167,7 +174,7 @@ fn flawed_whole(
         FlawKind::Cut => breaking(Step::Cut),
         FlawKind::Reset => breaking(Step::Reset),
         FlawKind::End | FlawKind::Truncate => whole_of(half, content_type),
-        FlawKind::Error(reason) if flaw.after == 0 => whole_of(dialect.error_body(reason), content_type),
+        FlawKind::Error(reason) if flaw.after == 0 => whole_of(dialect.error_in_200(reason), content_type),
         FlawKind::Error(reason) => whole_of(dialect.whole_with_error(answer, reason), content_type),
         FlawKind::Malformed => whole_of([&half, &b"\x7b,]"[..], &half].concat(), content_type),
     }
@@ -178,6 +185,7 @@ fn flawed_whole(
 fn streamed(script: &Script, call: &Call, answer: &Answer) -> Performance {
     let content_type =
         if answer.is(Oddity::WrongType) { "application/json" } else { call.dialect.stream_type() };
+    let is_sse = call.dialect.stream_type().starts_with("text/event-stream");
     let events = flawed(call.dialect.events(answer), script.flaw.as_ref(), call.dialect);
     let mut steps = Vec::with_capacity(events.len());
     let mut contents = 0;
@@ -189,7 +197,7 @@ fn streamed(script: &Script, call: &Call, answer: &Answer) -> Performance {
                     steps.extend(waits(&script.pace, contents, call.dialect));
                     contents += 1;
                 }
-                steps.extend(dressed(event.bytes, answer.oddity));
+                steps.extend(dressed(event.bytes, answer.oddity, is_sse));
             }
             Cue::Last(step) => steps.push(step),
         }
@@ -258,8 +266,9 @@ fn some_wait(wait: Duration) -> impl Iterator<Item = Step> {
     (!wait.is_zero()).then_some(Step::Wait(wait)).into_iter()
 }
 
-fn dressed(bytes: Bytes, oddity: Option<Oddity>) -> Vec<Step> {
+fn dressed(bytes: Bytes, oddity: Option<Oddity>, is_sse: bool) -> Vec<Step> {
     match oddity {
+        Some(Oddity::Crlf | Oddity::Comments) if !is_sse => vec![Step::Send(bytes)],
         Some(Oddity::Crlf) => vec![Step::Send(crlf(&bytes))],
         Some(Oddity::Comments) => vec![Step::Send(Bytes::from_static(b": a comment\n\n")), Step::Send(bytes)],
         Some(Oddity::Drip) => dripped(vec![Step::Send(bytes)]),
@@ -294,7 +303,11 @@ fn insert_request_id(headers: &mut HeaderMap, dialect: &dyn Dialect, serial: u64
 }
 
 fn insert_rate_limits(headers: &mut HeaderMap, dialect: &dyn Dialect, remaining: u32) {
-    for (name, value) in dialect.rate_limits(remaining) {
+    insert_all(headers, dialect.rate_limits(remaining));
+}
+
+fn insert_all(headers: &mut HeaderMap, named: Vec<(&'static str, String)>) {
+    for (name, value) in named {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(HeaderName::from_static(name), value);
         }

@@ -2,6 +2,8 @@
 //!
 //! What it sends is what `perform` would, except that all these answers share one id.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
@@ -75,6 +77,9 @@ impl Prepared {
 
     fn streamed(&self, pieces: u64, script: &Script, wants_usage: bool) -> Performance {
         let wait = Some(script.pace.between).filter(|wait| !wait.is_zero());
+        if !self.dialect.pieces_are_alike() {
+            return self.written(pieces, wait, wants_usage);
+        }
         let start = if wants_usage { &self.with_usage } else { &self.plain };
         let mut steps: Vec<Step> = start.opening.iter().cloned().map(Step::Send).collect();
         for piece in 0..pieces {
@@ -82,6 +87,20 @@ impl Prepared {
             steps.push(Step::Send(start.content.clone()));
         }
         steps.extend(self.closing(pieces, wants_usage).into_iter().map(Step::Send));
+        Performance { status: StatusCode::OK, headers: self.stream_headers.clone(), length: None, steps }
+    }
+
+    /// A stream whose pieces tell their place, so that none can be prepared.
+    fn written(&self, pieces: u64, wait: Option<Duration>, wants_usage: bool) -> Performance {
+        let reply = fixed_reply(pieces);
+        let mut steps = Vec::new();
+        let mut contents = 0;
+        for event in self.dialect.events(&answer(self.created, &reply, wants_usage)) {
+            let is_content = event.part == Part::Content;
+            steps.extend(wait.filter(|_| is_content && contents > 0).map(Step::Wait));
+            contents += usize::from(is_content);
+            steps.push(Step::Send(event.bytes));
+        }
         Performance { status: StatusCode::OK, headers: self.stream_headers.clone(), length: None, steps }
     }
 

@@ -173,7 +173,7 @@ impl Lab {
         {
             return Act::Respond(prepared.perform(pieces, &script, &peek));
         }
-        self.perform(dialect, &script, dialect.read(&head.headers, body))
+        self.perform(dialect, &script, dialect.read(head.uri.path(), &head.headers, body))
     }
 
     /// Plays `script`; a request that the provider would refuse is refused, unless it gets no answer anyway.

@@ -4,8 +4,9 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::fault_lab::ask::{Ask, Media, MediaSource, Tool, ToolChoice};
-use crate::fault_lab::dialect::{Answer, Dialect, Event, Part, parts, sse, texts};
-use crate::fault_lab::reply::{Finish, Piece, Usage};
+use crate::fault_lab::dialect::blocks::{self, Block};
+use crate::fault_lab::dialect::{Answer, Dialect, Event, Part, bad, parts, sse, texts};
+use crate::fault_lab::reply::{Finish, Usage};
 use crate::fault_lab::script::{Failure, Oddity, Reason, Telling};
 
 pub struct AnthropicMessages;
@@ -23,7 +24,7 @@ impl Dialect for AnthropicMessages {
         headers.contains_key("anthropic-version")
     }
 
-    fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<Ask, Reason> {
+    fn read(&self, _: &str, headers: &HeaderMap, body: &[u8]) -> Result<Ask, Reason> {
         if !headers.contains_key("anthropic-version") {
             return Err(bad("anthropic-version", "anthropic-version: header is required"));
         }
@@ -64,11 +65,6 @@ impl Dialect for AnthropicMessages {
         sse(Some("error"), &error(reason).to_string())
     }
 
-    /// There is no mixed form: the body is an error.
-    fn whole_with_error(&self, _: &Answer, reason: &Reason) -> Vec<u8> {
-        self.error_body(reason)
-    }
-
     fn malformed_event(&self) -> Vec<u8> {
         sse(
             Some("content_block_delta"),
@@ -107,10 +103,6 @@ impl Dialect for AnthropicMessages {
         .to_string()
         .into_bytes()
     }
-}
-
-fn bad(field: &'static str, message: &str) -> Reason {
-    Reason::BadRequest { field, message: message.to_owned() }
 }
 
 // === reading ===
@@ -212,7 +204,8 @@ fn message(answer: &Answer, content: Value, stop: Value, usage: Value) -> Value 
 }
 
 fn whole(answer: &Answer) -> Value {
-    let blocks: Vec<Value> = blocks(answer).iter().map(|block| block.whole()).collect();
+    let blocks: Vec<Value> =
+        blocks(answer).map(|(index, block)| block_of(answer, index, &block, false)).collect();
     let usage = answer.told().map_or(Value::Null, |told| usage(told, told.output));
     let mut body = message(answer, json!(blocks), stop(answer.reply.finish), usage);
     if body["usage"].is_null() {
@@ -257,73 +250,43 @@ fn usage(usage: Usage, output: u64) -> Value {
     told
 }
 
-/// A content block, in the pieces it is streamed in.
-enum Block<'a> {
-    Thinking(Vec<&'a str>),
-    Text(Vec<&'a str>),
-    ToolUse { id: String, name: &'a str, fragments: &'a [String] },
-}
-
-/// A refusal has no block of its own: what was said before it stays, the stop reason tells the rest.
-fn blocks<'a>(answer: &Answer<'a>) -> Vec<Block<'a>> {
-    let mut blocks = Vec::new();
-    for piece in &answer.reply.pieces {
-        match (piece, blocks.last_mut()) {
-            (Piece::Reasoning(text), Some(Block::Thinking(texts)))
-            | (Piece::Text(text), Some(Block::Text(texts))) => {
-                texts.push(text.as_str());
-            }
-            (Piece::Reasoning(text), _) => blocks.push(Block::Thinking(vec![text.as_str()])),
-            (Piece::Text(text), _) => blocks.push(Block::Text(vec![text.as_str()])),
-            (Piece::Refusal(_), _) => {}
-            (Piece::Call { name, fragments }, _) => {
-                let id = format!("toolu_lab{:08x}{:02}", answer.serial, blocks.len());
-                blocks.push(Block::ToolUse { id, name, fragments });
-            }
-        }
-    }
-    blocks
+/// The content blocks with their place. A refusal has none of its own: what was said before it stays, the stop reason
+/// tells the rest.
+fn blocks<'a>(answer: &Answer<'a>) -> impl Iterator<Item = (usize, Block<'a>)> {
+    let blocks = blocks::blocks(answer.reply).into_iter();
+    blocks.filter(|block| !matches!(block, Block::Refusal(_))).enumerate()
 }
 
 const SIGNATURE: &str = "bGFiIHNpZ25hdHVyZQ==";
 
-impl Block<'_> {
-    fn whole(&self) -> Value {
-        match self {
-            Self::Thinking(texts) => {
-                json!({"type": "thinking", "thinking": texts.concat(), "signature": SIGNATURE})
-            }
-            Self::Text(texts) => json!({"type": "text", "text": texts.concat()}),
-            Self::ToolUse { id, name, fragments } => {
-                let arguments = fragments.concat();
-                let input = serde_json::from_str(&arguments).unwrap_or(Value::String(arguments));
-                json!({"type": "tool_use", "id": id, "name": name, "input": input})
-            }
+/// A block with all that is in it, or as it opens.
+fn block_of(answer: &Answer, index: usize, block: &Block, opens: bool) -> Value {
+    let whole = |texts: &[&str]| if opens { String::new() } else { texts.concat() };
+    match block {
+        Block::Reasoning(texts) => {
+            json!({"type": "thinking", "thinking": whole(texts), "signature": if opens { "" } else { SIGNATURE }})
+        }
+        Block::Text(texts) | Block::Refusal(texts) => json!({"type": "text", "text": whole(texts)}),
+        Block::Call { name, fragments } => {
+            let id = format!("toolu_lab{:08x}{index:02}", answer.serial);
+            let input = if opens { json!({}) } else { blocks::arguments(fragments) };
+            json!({"type": "tool_use", "id": id, "name": name, "input": input})
         }
     }
+}
 
-    fn empty(&self) -> Value {
-        match self {
-            Self::Thinking(_) => json!({"type": "thinking", "thinking": "", "signature": ""}),
-            Self::Text(_) => json!({"type": "text", "text": ""}),
-            Self::ToolUse { id, name, .. } => {
-                json!({"type": "tool_use", "id": id, "name": name, "input": {}})
-            }
+fn deltas(block: &Block) -> Vec<Value> {
+    let signature = json!({"type": "signature_delta", "signature": SIGNATURE});
+    match block {
+        Block::Reasoning(texts) => {
+            let thoughts = texts.iter().map(|text| json!({"type": "thinking_delta", "thinking": text}));
+            thoughts.chain([signature]).collect()
         }
-    }
-
-    fn deltas(&self) -> Vec<Value> {
-        let thinking = |text: &&str| json!({"type": "thinking_delta", "thinking": text});
-        let signature = json!({"type": "signature_delta", "signature": SIGNATURE});
-        match self {
-            Self::Thinking(texts) => texts.iter().map(thinking).chain([signature]).collect(),
-            Self::Text(texts) => {
-                texts.iter().map(|text| json!({"type": "text_delta", "text": text})).collect()
-            }
-            Self::ToolUse { fragments, .. } => fragments
-                .iter()
-                .map(|json| json!({"type": "input_json_delta", "partial_json": json}))
-                .collect(),
+        Block::Text(texts) | Block::Refusal(texts) => {
+            texts.iter().map(|text| json!({"type": "text_delta", "text": text})).collect()
+        }
+        Block::Call { fragments, .. } => {
+            fragments.iter().map(|json| json!({"type": "input_json_delta", "partial_json": json})).collect()
         }
     }
 }
@@ -336,15 +299,15 @@ fn start(answer: &Answer) -> Event {
 
 fn content(answer: &Answer) -> Vec<Event> {
     let mut events = Vec::new();
-    for (index, block) in blocks(answer).iter().enumerate() {
+    for (index, block) in blocks(answer) {
         // A tool's start carries its name, so it is content; the others open empty.
-        let part = if let Block::ToolUse { .. } = block { Part::Content } else { Part::Framing };
-        let started = json!({"type": "content_block_start", "index": index, "content_block": block.empty()});
+        let part = if let Block::Call { .. } = block { Part::Content } else { Part::Framing };
+        let started = json!({"type": "content_block_start", "index": index, "content_block": block_of(answer, index, &block, true)});
         events.push(event(part, "content_block_start", &started));
         if index == 0 {
             events.push(event(Part::Framing, "ping", &json!({"type": "ping"})));
         }
-        for delta in block.deltas() {
+        for delta in deltas(&block) {
             let delta = json!({"type": "content_block_delta", "index": index, "delta": delta});
             events.push(event(Part::Content, "content_block_delta", &delta));
             events.extend(running_total(answer));

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use crate::fault_lab::ask::{Ask, Media, MediaSource, Tool, ToolChoice};
-use crate::fault_lab::dialect::{Answer, Dialect, Event, Part, parts, sse, texts};
+use crate::fault_lab::dialect::{Answer, Dialect, Event, Part, bad, parts, sse, texts};
 use crate::fault_lab::reply::{Finish, Piece, Usage};
 use crate::fault_lab::script::{Oddity, Reason, Telling};
 
@@ -23,7 +23,7 @@ impl Dialect for OpenAiChat {
         true
     }
 
-    fn read(&self, _: &HeaderMap, body: &[u8]) -> Result<Ask, Reason> {
+    fn read(&self, _: &str, _: &HeaderMap, body: &[u8]) -> Result<Ask, Reason> {
         let body: Value = serde_json::from_slice(body)
             .map_err(|_| bad("body", "We could not parse the JSON body of your request.".to_owned()))?;
         let messages = body["messages"].as_array().filter(|messages| !messages.is_empty());
@@ -75,14 +75,6 @@ impl Dialect for OpenAiChat {
         )
     }
 
-    fn keepalive(&self) -> Vec<u8> {
-        b": keep-alive\n\n".to_vec()
-    }
-
-    fn request_id(&self) -> &'static str {
-        "x-request-id"
-    }
-
     fn rate_limits(&self, remaining: u32) -> Vec<(&'static str, String)> {
         vec![
             ("x-ratelimit-limit-requests", "100".to_owned()),
@@ -98,10 +90,6 @@ impl Dialect for OpenAiChat {
         let model = |(id, description): &(&str, &str)| json!({"id": id, "object": "model", "created": 1_767_225_600, "owned_by": "echo", "description": description});
         json!({"object": "list", "data": rows.iter().map(model).collect::<Value>()}).to_string().into_bytes()
     }
-}
-
-fn bad(field: &'static str, message: String) -> Reason {
-    Reason::BadRequest { field, message }
 }
 
 // === reading ===
@@ -201,7 +189,7 @@ fn head(answer: &Answer, object: &str) -> Map<String, Value> {
     head
 }
 
-fn whole(answer: &Answer) -> Value {
+pub(super) fn whole(answer: &Answer) -> Value {
     let mut body = head(answer, "chat.completion");
     let choices = match answer.reply.finish {
         Finish::Absent => json!([]),
@@ -258,7 +246,7 @@ fn call(answer: &Answer, index: usize, name: &str, arguments: &str) -> Value {
     json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
 }
 
-fn finish(finish: Finish) -> &'static str {
+pub(super) fn finish(finish: Finish) -> &'static str {
     match finish {
         // A refusal finishes with `stop`: the refusal field tells it.
         Finish::Stop | Finish::Refused | Finish::Absent => "stop",
@@ -268,7 +256,7 @@ fn finish(finish: Finish) -> &'static str {
     }
 }
 
-fn usage(usage: Usage) -> Value {
+pub(super) fn usage(usage: Usage) -> Value {
     json!({
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
@@ -284,33 +272,35 @@ fn usage(usage: Usage) -> Value {
 }
 
 fn content(answer: &Answer) -> Vec<Event> {
-    let mut events = Vec::new();
+    deltas(answer).into_iter().map(|delta| chunk(answer, Part::Content, delta, None)).collect()
+}
+
+/// What the pieces add to the message, one after the other.
+pub(super) fn deltas(answer: &Answer) -> Vec<Value> {
+    let mut deltas = Vec::new();
     let mut tool_index = 0;
     for piece in &answer.reply.pieces {
         match piece {
-            Piece::Text(text) => events.push(chunk(answer, Part::Content, json!({"content": text}), None)),
-            Piece::Reasoning(text) => {
-                events.push(chunk(answer, Part::Content, json!({"reasoning_content": text}), None));
-            }
-            Piece::Refusal(text) => events.push(chunk(answer, Part::Content, json!({"refusal": text}), None)),
+            Piece::Text(text) => deltas.push(json!({"content": text})),
+            Piece::Reasoning(text) => deltas.push(json!({"reasoning_content": text})),
+            Piece::Refusal(text) => deltas.push(json!({"refusal": text})),
             Piece::Call { name, fragments } => {
-                events.extend(call_events(answer, tool_index, name, fragments));
+                deltas.extend(call_deltas(answer, tool_index, name, fragments));
                 tool_index += 1;
             }
         }
     }
-    events
+    deltas
 }
 
-fn call_events(answer: &Answer, index: usize, name: &str, fragments: &[String]) -> Vec<Event> {
+fn call_deltas(answer: &Answer, index: usize, name: &str, fragments: &[String]) -> Vec<Value> {
     let mut opened = call(answer, index, name, "");
     opened["index"] = json!(index);
-    let opening = chunk(answer, Part::Content, json!({"tool_calls": [opened]}), None);
-    let rest = fragments.iter().filter(|fragment| !fragment.is_empty()).map(|fragment| {
-        let delta = json!({"tool_calls": [{"index": index, "function": {"arguments": fragment}}]});
-        chunk(answer, Part::Content, delta, None)
-    });
-    std::iter::once(opening).chain(rest).collect()
+    let rest = fragments
+        .iter()
+        .filter(|fragment| !fragment.is_empty())
+        .map(|fragment| json!({"tool_calls": [{"index": index, "function": {"arguments": fragment}}]}));
+    std::iter::once(json!({"tool_calls": [opened]})).chain(rest).collect()
 }
 
 fn chunk(answer: &Answer, part: Part, delta: Value, finish_reason: Option<&str>) -> Event {
@@ -373,7 +363,7 @@ fn error(reason: &Reason) -> Value {
 }
 
 /// Type, code and message.
-fn words(reason: &Reason) -> (&'static str, Option<&'static str>, String) {
+pub(super) fn words(reason: &Reason) -> (&'static str, Option<&'static str>, String) {
     let invalid = "invalid_request_error";
     let (kind, code, message) = match reason {
         Reason::BadRequest { message, .. } => return (invalid, None, message.clone()),
