@@ -296,7 +296,7 @@ mod tests {
         let targets =
             [at_lab("alone", lab.addr, me), at_lab("again", lab.addr, me), at_lab("third", lab.addr, None)];
         let plan = Plan {
-            stretch_ms: 20,
+            stretch_ms: 300,
             latency_ms: 20,
             connections: 2,
             streams: 2,
