@@ -5,6 +5,9 @@
 //! the request's model, its `x-fault` header, or an order placed by a test; see [`behaviours`] for the table.
 //! It takes any key, so it must never listen beyond loopback in earnest.
 //!
+//! The path of a request says which dialect it is in; where two share a path, what stands before it does
+//! (`/mistral/…`, `/openai/…` for Azure).
+//!
 //! Map: `behaviour` (names to scripts), `script` (what happens), `ask` and `reply` (what was asked, what is
 //! answered), `dialect` (how that is written), `perform` (the steps to play), `stage` and `server` (playing
 //! them), `orders` and `witness` (what tests order and see), `prepared` (the fast path), `replay` (recordings).

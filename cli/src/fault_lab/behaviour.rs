@@ -261,13 +261,13 @@ static TABLE: &[Behaviour] = &[
     // Usage.
     row("no-usage", Ending::Complete, "Tells no usage.", |s, _| Script { telling: Telling::Silent, ..s }),
     row("wrong-usage", Ending::Complete, "Tells fifty times the usage.", |s, _| Script { telling: Telling::Inflated, ..s }),
-    row("double-usage", Ending::Complete, "Tells running usage totals on every piece; adding them up is wrong.",
+    row("double-usage", Ending::Complete, "Tells running usage totals on every piece, where the dialect has a place for them; adding them up is wrong.",
         |s, _| Script { telling: Telling::Repeated, ..s }),
 
     // Habits of the wire.
-    row("no-done", Ending::Complete, "A finish, but no [DONE] (Anthropic: no message_stop).", |s, _| odd(s, Oddity::NoTerminal)),
-    row("crlf", Ending::Complete, "SSE with CRLF line ends.", |s, _| odd(s, Oddity::Crlf)),
-    row("comments", Ending::Complete, "SSE comments between the events.", |s, _| odd(s, Oddity::Comments)),
+    row("no-done", Ending::Complete, "A finish, but no [DONE] (Anthropic: no message_stop); no change where the finish is the last event.", |s, _| odd(s, Oddity::NoTerminal)),
+    row("crlf", Ending::Complete, "SSE with CRLF line ends; no change for streams of another framing.", |s, _| odd(s, Oddity::Crlf)),
+    row("comments", Ending::Complete, "SSE comments between the events; no change for streams of another framing.", |s, _| odd(s, Oddity::Comments)),
     row("drip", Ending::Complete, "One byte per write.", |s, _| odd(s, Oddity::Drip)),
     row("split", Ending::Complete, "Each event in two writes.", |s, _| odd(s, Oddity::Split)),
     family("huge-line", "huge-line-KB", Ending::Complete, "One piece of KB kilobytes (1,024) on one line.",

@@ -9,6 +9,11 @@ use tokio_util::sync::CancellationToken;
 use crate::fault_lab::{FaultLab, Settings, StartError, behaviours};
 
 /// Run the fault lab: a provider on loopback that answers, streams, and fails on demand.
+///
+/// The path of a request chooses the dialect, whatever stands before it: `/chat/completions` (OpenAI; Azure below
+/// `/openai/`, Mistral below `/mistral/`), `/responses`, `/messages` (Anthropic), `/models/M:generateContent` and
+/// `:streamGenerateContent` (Gemini, Vertex AI), `/model/M/converse` and `/converse-stream` (Bedrock), `/chat` (Cohere),
+/// `/api/chat` (Ollama). The model, or the header `x-fault`, chooses the behaviour; `--list` prints them. Any key is taken.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where to listen; port 0 takes a free one. The first line on stdout names the address.
