@@ -1,7 +1,10 @@
 //! The real program as a child process, which a test may kill with -9.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
 use std::fs::File;
+use std::hash::{BuildHasher, Hasher};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -73,5 +76,13 @@ pub fn program() -> Result<PathBuf> {
 
 /// A port of loopback that was free a moment ago.
 pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    const FROM: u64 = 12_000;
+    const HOW_MANY: u64 = 20_000;
+    // Below what the kernel hands out: no other test's port 0 is this one before it is used.
+    let drawn = std::iter::repeat_with(|| RandomState::new().build_hasher().finish() % HOW_MANY + FROM);
+    let free = drawn
+        .take(200)
+        .filter_map(|port| u16::try_from(port).ok())
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.context("two hundred ports in a row are taken")
 }
