@@ -75,7 +75,6 @@ const CONTROL_PLANE: &[Row] = &[
     // Sealed forms are stored as they are; only crypto can open them.
     rim("store", &["domain", "crypto"]),
     rim("auth", &["domain", "store", "error"]),
-    rim("service", &["domain", "store", "auth", "crypto", "error"]),
     rim("service", &["catalogue", "domain", "store", "auth", "crypto", "error"]),
     rim("distribution", &["catalogue", "telemetry", "domain", "store", "crypto", "error", "settings", "service"]),
     rim("money", &["telemetry", "domain", "store", "error", "settings"]),
