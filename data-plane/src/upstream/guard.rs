@@ -137,6 +137,8 @@ fn is_private_v4(v4: Ipv4Addr) -> bool {
         || (a == 100 && (64..128).contains(&b))
         || (a == 198 && (18..20).contains(&b))
         || [a, b, c] == [192, 0, 0]
+        // What a cloud tells its machines alone, at an address that looks public.
+        || v4 == Ipv4Addr::new(168, 63, 129, 16)
         // Once anycast relays of 6to4.
         || [a, b, c] == [192, 88, 99]
 }
@@ -202,6 +204,7 @@ mod tests {
             "0.1.2.3",
             "192.0.0.8",
             "192.0.2.1",
+            "168.63.129.16",
             "198.18.0.1",
             "198.19.255.255",
             "198.51.100.1",

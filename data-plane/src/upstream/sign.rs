@@ -1,8 +1,8 @@
 //! Puts a credential on an encoded request, by the scheme of the provider's row.
 //!
-//! Most schemes are one header. Access tokens and instance roles are fetched off the request's way: [`google`],
-//! [`azure`] and [`aws`] know where, [`ask`] asks, [`cell`] keeps what came until shortly before it expires, shared
-//! between threads. [`sigv4`] signs; it runs per attempt, when the body is final.
+//! Most schemes are one header. Access tokens and instance roles are fetched off the request's way: `google`,
+//! `azure` and `aws` know where, `ask` asks, `cell` keeps what came until shortly before it expires, shared
+//! between threads. `sigv4` signs; it runs per attempt, when the body is final.
 
 mod ask;
 mod aws;
