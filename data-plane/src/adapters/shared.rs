@@ -7,6 +7,7 @@ pub mod claude;
 pub mod conversation;
 #[cfg(test)]
 pub mod exchange_tests;
+pub mod head;
 pub mod json_tool;
 pub mod lenient;
 pub mod media;

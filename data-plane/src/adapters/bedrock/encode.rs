@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::adapters::bedrock::fields::{Fields, fields};
@@ -13,6 +12,7 @@ use crate::adapters::bedrock::turns::{Prompt, cache_point, is_cache_point, promp
 use crate::adapters::quirks::{CacheMarks, ModelFields, Quirks, Thinking};
 use crate::adapters::shared::claude::{BREAKPOINTS, continues_unthought, kept_breakpoints, schema};
 use crate::adapters::shared::conversation::{Conversation, conversation};
+use crate::adapters::shared::head;
 use crate::adapters::shared::segment::segment;
 use crate::adapters::shared::structured::{self, Plan};
 use crate::adapters::shared::{json_tool, wish};
@@ -78,7 +78,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     Ok(Encoded {
         method: Method::POST,
         path: path(target),
-        headers: headers(target.stream),
+        headers: head::headers(target.stream, "application/vnd.amazon.eventstream"),
         body: Bytes::from(Value::Object(body).to_string()),
         dropped,
         context,
@@ -212,14 +212,6 @@ fn put_rest(
 fn path(target: &Target<'_>) -> Cow<'static, str> {
     let verb = if target.stream { "converse-stream" } else { "converse" };
     Cow::Owned(format!("/model/{}/{verb}", segment(target.model, b"")))
-}
-
-fn headers(stream: bool) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(2);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let accept = if stream { "application/vnd.amazon.eventstream" } else { "application/json" };
-    headers.insert(ACCEPT, HeaderValue::from_static(accept));
-    headers
 }
 
 #[cfg(test)]

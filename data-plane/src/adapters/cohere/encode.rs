@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::adapters::cohere::messages;
 use crate::adapters::cohere::tools::{Toolbox, toolbox};
 use crate::adapters::quirks::Thinking;
+use crate::adapters::shared::head;
 use crate::adapters::shared::json_tool::ASKED;
 use crate::adapters::shared::wish;
 use crate::adapters::{Context, Encoded, Target, Unsupported};
@@ -49,7 +49,7 @@ const MOST_K: u64 = 500;
 
 /// Writes the upstream request.
 pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
-    refuse(request)?;
+    wish::refuse_all_but_text(request)?;
     let mut dropped = wish::lost(request, &LOST);
     let mut context = Context { hide_reasoning: request.reasoning.exclude, ..Context::default() };
     let mut toolbox = toolbox(request, target.quirks, &mut context, &mut dropped)?;
@@ -81,33 +81,11 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     Ok(Encoded {
         method: Method::POST,
         path: Cow::Borrowed("/chat"),
-        headers: headers(target.stream),
+        headers: head::headers(target.stream, head::EVENTS),
         body: Bytes::from(Value::Object(body).to_string()),
         dropped,
         context,
     })
-}
-
-/// What cannot be left out without changing what the caller asked for.
-fn refuse(request: &ChatRequest) -> Result<(), Unsupported> {
-    if request.n > 1 {
-        return Err(Unsupported::new("n", "must be 1 for this model"));
-    }
-    match request.modalities.iter().find(|kind| *kind != "text") {
-        Some(kind) => {
-            let why = format_args!("asks for {kind}, which this model does not make");
-            Err(Unsupported::new("modalities", why))
-        }
-        None => Ok(()),
-    }
-}
-
-fn headers(stream: bool) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(2);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let accept = if stream { "text/event-stream" } else { "application/json" };
-    headers.insert(ACCEPT, HeaderValue::from_static(accept));
-    headers
 }
 
 fn name_lost(messages: &[Message], dropped: &mut Vec<Cow<'static, str>>) {

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::adapters::gemini::contents::contents;
@@ -13,6 +12,7 @@ use crate::adapters::gemini::parts::Desk;
 use crate::adapters::gemini::settings::{self, Settings};
 use crate::adapters::gemini::tools::toolbox;
 use crate::adapters::gemini::{format, thinking};
+use crate::adapters::shared::head;
 use crate::adapters::shared::wish;
 use crate::adapters::{Context, Encoded, Target, Unsupported};
 use crate::model::parameter::Parameter;
@@ -75,7 +75,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>, host: Host) -> Result<
     Ok(Encoded {
         method: Method::POST,
         path: Cow::Owned(host.path(target.model, target.stream)?),
-        headers: headers(target.stream),
+        headers: head::headers(target.stream, head::EVENTS),
         body: Bytes::from(Value::Object(body).to_string()),
         dropped,
         context,
@@ -103,14 +103,6 @@ fn ask(asked: Option<&'static str>, system: &mut Vec<Value>, contents: &mut [Val
         Some(parts) => parts.push(asked),
         None => system.push(asked),
     }
-}
-
-fn headers(stream: bool) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(4);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let accept = if stream { "text/event-stream" } else { "application/json" };
-    headers.insert(ACCEPT, HeaderValue::from_static(accept));
-    headers
 }
 
 #[cfg(test)]

@@ -11,9 +11,6 @@ use crate::adapters::shared::json_tool;
 use crate::adapters::{Context, Unsupported};
 use crate::model::request::{ChatRequest, ResponseFormat};
 
-/// What is asked for in words where nothing enforces it.
-const IN_WORDS: &str = "Answer with a single JSON object and nothing else: no prose, no code fence.";
-
 /// Enforces the response format through `config` or `toolbox`; returns what must be asked for in words.
 ///
 /// # Errors
@@ -50,7 +47,7 @@ pub fn enforce(
         return Ok(None);
     }
     match schema {
-        None => Ok(Some(IN_WORDS)),
+        None => Ok(Some(json_tool::ASKED)),
         Some(schema) if quirks.forced_tools && toolbox.own.is_empty() => {
             force(&schema, quirks, toolbox, context)?;
             Ok(None)

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -13,6 +12,7 @@ use crate::adapters::mistral::plain::{Found, look};
 use crate::adapters::mistral::tools::{choice, tools};
 use crate::adapters::openai::OpenAi;
 use crate::adapters::quirks::ReasoningStyle;
+use crate::adapters::shared::head;
 use crate::adapters::shared::wish;
 use crate::adapters::{Adapter, Context, Encoded, Target, Unsupported};
 use crate::model::parameter::Parameter;
@@ -88,7 +88,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     Ok(Encoded {
         method: Method::POST,
         path: Cow::Borrowed("/chat/completions"),
-        headers: headers(target.stream),
+        headers: head::headers(target.stream, head::EVENTS),
         body,
         dropped: writing.dropped,
         context: writing.context,
@@ -104,14 +104,6 @@ fn refuse(request: &ChatRequest) -> Result<(), Unsupported> {
         }
         None => Ok(()),
     }
-}
-
-fn headers(stream: bool) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(2);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let accept = if stream { "text/event-stream" } else { "application/json" };
-    headers.insert(ACCEPT, HeaderValue::from_static(accept));
-    headers
 }
 
 /// The request as it is written.

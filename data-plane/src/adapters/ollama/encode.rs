@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::adapters::ollama::{messages, tools};
 use crate::adapters::quirks::{Quirks, Thinking};
+use crate::adapters::shared::head;
 use crate::adapters::shared::json_tool::ASKED;
 use crate::adapters::shared::wish;
 use crate::adapters::{Context, Encoded, Target, Unsupported};
@@ -40,7 +40,7 @@ const OWN: [&str; 5] = ["options", "keep_alive", "think", "truncate", "shift"];
 
 /// Writes the upstream request.
 pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
-    refuse(request)?;
+    wish::refuse_all_but_text(request)?;
     let mut dropped = wish::lost(request, &LOST);
     let tools = tools::tools(request, &mut dropped)?;
     let format = format(request, !tools.is_empty())?;
@@ -75,33 +75,11 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     Ok(Encoded {
         method: Method::POST,
         path: Cow::Borrowed("/api/chat"),
-        headers: headers(target.stream),
+        headers: head::headers(target.stream, "application/x-ndjson"),
         body: Bytes::from(Value::Object(body).to_string()),
         dropped,
         context: Context { hide_reasoning: request.reasoning.exclude, ..Context::default() },
     })
-}
-
-/// What cannot be left out without changing what the caller asked for.
-fn refuse(request: &ChatRequest) -> Result<(), Unsupported> {
-    if request.n > 1 {
-        return Err(Unsupported::new("n", "must be 1 for this model"));
-    }
-    match request.modalities.iter().find(|kind| *kind != "text") {
-        Some(kind) => {
-            let why = format_args!("asks for {kind}, which this model does not make");
-            Err(Unsupported::new("modalities", why))
-        }
-        None => Ok(()),
-    }
-}
-
-fn headers(stream: bool) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(2);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let accept = if stream { "application/x-ndjson" } else { "application/json" };
-    headers.insert(ACCEPT, HeaderValue::from_static(accept));
-    headers
 }
 
 /// How the answer's form is enforced.

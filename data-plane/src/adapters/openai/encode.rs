@@ -5,8 +5,7 @@
 use std::borrow::Cow;
 
 use bytes::BytesMut;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use serde_json::Value;
 
 use crate::adapters::openai::alternate::alternating;
@@ -16,6 +15,7 @@ use crate::adapters::openai::reasoning::with_reasoning;
 use crate::adapters::openai::refuse::refuse;
 use crate::adapters::openai::rewrite::{Dropped, rewrite_messages, rewrite_tools};
 use crate::adapters::quirks::{CapField, ChatQuirks, Logprobs};
+use crate::adapters::shared::head;
 use crate::adapters::shared::wish::lacking;
 use crate::adapters::{Context, Encoded, Target, Unsupported};
 use crate::model::parameter::Parameter;
@@ -92,12 +92,10 @@ impl<'a> Sent<'a> {
     }
 }
 
+/// The row's headers, under those that the dialect writes itself.
 fn headers(stream: bool, chat: &ChatQuirks) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(2 + chat.headers.len());
-    headers.extend(chat.headers.iter().cloned());
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let accept = if stream { "text/event-stream" } else { "application/json" };
-    headers.insert(ACCEPT, HeaderValue::from_static(accept));
+    let mut headers: HeaderMap = chat.headers.iter().cloned().collect();
+    headers.extend(head::headers(stream, head::EVENTS));
     headers
 }
 

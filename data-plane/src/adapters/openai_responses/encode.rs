@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::adapters::openai_responses::{input, tools};
 use crate::adapters::quirks::{Quirks, ReasoningStyle};
+use crate::adapters::shared::head;
 use crate::adapters::shared::segment::segment;
 use crate::adapters::shared::wish;
 use crate::adapters::{Context, Encoded, Target, Unsupported};
@@ -81,7 +81,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     Ok(Encoded {
         method: Method::POST,
         path: path(quirks),
-        headers: headers(target.stream),
+        headers: head::headers(target.stream, head::EVENTS),
         body: Bytes::from(Value::Object(body).to_string()),
         dropped,
         context,
@@ -110,14 +110,6 @@ fn path(quirks: &Quirks) -> Cow<'static, str> {
         "" => Cow::Borrowed("/responses"),
         version => Cow::Owned(format!("/responses?api-version={}", segment(version, b""))),
     }
-}
-
-fn headers(stream: bool) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(2);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let accept = if stream { "text/event-stream" } else { "application/json" };
-    headers.insert(ACCEPT, HeaderValue::from_static(accept));
-    headers
 }
 
 /// Writes the wish about reasoning. Summaries are the only reasoning that OpenAI shows, so asking for one is asking

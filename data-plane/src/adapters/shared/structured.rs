@@ -31,9 +31,7 @@ pub fn plan(
     match &request.response_format {
         None | Some(ResponseFormat::Text) => Ok(Plan::Free),
         Some(ResponseFormat::JsonObject) if can_force => Ok(forced(&json!({"type": "object"}))),
-        Some(ResponseFormat::JsonObject) => {
-            Ok(Plan::Asked("Answer with a single JSON object and nothing else: no prose, no code fence."))
-        }
+        Some(ResponseFormat::JsonObject) => Ok(Plan::Asked(json_tool::ASKED)),
         Some(ResponseFormat::JsonSchema { schema, .. }) => {
             let schema = schema.as_ref().and_then(|schema| serde_json::from_str(schema.get()).ok());
             let schema = schema.unwrap_or_else(|| json!({"type": "object"}));
