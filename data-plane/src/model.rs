@@ -3,6 +3,7 @@
 //! Surfaces (`api`) and adapters (`adapters`) meet only here, so there are N + M translations, not N × M.
 //! No I/O, no provider's habits: those are settled in the adapter before a value of this module exists.
 
+pub mod deadlines;
 pub mod event;
 pub mod facts;
 pub mod media;
@@ -13,6 +14,7 @@ pub mod request;
 pub mod response;
 pub mod usage;
 
+pub use self::deadlines::Deadlines;
 pub use self::event::{ChoiceDelta, Chunk, Delta, Event, Fold, Start, ToolDelta};
 pub use self::facts::{Facts, Media, MediaFacts};
 pub use self::media::{Fetched, FetchedFile};

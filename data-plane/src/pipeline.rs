@@ -49,6 +49,7 @@ use crate::upstream::attempt::{self, Failed, Outcome, Try};
 use crate::upstream::fetch::Fetcher;
 use crate::upstream::http::HttpClient;
 use crate::upstream::sign::Signer;
+use crate::upstream::waits::Waits;
 
 /// What one request thread carries requests with. All but the client is shared between threads.
 pub struct Pipeline {
@@ -117,7 +118,7 @@ impl Pipeline {
         let plan = self.plan(&config, &caller, &request, trail)?; // where, and why
         trail.excluded.clone_from(&plan.excluded);
         let permit = reserve::admit(self, &caller, &request).await?; // may they, right now
-        let job = Job { caller: &caller, request: &request, plan: &plan, until: self.until() };
+        let job = Job { caller: &caller, request: &request, plan: &plan, until: self.until(&request) };
         reply.rest();
         let done = self.attempts(&job, permit.as_ref(), reply, trail).await; // do it
         // What was produced counts against token rates, also where it broke off; without any the guess is given back.
@@ -220,9 +221,15 @@ impl Pipeline {
                 encoded,
                 credential: credential.as_ref(),
                 stream: job.request.stream,
-                until: job.until,
+                waits: Waits::of(
+                    endpoint,
+                    &self.settings.deadlines,
+                    &job.request.provider.deadlines,
+                    job.request.stream,
+                    job.until,
+                ),
             };
-            let trying = attempt::attempt(&self.client, &self.signer, &self.settings.deadlines, attempt);
+            let trying = attempt::attempt(&self.client, &self.signer, attempt);
             match reply.wait(wait(job, candidate), trying).await {
                 Ok(Outcome::Committed(answer)) => {
                     trail.first_content = Some(trail.started.elapsed());
@@ -267,8 +274,9 @@ impl Pipeline {
         trail.attempts.push(note(candidate, begun, class.as_str(), status, Some(failed.failure.code)));
     }
 
-    fn until(&self) -> Instant {
-        Instant::now() + self.settings.deadlines.total
+    fn until(&self, request: &ChatRequest) -> Instant {
+        let most = self.settings.deadlines.total;
+        Instant::now() + request.provider.deadlines.total.map_or(most, |asked| asked.min(most))
     }
 }
 

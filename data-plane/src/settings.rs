@@ -134,6 +134,11 @@ pub struct Deadlines {
     pub idle: Duration,
     #[serde(rename = "total_ms", deserialize_with = "milliseconds")]
     pub total: Duration,
+    /// A streamed answer that brings fewer tokens per second than this has failed; 0: none.
+    pub min_tokens_per_second: f64,
+    /// How long a stream may be slower than its minimum rate.
+    #[serde(rename = "min_rate_over_ms", deserialize_with = "milliseconds")]
+    pub min_rate_over: Duration,
 }
 
 /// Reading what callers' URLs hold, where a provider cannot read them itself.

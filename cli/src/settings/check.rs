@@ -61,6 +61,7 @@ pub(super) fn data_plane(settings: &Settings, section: &DataPlane) -> Checked {
         ("data_plane.deadlines.first_content_ms", section.deadlines.first_content.is_zero()),
         ("data_plane.deadlines.idle_ms", section.deadlines.idle.is_zero()),
         ("data_plane.deadlines.total_ms", section.deadlines.total.is_zero()),
+        ("data_plane.deadlines.min_rate_over_ms", section.deadlines.min_rate_over.is_zero()),
         ("data_plane.leases.default_output_tokens", section.leases.default_output_tokens == 0),
     ] {
         more_than_zero(settings, setting, is_zero)?;

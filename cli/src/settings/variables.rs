@@ -34,6 +34,8 @@ pub(super) const VARIABLES: &[(&str, &[&str])] = &[
     ("SWITCHYARD_DEADLINES_FIRST_CONTENT_MS", &["data_plane.deadlines.first_content_ms"]),
     ("SWITCHYARD_DEADLINES_IDLE_MS", &["data_plane.deadlines.idle_ms"]),
     ("SWITCHYARD_DEADLINES_TOTAL_MS", &["data_plane.deadlines.total_ms"]),
+    ("SWITCHYARD_DEADLINES_MIN_TOKENS_PER_SECOND", &["data_plane.deadlines.min_tokens_per_second"]),
+    ("SWITCHYARD_DEADLINES_MIN_RATE_OVER_MS", &["data_plane.deadlines.min_rate_over_ms"]),
     ("SWITCHYARD_FETCH_MAX_FILE_BYTES", &["data_plane.fetch.max_file_bytes"]),
     ("SWITCHYARD_FETCH_MAX_REQUEST_BYTES", &["data_plane.fetch.max_request_bytes"]),
     ("SWITCHYARD_FETCH_MAX_FILES", &["data_plane.fetch.max_files"]),

@@ -54,6 +54,7 @@ pub fn provider(row: feed::Provider, credentials: Vec<v1::CredentialConfig>) -> 
         first_content_ms: given(row.first_content_timeout_ms),
         idle_ms: given(row.idle_timeout_ms),
         total_ms: given(row.total_timeout_ms),
+        min_tokens_per_second: None,
     };
     let config = v1::ProviderConfig {
         tenant: row.tenant.unwrap_or_default(),

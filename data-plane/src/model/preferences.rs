@@ -4,6 +4,8 @@
 
 use serde_json::Value;
 
+use crate::model::deadlines::Deadlines;
+
 /// The parsed `provider` object; the default is what an absent object means.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preferences {
@@ -35,6 +37,8 @@ pub struct Preferences {
     pub preferred_max_latency: Percentiles,
     /// Pass-through options by provider slug, as sent.
     pub options: Option<Value>,
+    /// Stricter deadlines for this request; Switchyard's own extension.
+    pub deadlines: Deadlines,
 }
 
 impl Default for Preferences {
@@ -54,6 +58,7 @@ impl Default for Preferences {
             preferred_min_throughput: Percentiles::default(),
             preferred_max_latency: Percentiles::default(),
             options: None,
+            deadlines: Deadlines::default(),
         }
     }
 }

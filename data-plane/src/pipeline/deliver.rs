@@ -18,7 +18,8 @@ use crate::pipeline::trail::{AnswerNote, Trail};
 use crate::pipeline::{Job, Pipeline, ending, explain, note, wait};
 use crate::routing::health::Verdict;
 use crate::routing::plan::Candidate;
-use crate::upstream::attempt::{Answer, Live};
+use crate::upstream::attempt::Answer;
+use crate::upstream::live::Live;
 
 /// A committed attempt on its way to the caller.
 pub struct Delivery<'a> {

@@ -11,9 +11,10 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, sleep_until};
 use tower::Service;
 
 use crate::upstream::guard::{self, Guarded, Private};
@@ -23,6 +24,7 @@ use crate::upstream::guard::{self, Guarded, Private};
 pub struct HttpClient {
     client: Client<Timed<HttpsConnector<HttpConnector<Guarded>>>, Full<Bytes>>,
     guard: Guarded,
+    connect_timeout: Duration,
 }
 
 /// Why no answer head came.
@@ -31,6 +33,9 @@ pub enum SendError {
     /// No connection was made, so the provider has seen nothing.
     #[error("no connection to the provider")]
     Connect(#[source] Error),
+    /// No connection was made by the moment that was asked for.
+    #[error("no connection to the provider in time")]
+    Late,
     /// The connection broke after the request may have been read.
     #[error("connection to the provider broke")]
     Broken(#[source] Error),
@@ -39,7 +44,7 @@ pub enum SendError {
 }
 
 impl HttpClient {
-    /// A client with its own pool. `allow_private`: loopback, private and link-local addresses may be connected to.
+    /// A client with its own pool. No connection may take longer than `connect_timeout`. `allow_private`: loopback, private and link-local addresses may be connected to.
     pub fn new(connect_timeout: Duration, allow_private: bool) -> Self {
         let guard = Guarded::new(allow_private);
         let mut connector = HttpConnector::new_with_resolver(guard.clone());
@@ -58,23 +63,57 @@ impl HttpClient {
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .build(connector);
-        Self { client, guard }
+        Self { client, guard, connect_timeout }
     }
 
-    /// Sends a request and waits for the head of its answer, without a deadline of its own.
+    /// Sends a request over a connection that is there by `connect`, and waits for the head of its answer without a
+    /// deadline of its own.
     ///
     /// # Errors
     /// [`SendError`] tells whether the provider can have seen the request.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, SendError> {
+    pub async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        connect: Instant,
+    ) -> Result<Response<Incoming>, SendError> {
         // Names are checked as they resolve; an address in the URL never reaches the resolver.
         let literal =
             request.uri().host().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
         literal.map_or(Ok(()), |address| self.guard.check(address))?;
-        self.client.request(request).await.map_err(|error| match error.is_connect() {
-            true if guard::is_refusal(&error) => SendError::Private(Private),
-            true => SendError::Connect(error),
-            false => SendError::Broken(error),
-        })
+        // The connector keeps the usual deadline itself; only a shorter one needs watching.
+        if connect + SLACK >= Instant::now() + self.connect_timeout {
+            return self.client.request(request).await.map_err(told);
+        }
+        self.send_over_quick_connection(request, connect).await
+    }
+
+    async fn send_over_quick_connection(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        connect: Instant,
+    ) -> Result<Response<Incoming>, SendError> {
+        let connection = capture_connection(&mut request);
+        let mut sending = self.client.request(request);
+        tokio::select! {
+            biased;
+            sent = &mut sending => return sent.map_err(told),
+            () = sleep_until(connect) => {}
+        }
+        if connection.connection_metadata().is_none() {
+            return Err(SendError::Late);
+        }
+        sending.await.map_err(told)
+    }
+}
+
+/// Time between the reckoning of a deadline and its check that makes no difference.
+const SLACK: Duration = Duration::from_millis(5);
+
+fn told(error: Error) -> SendError {
+    match error.is_connect() {
+        true if guard::is_refusal(&error) => SendError::Private(Private),
+        true => SendError::Connect(error),
+        false => SendError::Broken(error),
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Unknown members are ignored, as new preferences appear faster than routers; wrong types are not.
 
+use std::num::NonZeroU64;
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 use serde_json::Value;
@@ -9,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::api::openai_chat::explain::about;
 use crate::api::openai_chat::scan::{Word, cut};
+use crate::model::deadlines::Deadlines;
 use crate::model::preferences::{MaxPrice, Percentiles, Preferences, Sort, SortBy};
 
 /// Precisions that `quantizations` may name.
@@ -46,6 +50,8 @@ pub struct ProviderObject {
     preferred_max_latency: Option<PercentilesWish>,
     #[serde(default)]
     options: Option<Value>,
+    #[serde(default)]
+    deadlines: Option<DeadlinesObject>,
 }
 
 impl From<ProviderObject> for Preferences {
@@ -67,6 +73,39 @@ impl From<ProviderObject> for Preferences {
             preferred_min_throughput: percentiles(object.preferred_min_throughput),
             preferred_max_latency: percentiles(object.preferred_max_latency),
             options: object.options,
+            deadlines: object.deadlines.unwrap_or_default().into(),
+        }
+    }
+}
+
+/// Deadlines in milliseconds; a misspelt one would be a deadline that nobody keeps, so here unknown members are refused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeadlinesObject {
+    #[serde(default)]
+    connect_ms: Option<NonZeroU64>,
+    #[serde(default)]
+    headers_ms: Option<NonZeroU64>,
+    #[serde(default)]
+    first_content_ms: Option<NonZeroU64>,
+    #[serde(default)]
+    idle_ms: Option<NonZeroU64>,
+    #[serde(default)]
+    total_ms: Option<NonZeroU64>,
+    #[serde(default)]
+    min_tokens_per_second: Option<f64>,
+}
+
+impl From<DeadlinesObject> for Deadlines {
+    fn from(object: DeadlinesObject) -> Self {
+        let ms = |ms: Option<NonZeroU64>| ms.map(|ms| Duration::from_millis(ms.get()));
+        Self {
+            connect: ms(object.connect_ms),
+            headers: ms(object.headers_ms),
+            first_content: ms(object.first_content_ms),
+            idle: ms(object.idle_ms),
+            total: ms(object.total_ms),
+            min_tokens_per_second: object.min_tokens_per_second.filter(|rate| *rate > 0.0),
         }
     }
 }

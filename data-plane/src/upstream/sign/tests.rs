@@ -24,9 +24,10 @@ use crate::config::fixtures::{endpoint, full, model, provider, resource};
 use crate::drift::Drift;
 use crate::model::media;
 use crate::model::parameter::Parameters;
-use crate::settings::{self, Deadlines};
+use crate::settings;
 use crate::upstream::attempt::{self, Answer, Outcome, Try};
 use crate::upstream::http::HttpClient;
+use crate::upstream::waits::Waits;
 
 const SERVICE_ACCOUNT: &str = include_str!("tests/service_account.json");
 
@@ -362,8 +363,15 @@ async fn tried(signer: &Signer, tokens: &str, accepted: &'static str) -> (bool, 
         supported: Parameters::default(),
     };
     let minute = Duration::from_secs(60);
-    let deadlines =
-        Deadlines { connect: minute, headers: minute, first_content: minute, idle: minute, total: minute };
+    let waits = Waits {
+        connect: minute,
+        head: minute,
+        first_content: minute,
+        idle: minute,
+        min_rate: 0.0,
+        min_rate_over: minute,
+        until: Instant::now() + minute,
+    };
     let none = settings::Drift { first: 0, sample: 0.0, max_bytes: 0 };
     let drift = Drift::start(&none, &signer.background);
     let attempt = Try {
@@ -372,9 +380,9 @@ async fn tried(signer: &Signer, tokens: &str, accepted: &'static str) -> (bool, 
         encoded: endpoint.provider.adapter.encode(&request, &target).unwrap(),
         credential: endpoint.provider.credentials.first(),
         stream: false,
-        until: Instant::now() + minute,
+        waits,
     };
-    let outcome = attempt::attempt(&HttpClient::new(minute, true), signer, &deadlines, attempt).await;
+    let outcome = attempt::attempt(&HttpClient::new(minute, true), signer, attempt).await;
     let is_answered = matches!(&outcome, Outcome::Committed(answer) if matches!(**answer, Answer::Whole(..)));
     let text = |seen: Seen| seen.headers["authorization"].to_str().unwrap().to_owned();
     (is_answered, upstream.seen().into_iter().map(text).collect())
