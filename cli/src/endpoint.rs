@@ -101,6 +101,9 @@ struct Fields {
     /// E.g. `fp8`
     #[arg(long)]
     quantization: Option<String>,
+    /// The provider's tier that it is, e.g. `priority` or `flex`; reached by opt-in alone [default: the default tier]
+    #[arg(long, value_name = "TIER")]
+    service_tier: Option<String>,
     /// Closing the connection stops the provider's billing
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     cancel_stops_billing: Option<bool>,
@@ -240,6 +243,7 @@ impl Fields {
         mask.put_list("supported_parameters", &mut endpoint.supported_parameters, self.supported_parameters);
         mask.put_list("input_modalities", &mut endpoint.input_modalities, self.input_modalities);
         mask.put("quantization", &mut endpoint.quantization, self.quantization);
+        mask.put("service_tier", &mut endpoint.service_tier, self.service_tier);
         mask.put("cancel_stops_billing", &mut endpoint.cancel_stops_billing, self.cancel_stops_billing);
         mask.put("disabled", &mut endpoint.disabled, self.disabled);
         let quirks = quirks(endpoint.quirks.clone(), &self.quirks)?;

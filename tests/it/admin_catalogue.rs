@@ -212,6 +212,7 @@ async fn an_endpoint_keeps_what_it_was_given() {
         quirks: HashMap::from([("max_tokens_field".to_owned(), "max_tokens".to_owned())]),
         input_modalities: vec!["text".to_owned(), "image".to_owned()],
         billing: Some(v1::Billing { tokens_per_image: Some(4_000), ..Default::default() }),
+        service_tier: "priority".to_owned(),
         ..Default::default()
     };
     let request = v1::CreateEndpointRequest { model: "a/m".to_owned(), endpoint: Some(given.clone()) };
@@ -239,6 +240,7 @@ async fn an_endpoint_keeps_what_it_was_given() {
     let updated: v1::Endpoint = port.call("EndpointService/UpdateEndpoint", &request).await.unwrap();
     let price = updated.price.unwrap();
     assert_eq!((price.input.as_str(), price.output.as_str()), ("0.25", "3"));
+    assert_eq!(updated.service_tier, "priority");
 }
 
 #[tokio::test]

@@ -137,6 +137,9 @@ pub struct Endpoint {
     pub input_modalities: Vec<String>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub billing: Billing,
+    /// A tier of the provider's, e.g. `priority`; reached by opt-in alone.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub service_tier: String,
 }
 
 /// What the provider counts beyond the visible prompt, in tokens; for upper bounds.

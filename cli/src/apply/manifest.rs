@@ -188,6 +188,7 @@ impl Endpoint {
             quirks: self.quirks.clone().into_iter().collect(),
             input_modalities: self.input_modalities.clone(),
             billing: (self.billing != Billing::default()).then(|| self.billing.to_proto()),
+            service_tier: self.service_tier.clone(),
             ..v1::Endpoint::default()
         }
     }
@@ -207,6 +208,7 @@ impl Endpoint {
             quirks: endpoint.quirks.into_iter().collect(),
             input_modalities: endpoint.input_modalities,
             billing: Billing::of_proto(endpoint.billing.unwrap_or_default()),
+            service_tier: endpoint.service_tier,
         }
     }
 }

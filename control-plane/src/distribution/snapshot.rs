@@ -119,6 +119,7 @@ pub fn endpoint(row: feed::Endpoint) -> v1::Resource {
         input_modalities: row.input_modalities,
         billing: Some(billing(&known_billing)),
         model_quirks,
+        service_tier: row.service_tier,
     };
     resource(row.revision, Body::Endpoint(config))
 }

@@ -37,6 +37,8 @@ pub struct Draft {
     /// Empty: as the model.
     pub input_modalities: Vec<String>,
     pub billing: Billing,
+    /// The tier of the provider that this is; empty: its default one.
+    pub service_tier: String,
 }
 
 /// Tokens that a provider counts beyond the visible prompt, by the names of the message `Billing`.
@@ -93,12 +95,22 @@ impl Draft {
             invalid::required(&format!("supported_parameters[{index}]"), name, 100)?;
         }
         invalid::text("quantization", &self.quantization, 50)?;
+        check_tier(&self.service_tier)?;
         provider::check_quirks(&self.quirks)?;
         for (name, tokens) in &self.billing.0 {
             invalid::at_most(&format!("billing.{name}"), *tokens, MOST_TOKENS)?;
         }
         model::check_modalities("input_modalities", &self.input_modalities)
     }
+}
+
+fn check_tier(tier: &str) -> Result<(), Invalid> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+    if tier.len() > 50 || !tier.bytes().all(plain) {
+        let reason = "is not the name of a tier: lower-case letters, digits, `_` and `-`, at most 50";
+        return Err(Invalid::new("service_tier", reason));
+    }
+    Ok(())
 }
 
 /// Names of prices per million units, then of prices per unit.
@@ -175,6 +187,23 @@ mod tests {
             (Draft { quirks: [(String::new(), "x".into())].into(), ..fine() }, "quirks"),
         ] {
             assert_eq!(draft.check().unwrap_err().field, field);
+        }
+    }
+
+    #[test]
+    fn tiers_are_plain_names() {
+        for (tier, is_fine) in [
+            ("", true),
+            ("priority", true),
+            ("on-demand_2", true),
+            ("Priority", false),
+            ("fl ex", false),
+            ("a/b", false),
+            (&"a".repeat(51), false),
+        ] {
+            let found = Draft { service_tier: tier.to_owned(), ..fine() }.check().err();
+            let expected = (!is_fine).then_some("service_tier");
+            assert_eq!(found.as_ref().map(|invalid| invalid.field.as_str()), expected, "{tier}");
         }
     }
 

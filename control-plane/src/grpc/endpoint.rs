@@ -106,6 +106,7 @@ pub fn draft(endpoint: &EndpointMessage) -> Draft {
         quirks: endpoint.quirks.clone().into_iter().collect(),
         input_modalities: endpoint.input_modalities.clone(),
         billing: billing(endpoint.billing.as_ref()),
+        service_tier: endpoint.service_tier.clone(),
     }
 }
 
@@ -180,6 +181,7 @@ pub fn to_proto(endpoint: Endpoint) -> EndpointMessage {
         quirks: endpoint.draft.quirks.into_iter().collect(),
         input_modalities: endpoint.draft.input_modalities,
         billing: (!endpoint.draft.billing.0.is_empty()).then(|| from_billing(&endpoint.draft.billing)),
+        service_tier: endpoint.draft.service_tier,
         revision: endpoint.meta.revision,
         managed_by: endpoint.meta.managed_by,
         created_at: timestamp(endpoint.meta.created_at),

@@ -21,8 +21,8 @@ use crate::{
 macro_rules! columns {
     () => {
         "model, id, provider, upstream_id, context_length, max_output_tokens, price, supported_parameters, \
-         quantization, cancel_stops_billing, disabled, quirks, input_modalities, billing, revision, managed_by, \
-         managed_revision, created_at, updated_at"
+         quantization, cancel_stops_billing, disabled, quirks, input_modalities, billing, service_tier, revision, \
+         managed_by, managed_revision, created_at, updated_at"
     };
 }
 
@@ -42,6 +42,7 @@ struct Row {
     quirks: Json<BTreeMap<String, String>>,
     input_modalities: Vec<String>,
     billing: Json<BTreeMap<String, u64>>,
+    service_tier: String,
     #[sqlx(flatten)]
     meta: MetaRow,
 }
@@ -64,6 +65,7 @@ impl From<Row> for Endpoint {
                 quirks: row.quirks.0,
                 input_modalities: row.input_modalities,
                 billing: Billing(row.billing.0),
+                service_tier: row.service_tier,
             },
             meta: row.meta.into(),
         }
@@ -148,12 +150,12 @@ pub async fn insert(
     let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO endpoints (model, id, provider, upstream_id, context_length, max_output_tokens, price,
              supported_parameters, quantization, cancel_stops_billing, disabled, quirks, input_modalities, billing,
-             managed_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+             managed_by, service_tier)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          ON CONFLICT (model, id) DO UPDATE SET provider = $3, upstream_id = $4, context_length = $5,
              max_output_tokens = $6, price = $7, supported_parameters = $8, quantization = $9,
-             cancel_stops_billing = $10, disabled = $11, quirks = $12, input_modalities = $13, billing = $14, managed_by = $15,
-             managed_revision = 0, created_at = statement_timestamp(),
+             cancel_stops_billing = $10, disabled = $11, quirks = $12, input_modalities = $13, billing = $14,
+             managed_by = $15, service_tier = $16, managed_revision = 0, created_at = statement_timestamp(),
              updated_at = statement_timestamp(), deleted_at = NULL
              WHERE endpoints.deleted_at IS NOT NULL
          RETURNING ",
@@ -174,6 +176,7 @@ pub async fn insert(
     .bind(&draft.input_modalities)
     .bind(Json(&draft.billing.0))
     .bind(managed_by)
+    .bind(&draft.service_tier)
     .fetch_optional(change.connection())
     .await?;
     change.touch(Table::Endpoints, model.as_str(), id.as_str());
@@ -191,7 +194,7 @@ pub async fn update(
     let row: Row = sqlx::query_as(concat!(
         "UPDATE endpoints SET provider = $3, upstream_id = $4, context_length = $5, max_output_tokens = $6, price = $7,
              supported_parameters = $8, quantization = $9, cancel_stops_billing = $10, disabled = $11, quirks = $12,
-             input_modalities = $13, billing = $14, updated_at = statement_timestamp()
+             input_modalities = $13, billing = $14, service_tier = $15, updated_at = statement_timestamp()
          WHERE model = $1 AND id = $2 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -209,6 +212,7 @@ pub async fn update(
     .bind(Json(&draft.quirks))
     .bind(&draft.input_modalities)
     .bind(Json(&draft.billing.0))
+    .bind(&draft.service_tier)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Endpoints, model.as_str(), id.as_str());

@@ -90,6 +90,7 @@ pub struct Endpoint {
     pub quirks: Json<BTreeMap<String, String>>,
     pub input_modalities: Vec<String>,
     pub billing: Json<BTreeMap<String, u64>>,
+    pub service_tier: String,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -208,7 +209,7 @@ impl Reader {
         let rows = sqlx::query_as(live!(
             "endpoints",
             "model, id, provider, upstream_id, context_length, max_output_tokens, price, supported_parameters, \
-             quantization, cancel_stops_billing, disabled, quirks, input_modalities, billing"
+             quantization, cancel_stops_billing, disabled, quirks, input_modalities, billing, service_tier"
         ));
         rows.bind(after(since)).fetch(&mut *self.tx)
     }

@@ -36,6 +36,7 @@ async fn model(plane: &Plane) {
         upstream_id: "gpt".into(),
         context_length: 1000,
         price: Some(v1::Price { input: "0.25".into(), ..Default::default() }),
+        service_tier: "flex".into(),
         ..Default::default()
     };
     let request = v1::CreateEndpointRequest { model: "openai/gpt".into(), endpoint: Some(endpoint) };
@@ -74,6 +75,8 @@ async fn everything_then_differences_then_tombstones() {
     let Some(v1::resource::Body::Provider(sent)) = &push.resources[0].body else { panic!("a provider") };
     assert_eq!(sent.credentials[0].secret, "sk-upstream");
     assert_eq!(sent.timeouts.as_ref().unwrap().idle_ms, Some(250));
+    let Some(v1::resource::Body::Endpoint(sent)) = &push.resources[2].body else { panic!("an endpoint") };
+    assert_eq!(sent.service_tier, "flex");
     let Some(v1::resource::Body::Key(sent)) = &push.resources[4].body else { panic!("a key") };
     assert_eq!(sent.limit, Some(v1::SpendLimit { usd: "5".into(), reset: v1::Reset::Daily.into() }));
 

@@ -26,6 +26,12 @@ models:
         context_length: 400000
         max_output_tokens: 128000
         price: {input: "0.25", cached_input: 0.025, output: "2.00"}   # USD per million tokens
+      - id: priority
+        provider: openai
+        upstream_id: gpt-5-mini
+        context_length: 400000
+        service_tier: priority
+        price: {input: "0.45", output: "3.60"}
 tenants:
   - id: acme
     credits: "100.00"                  # USD granted when the tenant is first made
@@ -65,6 +71,8 @@ fn the_example_says_what_it_means() {
         (price.input.as_str(), price.cached_input.as_str(), price.output.as_str()),
         ("0.25", "0.025", "2.00")
     );
+    let priority = &manifest.models[0].endpoints[1];
+    assert_eq!((priority.id.as_str(), priority.service_tier.as_str()), ("priority", "priority"));
     let acme = &manifest.tenants[0];
     assert_eq!((acme.credits_usd.as_str(), acme.tenant.as_ref().unwrap().prepaid), ("100.00", true));
     let [ci, web] = acme.keys.as_slice() else { panic!("two keys") };

@@ -1,0 +1,4 @@
+-- Facts that decide who may serve a request.
+
+-- The provider's tier that an endpoint is, e.g. `priority`; empty: its default one.
+ALTER TABLE endpoints ADD COLUMN service_tier text NOT NULL DEFAULT '';
