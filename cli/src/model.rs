@@ -80,6 +80,9 @@ struct Fields {
     /// Another name that leads to it; repeatable, "" clears
     #[arg(long = "alias", value_name = "NAME")]
     aliases: Vec<String>,
+    /// Its author lets its text train other models
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    distillable: Option<bool>,
     /// Refuse requests for it
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     disabled: Option<bool>,
@@ -145,6 +148,7 @@ impl Fields {
         mask.put_list("output_modalities", &mut model.output_modalities, self.output_modalities);
         mask.put("tokenizer", &mut model.tokenizer, self.tokenizer);
         mask.put_list("aliases", &mut model.aliases, self.aliases);
+        mask.put("distillable", &mut model.distillable, self.distillable.map(Some));
         mask.put("disabled", &mut model.disabled, self.disabled);
     }
 }

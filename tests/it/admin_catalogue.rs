@@ -244,6 +244,25 @@ async fn an_endpoint_keeps_what_it_was_given() {
 }
 
 #[tokio::test]
+async fn a_model_tells_unknown_from_forbidden() {
+    let port = AdminPort::start().await.unwrap();
+    let given = v1::Model { id: "a/m".to_owned(), distillable: Some(false), ..Default::default() };
+    let request = v1::CreateModelRequest { model: Some(given) };
+    let made: v1::CreateModelResponse = port.call("ModelService/CreateModel", &request).await.unwrap();
+    assert_eq!(made.model.unwrap().distillable, Some(false));
+    for told in [Some(true), None] {
+        let request = v1::UpdateModelRequest {
+            id: "a/m".to_owned(),
+            model: Some(v1::Model { distillable: told, ..Default::default() }),
+            update_mask: Some(FieldMask { paths: vec!["distillable".to_owned()] }),
+            revision: 0,
+        };
+        let updated: v1::Model = port.call("ModelService/UpdateModel", &request).await.unwrap();
+        assert_eq!(updated.distillable, told);
+    }
+}
+
+#[tokio::test]
 async fn a_name_leads_to_one_model() {
     let port = AdminPort::start().await.unwrap();
     let model = |id: &str, aliases: &[&str]| v1::CreateModelRequest {

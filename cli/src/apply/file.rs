@@ -104,6 +104,9 @@ pub struct Model {
     pub aliases: Vec<String>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub disabled: bool,
+    /// Its text may train other models; absent means unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distillable: Option<bool>,
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
 }

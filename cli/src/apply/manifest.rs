@@ -146,6 +146,7 @@ impl Model {
             tokenizer: self.tokenizer.clone(),
             aliases: self.aliases.clone(),
             disabled: self.disabled,
+            distillable: self.distillable,
             ..v1::Model::default()
         };
         let endpoints = self.endpoints.iter().map(|endpoint| endpoint.to_proto(&self.id)).collect();
@@ -165,6 +166,7 @@ impl Model {
             tokenizer: model.tokenizer,
             aliases: model.aliases,
             disabled: model.disabled,
+            distillable: model.distillable,
             endpoints: entry.endpoints.into_iter().map(Endpoint::of_proto).collect(),
         }
     }

@@ -94,6 +94,7 @@ pub fn model(row: feed::Model) -> v1::Resource {
         tokenizer: row.tokenizer,
         aliases: row.aliases,
         disabled: row.disabled,
+        distillable: row.distillable,
     };
     resource(row.revision, Body::Model(config))
 }

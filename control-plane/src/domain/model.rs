@@ -28,6 +28,8 @@ pub struct Draft {
     /// Other names that resolve to it.
     pub aliases: Vec<String>,
     pub disabled: bool,
+    /// Whether the author lets its text train other models; `None`: unknown, treated as no.
+    pub distillable: Option<bool>,
 }
 
 /// A model as it is stored.

@@ -102,6 +102,7 @@ pub fn draft(model: &ModelMessage) -> Result<Draft, Invalid> {
         tokenizer: model.tokenizer.clone(),
         aliases: model.aliases.clone(),
         disabled: model.disabled,
+        distillable: model.distillable,
     })
 }
 
@@ -117,6 +118,7 @@ pub fn to_proto(model: Model) -> ModelMessage {
         tokenizer: model.draft.tokenizer,
         aliases: model.draft.aliases,
         disabled: model.draft.disabled,
+        distillable: model.draft.distillable,
         revision: model.meta.revision,
         managed_by: model.meta.managed_by,
         created_at: timestamp(model.meta.created_at),

@@ -71,6 +71,7 @@ pub struct Model {
     pub tokenizer: String,
     pub aliases: Vec<String>,
     pub disabled: bool,
+    pub distillable: Option<bool>,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -199,7 +200,7 @@ impl Reader {
         let rows = sqlx::query_as(live!(
             "models",
             "id, name, description, released_at, created_at, input_modalities, output_modalities, tokenizer, \
-             aliases, disabled"
+             aliases, disabled, distillable"
         ));
         rows.bind(after(since)).fetch(&mut *self.tx)
     }

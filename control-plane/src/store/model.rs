@@ -20,7 +20,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, name, description, released_at, input_modalities, output_modalities, tokenizer, aliases, disabled, \
-         revision, managed_by, managed_revision, created_at, updated_at"
+         distillable, revision, managed_by, managed_revision, created_at, updated_at"
     };
 }
 
@@ -35,6 +35,7 @@ struct Row {
     tokenizer: String,
     aliases: Vec<String>,
     disabled: bool,
+    distillable: Option<bool>,
     #[sqlx(flatten)]
     meta: MetaRow,
 }
@@ -52,6 +53,7 @@ impl From<Row> for Model {
                 tokenizer: row.tokenizer,
                 aliases: row.aliases,
                 disabled: row.disabled,
+                distillable: row.distillable,
             },
             meta: row.meta.into(),
         }
@@ -137,11 +139,11 @@ pub async fn insert(
     let managed_by = change.managed_by();
     let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO models (id, name, description, released_at, input_modalities, output_modalities, tokenizer,
-             aliases, disabled, managed_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             aliases, disabled, managed_by, distillable)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
          ON CONFLICT (id) DO UPDATE SET name = $2, description = $3, released_at = $4, input_modalities = $5,
              output_modalities = $6, tokenizer = $7, aliases = $8, disabled = $9, managed_by = $10,
-             managed_revision = 0, created_at = statement_timestamp(),
+             distillable = $11, managed_revision = 0, created_at = statement_timestamp(),
              updated_at = statement_timestamp(), deleted_at = NULL
              WHERE models.deleted_at IS NOT NULL
          RETURNING ",
@@ -157,6 +159,7 @@ pub async fn insert(
     .bind(&draft.aliases)
     .bind(draft.disabled)
     .bind(managed_by)
+    .bind(draft.distillable)
     .fetch_optional(change.connection())
     .await?;
     change.touch(Table::Models, id.as_str(), "");
@@ -172,7 +175,7 @@ pub async fn update(
 ) -> Result<Model, StoreError> {
     let row: Row = sqlx::query_as(concat!(
         "UPDATE models SET name = $2, description = $3, released_at = $4, input_modalities = $5,
-             output_modalities = $6, tokenizer = $7, aliases = $8, disabled = $9,
+             output_modalities = $6, tokenizer = $7, aliases = $8, disabled = $9, distillable = $10,
              updated_at = statement_timestamp()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
@@ -186,6 +189,7 @@ pub async fn update(
     .bind(&draft.tokenizer)
     .bind(&draft.aliases)
     .bind(draft.disabled)
+    .bind(draft.distillable)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Models, id.as_str(), "");

@@ -25,7 +25,7 @@ async fn provider(plane: &Plane) {
 }
 
 async fn model(plane: &Plane) {
-    let model = v1::Model { id: "openai/gpt".into(), ..Default::default() };
+    let model = v1::Model { id: "openai/gpt".into(), distillable: Some(true), ..Default::default() };
     let request = v1::CreateModelRequest { model: Some(model) };
     let mut client = ModelServiceClient::new(plane.admin().await);
     client.create_model(plane.as_operator(request)).await.unwrap();
@@ -75,6 +75,8 @@ async fn everything_then_differences_then_tombstones() {
     let Some(v1::resource::Body::Provider(sent)) = &push.resources[0].body else { panic!("a provider") };
     assert_eq!(sent.credentials[0].secret, "sk-upstream");
     assert_eq!(sent.timeouts.as_ref().unwrap().idle_ms, Some(250));
+    let Some(v1::resource::Body::Model(sent)) = &push.resources[1].body else { panic!("a model") };
+    assert_eq!(sent.distillable, Some(true));
     let Some(v1::resource::Body::Endpoint(sent)) = &push.resources[2].body else { panic!("an endpoint") };
     assert_eq!(sent.service_tier, "flex");
     let Some(v1::resource::Body::Key(sent)) = &push.resources[4].body else { panic!("a key") };

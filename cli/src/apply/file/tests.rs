@@ -20,6 +20,7 @@ providers:
     data_policy: {retains_prompts: true, trains: false}
 models:
   - id: openai/gpt-5-mini
+    distillable: false
     endpoints:
       - provider: openai
         upstream_id: gpt-5-mini
@@ -71,6 +72,7 @@ fn the_example_says_what_it_means() {
         (price.input.as_str(), price.cached_input.as_str(), price.output.as_str()),
         ("0.25", "0.025", "2.00")
     );
+    assert_eq!(manifest.models[0].model.as_ref().unwrap().distillable, Some(false));
     let priority = &manifest.models[0].endpoints[1];
     assert_eq!((priority.id.as_str(), priority.service_tier.as_str()), ("priority", "priority"));
     let acme = &manifest.tenants[0];
