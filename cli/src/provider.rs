@@ -112,12 +112,18 @@ struct Fields {
     /// It trains on prompts
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     trains: Option<bool>,
+    /// It keeps nothing at all [default: as --retains-prompts says]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    zdr: Option<bool>,
     /// An adapter quirk; repeatable, an empty value removes it
     #[arg(long = "quirk", value_name = "NAME=VALUE")]
     quirks: Vec<String>,
     /// Milliseconds; 0: the data plane's setting
     #[arg(long, value_name = "MS")]
     connect_timeout_ms: Option<u64>,
+    /// Milliseconds; 0: the data plane's setting
+    #[arg(long, value_name = "MS")]
+    headers_timeout_ms: Option<u64>,
     /// Milliseconds; 0: the data plane's setting
     #[arg(long, value_name = "MS")]
     first_content_timeout_ms: Option<u64>,
@@ -127,6 +133,9 @@ struct Fields {
     /// Milliseconds; 0: the data plane's setting
     #[arg(long, value_name = "MS")]
     total_timeout_ms: Option<u64>,
+    /// A streamed answer that is slower than this over ten seconds has failed; 0: none is too slow
+    #[arg(long, value_name = "TOKENS")]
+    min_tokens_per_second: Option<f64>,
 }
 
 impl Provider {
@@ -185,6 +194,7 @@ fn profiles() -> Vec<v1::Provider> {
         data_policy: row.data_policy.map(|policy| v1::DataPolicy {
             retains_prompts: Some(policy.retains_prompts),
             trains: Some(policy.trains),
+            zdr: policy.zdr,
         }),
         ..v1::Provider::default()
     };
@@ -219,28 +229,31 @@ impl Fields {
         mask.put("display_name", &mut provider.display_name, self.display_name);
         mask.put("region", &mut provider.region, self.region);
         mask.put("disabled", &mut provider.disabled, self.disabled);
-        let policy = data_policy(provider.data_policy, self.retains_prompts, self.trains);
+        let told =
+            v1::DataPolicy { retains_prompts: self.retains_prompts, trains: self.trains, zdr: self.zdr };
+        let policy = data_policy(provider.data_policy, told);
         mask.put("data_policy", &mut provider.data_policy, policy.map(Some));
         let quirks = quirks(provider.quirks.clone(), &self.quirks)?;
         mask.put("quirks", &mut provider.quirks, (!self.quirks.is_empty()).then_some(quirks));
         mask.put("connect_timeout_ms", &mut provider.connect_timeout_ms, self.connect_timeout_ms);
+        mask.put("headers_timeout_ms", &mut provider.headers_timeout_ms, self.headers_timeout_ms);
         let first_content = self.first_content_timeout_ms;
         mask.put("first_content_timeout_ms", &mut provider.first_content_timeout_ms, first_content);
         mask.put("idle_timeout_ms", &mut provider.idle_timeout_ms, self.idle_timeout_ms);
         mask.put("total_timeout_ms", &mut provider.total_timeout_ms, self.total_timeout_ms);
+        let slowest = self.min_tokens_per_second;
+        mask.put("min_tokens_per_second", &mut provider.min_tokens_per_second, slowest);
         Ok(())
     }
 }
 
-fn data_policy(
-    before: Option<v1::DataPolicy>,
-    retains_prompts: Option<bool>,
-    trains: Option<bool>,
-) -> Option<v1::DataPolicy> {
+/// The policy as it was, changed by what was told; `None` if nothing was.
+fn data_policy(before: Option<v1::DataPolicy>, told: v1::DataPolicy) -> Option<v1::DataPolicy> {
     let before = before.unwrap_or_default();
-    (retains_prompts.is_some() || trains.is_some()).then(|| v1::DataPolicy {
-        retains_prompts: retains_prompts.or(before.retains_prompts),
-        trains: trains.or(before.trains),
+    (told != v1::DataPolicy::default()).then(|| v1::DataPolicy {
+        retains_prompts: told.retains_prompts.or(before.retains_prompts),
+        trains: told.trains.or(before.trains),
+        zdr: told.zdr.or(before.zdr),
     })
 }
 

@@ -44,6 +44,9 @@ pub struct Provider {
 pub struct DataPolicy {
     pub retains_prompts: bool,
     pub trains: bool,
+    /// It keeps nothing at all; absent: as `retains_prompts` says.
+    #[serde(default)]
+    pub zdr: Option<bool>,
 }
 
 /// A model and where it is served.

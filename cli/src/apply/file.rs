@@ -66,11 +66,16 @@ pub struct Provider {
     #[serde(default, skip_serializing_if = "is_default")]
     pub connect_timeout_ms: u64,
     #[serde(default, skip_serializing_if = "is_default")]
+    pub headers_timeout_ms: u64,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub first_content_timeout_ms: u64,
     #[serde(default, skip_serializing_if = "is_default")]
     pub idle_timeout_ms: u64,
     #[serde(default, skip_serializing_if = "is_default")]
     pub total_timeout_ms: u64,
+    /// A streamed answer that is slower over ten seconds has failed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub min_tokens_per_second: f64,
 }
 
 /// What a provider does with prompts; absent means unknown.
@@ -81,6 +86,9 @@ pub struct DataPolicy {
     pub retains_prompts: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trains: Option<bool>,
+    /// It keeps nothing at all; absent: as `retains_prompts` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zdr: Option<bool>,
 }
 
 /// What callers ask for.

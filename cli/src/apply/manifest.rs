@@ -95,9 +95,11 @@ impl Provider {
             disabled: self.disabled,
             quirks: self.quirks.clone().into_iter().collect(),
             connect_timeout_ms: self.connect_timeout_ms,
+            headers_timeout_ms: self.headers_timeout_ms,
             first_content_timeout_ms: self.first_content_timeout_ms,
             idle_timeout_ms: self.idle_timeout_ms,
             total_timeout_ms: self.total_timeout_ms,
+            min_tokens_per_second: self.min_tokens_per_second,
             ..v1::Provider::default()
         })
     }
@@ -117,20 +119,22 @@ impl Provider {
             disabled: provider.disabled,
             quirks: provider.quirks.into_iter().collect(),
             connect_timeout_ms: provider.connect_timeout_ms,
+            headers_timeout_ms: provider.headers_timeout_ms,
             first_content_timeout_ms: provider.first_content_timeout_ms,
             idle_timeout_ms: provider.idle_timeout_ms,
             total_timeout_ms: provider.total_timeout_ms,
+            min_tokens_per_second: provider.min_tokens_per_second,
         }
     }
 }
 
 impl DataPolicy {
     fn to_proto(&self) -> v1::DataPolicy {
-        v1::DataPolicy { retains_prompts: self.retains_prompts, trains: self.trains }
+        v1::DataPolicy { retains_prompts: self.retains_prompts, trains: self.trains, zdr: self.zdr }
     }
 
     fn of_proto(policy: &v1::DataPolicy) -> Self {
-        Self { retains_prompts: policy.retains_prompts, trains: policy.trains }
+        Self { retains_prompts: policy.retains_prompts, trains: policy.trains, zdr: policy.zdr }
     }
 }
 

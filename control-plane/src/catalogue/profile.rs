@@ -54,6 +54,8 @@ fn policy(own: DataPolicy, row: &Provider) -> DataPolicy {
     DataPolicy {
         retains_prompts: own.retains_prompts.or(known.map(|policy| policy.retains_prompts)),
         trains: own.trains.or(known.map(|policy| policy.trains)),
+        // Who says itself what is retained has said what is kept.
+        zdr: own.zdr.or(known.filter(|_| own.retains_prompts.is_none()).and_then(|policy| policy.zdr)),
     }
 }
 
@@ -117,7 +119,7 @@ mod tests {
             base_url: "https://groq.example/v1".into(),
             display_name: "Ours".into(),
             quirks: [("single_choice".into(), "false".into())].into(),
-            data_policy: DataPolicy { trains: Some(true), retains_prompts: None },
+            data_policy: DataPolicy { trains: Some(true), ..DataPolicy::default() },
             ..draft("groq")
         };
         let filled = filled_in(&own).unwrap();

@@ -32,7 +32,7 @@ pub fn fill_in(row: &mut feed::Provider) -> Result<(), Invalid> {
         display_name: row.display_name.clone(),
         adapter: row.adapter.clone(),
         base_url: row.base_url.clone(),
-        data_policy: DataPolicy { retains_prompts: row.retains_prompts, trains: row.trains },
+        data_policy: DataPolicy { retains_prompts: row.retains_prompts, trains: row.trains, zdr: row.zdr },
         quirks: row.quirks.0.clone(),
         ..Draft::default()
     };
@@ -42,6 +42,7 @@ pub fn fill_in(row: &mut feed::Provider) -> Result<(), Invalid> {
     row.base_url = whole.base_url;
     row.retains_prompts = whole.data_policy.retains_prompts;
     row.trains = whole.data_policy.trains;
+    row.zdr = whole.data_policy.zdr;
     row.quirks.0 = whole.quirks;
     Ok(())
 }
@@ -50,11 +51,11 @@ pub fn fill_in(row: &mut feed::Provider) -> Result<(), Invalid> {
 pub fn provider(row: feed::Provider, credentials: Vec<v1::CredentialConfig>) -> v1::Resource {
     let timeouts = v1::Timeouts {
         connect_ms: given(row.connect_timeout_ms),
-        headers_ms: None,
+        headers_ms: given(row.headers_timeout_ms),
         first_content_ms: given(row.first_content_timeout_ms),
         idle_ms: given(row.idle_timeout_ms),
         total_ms: given(row.total_timeout_ms),
-        min_tokens_per_second: None,
+        min_tokens_per_second: row.min_tokens_per_second,
     };
     let config = v1::ProviderConfig {
         tenant: row.tenant.unwrap_or_default(),
@@ -64,7 +65,11 @@ pub fn provider(row: feed::Provider, credentials: Vec<v1::CredentialConfig>) -> 
         base_url: row.base_url,
         auth: row.auth,
         credentials,
-        data_policy: Some(v1::DataPolicy { retains_prompts: row.retains_prompts, trains: row.trains }),
+        data_policy: Some(v1::DataPolicy {
+            retains_prompts: row.retains_prompts,
+            trains: row.trains,
+            zdr: row.zdr,
+        }),
         region: row.region,
         disabled: row.disabled,
         quirks: quirks(row.quirks.0),

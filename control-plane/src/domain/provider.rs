@@ -14,9 +14,11 @@ use crate::domain::{
 };
 
 const LONGEST_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
+/// No model is faster.
+const MOST_TOKENS_PER_SECOND: f64 = 100_000.0;
 
 /// What the operator chooses of a provider, its credential apart.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Draft {
     /// A row of the built-in catalogue that says what the other fields do not; empty: none.
     pub profile: String,
@@ -34,9 +36,12 @@ pub struct Draft {
     pub quirks: BTreeMap<String, String>,
     /// Milliseconds; 0: the data plane's setting.
     pub connect_timeout_ms: u64,
+    pub headers_timeout_ms: u64,
     pub first_content_timeout_ms: u64,
     pub idle_timeout_ms: u64,
     pub total_timeout_ms: u64,
+    /// A streamed answer that is slower over ten seconds has failed; 0: none is too slow.
+    pub min_tokens_per_second: f64,
 }
 
 /// What a provider does with prompts; `None`: unknown, treated as the worse.
@@ -44,10 +49,12 @@ pub struct Draft {
 pub struct DataPolicy {
     pub retains_prompts: Option<bool>,
     pub trains: Option<bool>,
+    /// It keeps nothing at all; `None`: as `retains_prompts` says.
+    pub zdr: Option<bool>,
 }
 
 /// A provider as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Provider {
     pub id: ProviderId,
     /// `None`: owned by the operator.
@@ -85,15 +92,25 @@ impl Draft {
         self.check_adapter(adapters)?;
         origin(&self.base_url)?;
         self.check_auth()?;
+        self.data_policy.check()?;
         invalid::text("region", &self.region, 100)?;
         check_quirks(&self.quirks)?;
+        self.check_deadlines()
+    }
+
+    fn check_deadlines(&self) -> Result<(), Invalid> {
         for (field, timeout_ms) in [
             ("connect_timeout_ms", self.connect_timeout_ms),
+            ("headers_timeout_ms", self.headers_timeout_ms),
             ("first_content_timeout_ms", self.first_content_timeout_ms),
             ("idle_timeout_ms", self.idle_timeout_ms),
             ("total_timeout_ms", self.total_timeout_ms),
         ] {
             invalid::at_most(field, timeout_ms, LONGEST_TIMEOUT_MS)?;
+        }
+        if !(0.0..=MOST_TOKENS_PER_SECOND).contains(&self.min_tokens_per_second) {
+            let reason = format!("is not between 0 and {MOST_TOKENS_PER_SECOND}");
+            return Err(Invalid::new("min_tokens_per_second", reason));
         }
         Ok(())
     }
@@ -113,6 +130,17 @@ impl Draft {
             return Ok(());
         }
         self.auth.parse::<Scheme>().map(|_| ()).map_err(|unknown| Invalid::new("auth", unknown))
+    }
+}
+
+impl DataPolicy {
+    /// Who keeps nothing at all neither retains prompts nor trains on them.
+    fn check(self) -> Result<(), Invalid> {
+        if self.zdr == Some(true) && (self.retains_prompts == Some(true) || self.trains == Some(true)) {
+            let reason = "cannot be true of a provider that retains prompts or trains on them";
+            return Err(Invalid::new("data_policy.zdr", reason));
+        }
+        Ok(())
     }
 }
 
@@ -234,6 +262,9 @@ mod tests {
         assert_eq!(fine.check(&["anthropic", "openai"]), Ok(()));
         let signed = Draft { auth: "sigv4".into(), ..fine.clone() };
         assert_eq!(signed.check(&["anthropic", "openai"]), Ok(()));
+        let keeping = |retains_prompts, trains| DataPolicy { retains_prompts, trains, zdr: Some(true) };
+        let clean = Draft { data_policy: keeping(Some(false), None), ..fine.clone() };
+        assert_eq!(clean.check(&["openai"]), Ok(()));
         for (draft, field) in [
             (Draft { adapter: String::new(), ..fine.clone() }, "adapter"),
             (Draft { adapter: "opneai".into(), ..fine.clone() }, "adapter"),
@@ -241,6 +272,12 @@ mod tests {
             (Draft { auth: "baerer".into(), ..fine.clone() }, "auth"),
             (Draft { auth: "header:host".into(), ..fine.clone() }, "auth"),
             (Draft { idle_timeout_ms: u64::MAX, ..fine.clone() }, "idle_timeout_ms"),
+            (Draft { headers_timeout_ms: u64::MAX, ..fine.clone() }, "headers_timeout_ms"),
+            (Draft { min_tokens_per_second: -1.0, ..fine.clone() }, "min_tokens_per_second"),
+            (Draft { min_tokens_per_second: f64::NAN, ..fine.clone() }, "min_tokens_per_second"),
+            (Draft { min_tokens_per_second: f64::INFINITY, ..fine.clone() }, "min_tokens_per_second"),
+            (Draft { data_policy: keeping(Some(true), None), ..fine.clone() }, "data_policy.zdr"),
+            (Draft { data_policy: keeping(None, Some(true)), ..fine.clone() }, "data_policy.zdr"),
             (Draft { quirks: [("a".into(), "\0".into())].into(), ..fine.clone() }, "quirks.a"),
         ] {
             assert_eq!(draft.check(&["anthropic", "openai"]).unwrap_err().field, field);

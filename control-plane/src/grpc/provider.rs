@@ -105,14 +105,20 @@ pub fn draft(provider: &ProviderMessage) -> Draft {
         adapter: provider.adapter.clone(),
         base_url: provider.base_url.clone(),
         auth: provider.auth.clone(),
-        data_policy: DataPolicy { retains_prompts: policy.retains_prompts, trains: policy.trains },
+        data_policy: DataPolicy {
+            retains_prompts: policy.retains_prompts,
+            trains: policy.trains,
+            zdr: policy.zdr,
+        },
         region: provider.region.clone(),
         disabled: provider.disabled,
         quirks: provider.quirks.clone().into_iter().collect(),
         connect_timeout_ms: provider.connect_timeout_ms,
+        headers_timeout_ms: provider.headers_timeout_ms,
         first_content_timeout_ms: provider.first_content_timeout_ms,
         idle_timeout_ms: provider.idle_timeout_ms,
         total_timeout_ms: provider.total_timeout_ms,
+        min_tokens_per_second: provider.min_tokens_per_second,
     }
     .normal()
 }
@@ -137,8 +143,11 @@ pub fn to_proto(provider: Provider) -> ProviderMessage {
         auth: provider.draft.auth,
         credential: String::new(),
         has_credential: provider.has_credential,
-        data_policy: (policy != DataPolicy::default())
-            .then_some(DataPolicyMessage { retains_prompts: policy.retains_prompts, trains: policy.trains }),
+        data_policy: (policy != DataPolicy::default()).then_some(DataPolicyMessage {
+            retains_prompts: policy.retains_prompts,
+            trains: policy.trains,
+            zdr: policy.zdr,
+        }),
         region: provider.draft.region,
         disabled: provider.draft.disabled,
         quirks: provider.draft.quirks.into_iter().collect(),
@@ -147,9 +156,11 @@ pub fn to_proto(provider: Provider) -> ProviderMessage {
         created_at: timestamp(provider.meta.created_at),
         updated_at: timestamp(provider.meta.updated_at),
         connect_timeout_ms: provider.draft.connect_timeout_ms,
+        headers_timeout_ms: provider.draft.headers_timeout_ms,
         first_content_timeout_ms: provider.draft.first_content_timeout_ms,
         idle_timeout_ms: provider.draft.idle_timeout_ms,
         total_timeout_ms: provider.draft.total_timeout_ms,
+        min_tokens_per_second: provider.draft.min_tokens_per_second,
         credential_ref: provider.credential_ref,
     }
 }

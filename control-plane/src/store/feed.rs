@@ -49,13 +49,16 @@ pub struct Provider {
     pub auth: String,
     pub retains_prompts: Option<bool>,
     pub trains: Option<bool>,
+    pub zdr: Option<bool>,
     pub region: String,
     pub disabled: bool,
     pub quirks: Json<BTreeMap<String, String>>,
     pub connect_timeout_ms: i64,
+    pub headers_timeout_ms: i64,
     pub first_content_timeout_ms: i64,
     pub idle_timeout_ms: i64,
     pub total_timeout_ms: i64,
+    pub min_tokens_per_second: f64,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -189,8 +192,8 @@ impl Reader {
         let rows = sqlx::query_as(live!(
             "providers",
             "id, tenant, display_name, profile, adapter, base_url, auth, retains_prompts, trains, region, disabled, \
-             quirks, \
-             connect_timeout_ms, first_content_timeout_ms, idle_timeout_ms, total_timeout_ms"
+             quirks, zdr, connect_timeout_ms, headers_timeout_ms, first_content_timeout_ms, idle_timeout_ms, \
+             total_timeout_ms, min_tokens_per_second"
         ));
         Ok(rows.bind(after(since)).fetch_all(&mut *self.tx).await?)
     }

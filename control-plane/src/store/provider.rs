@@ -22,6 +22,7 @@ macro_rules! columns {
     () => {
         "id, tenant, display_name, adapter, base_url, retains_prompts, trains, region, disabled, quirks, \
          connect_timeout_ms, first_content_timeout_ms, idle_timeout_ms, total_timeout_ms, credential_ref, profile, auth, \
+         zdr, headers_timeout_ms, min_tokens_per_second, \
          EXISTS (SELECT FROM provider_credentials c WHERE c.provider = providers.id) AS has_credential, \
          revision, managed_by, managed_revision, created_at, updated_at"
     };
@@ -46,6 +47,9 @@ struct Row {
     credential_ref: String,
     profile: String,
     auth: String,
+    zdr: Option<bool>,
+    headers_timeout_ms: i64,
+    min_tokens_per_second: f64,
     has_credential: bool,
     #[sqlx(flatten)]
     meta: MetaRow,
@@ -62,14 +66,20 @@ impl From<Row> for Provider {
                 adapter: row.adapter,
                 base_url: row.base_url,
                 auth: row.auth,
-                data_policy: DataPolicy { retains_prompts: row.retains_prompts, trains: row.trains },
+                data_policy: DataPolicy {
+                    retains_prompts: row.retains_prompts,
+                    trains: row.trains,
+                    zdr: row.zdr,
+                },
                 region: row.region,
                 disabled: row.disabled,
                 quirks: row.quirks.0,
                 connect_timeout_ms: unsigned(row.connect_timeout_ms),
+                headers_timeout_ms: unsigned(row.headers_timeout_ms),
                 first_content_timeout_ms: unsigned(row.first_content_timeout_ms),
                 idle_timeout_ms: unsigned(row.idle_timeout_ms),
                 total_timeout_ms: unsigned(row.total_timeout_ms),
+                min_tokens_per_second: row.min_tokens_per_second,
             },
             has_credential: row.has_credential,
             credential_ref: row.credential_ref,
@@ -167,12 +177,13 @@ pub async fn insert(
     let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO providers (id, display_name, adapter, base_url, retains_prompts, trains, region, disabled, quirks,
              connect_timeout_ms, first_content_timeout_ms, idle_timeout_ms, total_timeout_ms, credential_ref,
-             managed_by, profile, auth)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+             managed_by, profile, auth, zdr, headers_timeout_ms, min_tokens_per_second)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
          ON CONFLICT (id) DO UPDATE SET tenant = NULL, display_name = $2, adapter = $3, base_url = $4,
              retains_prompts = $5, trains = $6, region = $7, disabled = $8, quirks = $9, connect_timeout_ms = $10,
              first_content_timeout_ms = $11, idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14,
-             managed_by = $15, profile = $16, auth = $17, managed_revision = 0, created_at = statement_timestamp(),
+             managed_by = $15, profile = $16, auth = $17, zdr = $18, headers_timeout_ms = $19,
+             min_tokens_per_second = $20, managed_revision = 0, created_at = statement_timestamp(),
              updated_at = statement_timestamp(), deleted_at = NULL
              WHERE providers.deleted_at IS NOT NULL
          RETURNING ",
@@ -195,6 +206,9 @@ pub async fn insert(
     .bind(managed_by)
     .bind(&draft.profile)
     .bind(&draft.auth)
+    .bind(draft.data_policy.zdr)
+    .bind(signed(draft.headers_timeout_ms))
+    .bind(draft.min_tokens_per_second)
     .fetch_optional(change.connection())
     .await?;
     change.touch(Table::Providers, id.as_str(), "");
@@ -213,7 +227,7 @@ pub async fn update(
         "UPDATE providers SET display_name = $2, adapter = $3, base_url = $4, retains_prompts = $5, trains = $6,
              region = $7, disabled = $8, quirks = $9, connect_timeout_ms = $10, first_content_timeout_ms = $11,
              idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14, profile = $15, auth = $16,
-             updated_at = statement_timestamp()
+             zdr = $17, headers_timeout_ms = $18, min_tokens_per_second = $19, updated_at = statement_timestamp()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -233,6 +247,9 @@ pub async fn update(
     .bind(credential_ref)
     .bind(&draft.profile)
     .bind(&draft.auth)
+    .bind(draft.data_policy.zdr)
+    .bind(signed(draft.headers_timeout_ms))
+    .bind(draft.min_tokens_per_second)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Providers, id.as_str(), "");

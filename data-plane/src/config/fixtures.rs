@@ -24,7 +24,7 @@ pub fn provider(id: &str) -> ProviderConfig {
         id: id.into(),
         adapter: "openai".into(),
         base_url: format!("http://{id}.test/v1"),
-        data_policy: Some(DataPolicy { retains_prompts: Some(false), trains: Some(false) }),
+        data_policy: Some(DataPolicy { retains_prompts: Some(false), trains: Some(false), zdr: None }),
         ..Default::default()
     }
 }

@@ -140,6 +140,14 @@ pub struct Endpoint {
     pub revision: u64,
 }
 
+impl Provider {
+    /// Whether it keeps nothing at all of a request; what is not known of it is taken as the worse.
+    pub fn keeps_nothing(&self) -> bool {
+        let policy = self.config.data_policy.unwrap_or_default();
+        policy.zdr.unwrap_or(policy.retains_prompts == Some(false))
+    }
+}
+
 impl Endpoint {
     /// Whether neither it nor its provider was switched off.
     pub fn is_enabled(&self) -> bool {

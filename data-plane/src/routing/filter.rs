@@ -126,7 +126,7 @@ fn wishes(endpoint: &Endpoint, request: &ChatRequest) -> Option<(Rule, String)> 
     if wishes.deny_data_collection && (retains || policy.trains.unwrap_or(true)) {
         return Some((Rule::DataPolicy, "may store prompts or train on them".to_owned()));
     }
-    if wishes.zdr && retains {
+    if wishes.zdr && !endpoint.provider.keeps_nothing() {
         return Some((Rule::Zdr, "may retain prompts".to_owned()));
     }
     if !wishes.quantizations.is_empty() && !quantized(endpoint, &wishes.quantizations) {

@@ -62,7 +62,7 @@ fn own(row: &v1::Timeouts) -> Deadlines {
         first_content: ms(row.first_content_ms),
         idle: ms(row.idle_ms),
         total: ms(row.total_ms),
-        min_tokens_per_second: row.min_tokens_per_second.filter(|rate| *rate > 0.0),
+        min_tokens_per_second: Some(row.min_tokens_per_second).filter(|rate| *rate > 0.0),
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_highest_minimum_rate_holds() {
-        let row = v1::Timeouts { min_tokens_per_second: Some(2.0), ..Default::default() };
+        let row = v1::Timeouts { min_tokens_per_second: 2.0, ..Default::default() };
         let asked = Deadlines { min_tokens_per_second: Some(5.0), ..Deadlines::default() };
         assert_eq!(waits(row, asked, true).min_rate, 5.0);
         assert_eq!(waits(row, Deadlines::default(), true).min_rate, 2.0);

@@ -17,6 +17,9 @@ async fn provider(plane: &Plane) {
         base_url: "https://api.openai.com/v1".into(),
         credential: "sk-upstream".into(),
         idle_timeout_ms: 250,
+        headers_timeout_ms: 125,
+        min_tokens_per_second: 1.5,
+        data_policy: Some(v1::DataPolicy { zdr: Some(true), ..Default::default() }),
         ..Default::default()
     };
     let request = v1::CreateProviderRequest { provider: Some(provider) };
@@ -74,7 +77,9 @@ async fn everything_then_differences_then_tombstones() {
     );
     let Some(v1::resource::Body::Provider(sent)) = &push.resources[0].body else { panic!("a provider") };
     assert_eq!(sent.credentials[0].secret, "sk-upstream");
-    assert_eq!(sent.timeouts.as_ref().unwrap().idle_ms, Some(250));
+    let timeouts = sent.timeouts.unwrap();
+    assert_eq!((timeouts.idle_ms, timeouts.headers_ms, timeouts.connect_ms), (Some(250), Some(125), None));
+    assert_eq!((timeouts.min_tokens_per_second, sent.data_policy.unwrap().zdr), (1.5, Some(true)));
     let Some(v1::resource::Body::Model(sent)) = &push.resources[1].body else { panic!("a model") };
     assert_eq!(sent.distillable, Some(true));
     let Some(v1::resource::Body::Endpoint(sent)) = &push.resources[2].body else { panic!("an endpoint") };

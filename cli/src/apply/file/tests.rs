@@ -17,7 +17,9 @@ providers:
     adapter: openai                    # a dialect; `profile: groq` picks a row of the built-in catalogue
     base_url: https://${HOST}/v1
     credential: ${OPENAI_API_KEY}
-    data_policy: {retains_prompts: true, trains: false}
+    data_policy: {retains_prompts: true, trains: false, zdr: false}
+    headers_timeout_ms: 4000
+    min_tokens_per_second: 2.5
 models:
   - id: openai/gpt-5-mini
     distillable: false
@@ -63,8 +65,9 @@ fn the_example_says_what_it_means() {
     );
     assert_eq!(
         provider.data_policy.unwrap(),
-        v1::DataPolicy { retains_prompts: Some(true), trains: Some(false) }
+        v1::DataPolicy { retains_prompts: Some(true), trains: Some(false), zdr: Some(false) }
     );
+    assert_eq!((provider.headers_timeout_ms, provider.min_tokens_per_second), (4000, 2.5));
     let endpoint = &manifest.models[0].endpoints[0];
     assert_eq!((endpoint.model.as_str(), endpoint.id.as_str()), ("openai/gpt-5-mini", "openai"));
     let price = endpoint.price.as_ref().unwrap();

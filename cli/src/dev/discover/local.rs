@@ -92,7 +92,7 @@ fn server(id: &str, origin: &str, models: Vec<Local>) -> Found {
         id: id.to_owned(),
         profile: profile.to_owned(),
         base_url: format!("{origin}/v1"),
-        data_policy: Some(v1::DataPolicy { retains_prompts: Some(false), trains: Some(false) }),
+        data_policy: Some(v1::DataPolicy { retains_prompts: Some(false), trains: Some(false), zdr: None }),
         ..Default::default()
     };
     let models = models.into_iter().map(|model| row(id, model)).collect();

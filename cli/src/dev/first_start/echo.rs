@@ -22,7 +22,7 @@ pub(super) fn offer(lab_url: &str) -> Offer {
         display_name: "echo".into(),
         adapter: "openai".into(),
         base_url: format!("{lab_url}/v1"),
-        data_policy: Some(v1::DataPolicy { retains_prompts: Some(false), trains: Some(false) }),
+        data_policy: Some(v1::DataPolicy { retains_prompts: Some(false), trains: Some(false), zdr: None }),
         ..Default::default()
     };
     Offer { provider, models: behaviours().iter().map(row).collect() }

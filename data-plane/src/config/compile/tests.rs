@@ -1,7 +1,7 @@
 //! What becomes of a push: what applies, what is refused by name, and what stays.
 
 use switchyard_proto::v1::resource::Body;
-use switchyard_proto::v1::{KeyConfig, Price, ResourceKind, Tombstone};
+use switchyard_proto::v1::{DataPolicy, KeyConfig, Price, ProviderConfig, ResourceKind, Tombstone};
 
 use crate::config::fixtures::{SECRET, endpoint, full, model, provider, push, resource, tenant};
 use crate::config::snapshot::Snapshot;
@@ -91,6 +91,24 @@ fn a_changed_provider_reaches_its_endpoints() {
         (endpoint.provider.authority.as_str(), endpoint.provider.path_prefix.as_str()),
         ("elsewhere.test", "/v2")
     );
+}
+
+#[test]
+fn who_keeps_nothing_says_so_or_retains_no_prompts() {
+    for (retains_prompts, zdr, keeps_nothing) in [
+        (None, None, false),
+        (Some(true), None, false),
+        (Some(false), None, true),
+        (Some(false), Some(false), false),
+        (None, Some(true), true),
+        (None, Some(false), false),
+    ] {
+        let policy = DataPolicy { retains_prompts, zdr, ..DataPolicy::default() };
+        let row = ProviderConfig { data_policy: Some(policy), ..provider("p") };
+        let next = push(&base(), false, [resource(Body::Provider(row))], 2).snapshot;
+        let provider = &next.catalogue.providers["p"];
+        assert_eq!(provider.keeps_nothing(), keeps_nothing, "{retains_prompts:?} {zdr:?}");
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn config_with(change: impl Fn(&mut ProviderConfig, &mut EndpointConfig)) -> Sna
     for (id, dollars) in [("cheap", "1"), ("mid", "2"), ("dear", "3")] {
         let (mut provider, mut endpoint) = (provider(id), endpoint("a/m", id, dollars));
         if id == "mid" {
-            provider.data_policy = Some(DataPolicy { retains_prompts: Some(true), trains: None });
+            provider.data_policy = Some(DataPolicy { retains_prompts: Some(true), ..DataPolicy::default() });
             endpoint.quantization = "mxfp8".into();
             endpoint.supported_parameters = vec!["temperature".into(), "max_tokens".into()];
         }
