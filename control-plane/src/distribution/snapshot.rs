@@ -43,6 +43,8 @@ pub fn fill_in(row: &mut feed::Provider) -> Result<(), Invalid> {
     row.retains_prompts = whole.data_policy.retains_prompts;
     row.trains = whole.data_policy.trains;
     row.zdr = whole.data_policy.zdr;
+    let filled_in = whole.quirks.keys().filter(|name| !row.quirks.0.contains_key(*name));
+    row.profile_quirks = filled_in.cloned().collect();
     row.quirks.0 = whole.quirks;
     Ok(())
 }
@@ -74,6 +76,7 @@ pub fn provider(row: feed::Provider, credentials: Vec<v1::CredentialConfig>) -> 
         disabled: row.disabled,
         quirks: quirks(row.quirks.0),
         timeouts: Some(timeouts),
+        profile_quirks: row.profile_quirks,
     };
     resource(row.revision, Body::Provider(config))
 }

@@ -59,6 +59,9 @@ pub struct Provider {
     pub idle_timeout_ms: i64,
     pub total_timeout_ms: i64,
     pub min_tokens_per_second: f64,
+    /// Names of the quirks that were filled in from the profile; no column.
+    #[sqlx(skip)]
+    pub profile_quirks: Vec<String>,
 }
 
 #[derive(Debug, sqlx::FromRow)]

@@ -7,6 +7,7 @@ mod claude;
 pub use crate::adapters::quirks::claude::{ClaudeHost, ModelFields};
 use crate::adapters::quirks::claude::{claude_host, model_fields};
 mod chat;
+mod joined;
 
 pub use crate::adapters::quirks::chat::{ChatQuirks, Logprobs, Members, Schema, ThinkTags};
 use crate::model::request::Effort;

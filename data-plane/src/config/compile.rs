@@ -3,6 +3,8 @@
 //! Pure and off the request path. One bad resource does not block the good ones: its old form stays, and what depends
 //! on a missing one is refused with it, and tried again with the next push. Disabling, deleting and narrowing access are never refused.
 
+mod quirks;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -17,7 +19,6 @@ use switchyard_proto::v1::resource::Body;
 use switchyard_proto::v1::{self, Refusal, Resource, ResourceKind};
 
 use crate::adapters;
-use crate::adapters::quirks::Quirks;
 use crate::config::pending;
 use crate::config::snapshot::{
     Catalogue, Credential, Endpoint, Key, Limit, Model, Provider, Revision, Snapshot, Tenant,
@@ -293,7 +294,7 @@ fn provider(config: v1::ProviderConfig, revision: u64) -> Result<Provider, Fault
         }
         _ => return Err(fault("base_url", "must be http or https with a host")),
     };
-    quirks(adapter.quirks(), &[&config.quirks])?;
+    quirks::over(adapter.quirks(), &config, &[])?;
     let path_prefix = uri.path().trim_end_matches('/').to_owned();
     let auth = auth(&config)?;
     let credentials = config.credentials.iter().map(credential).collect();
@@ -351,31 +352,14 @@ fn endpoint(config: v1::EndpointConfig, provider: &Arc<Provider>, revision: u64)
         prices,
         price: Arc::new(price),
         supported: Parameters::from_names(config.supported_parameters.iter().map(String::as_str)),
-        quirks: quirks(
-            known(provider.adapter.quirks(), &config.model_quirks),
-            &[&provider.config.quirks, &config.quirks],
+        quirks: quirks::over(
+            quirks::known(provider.adapter.quirks(), &config.model_quirks),
+            &provider.config,
+            &config.quirks,
         )?,
         config,
         revision,
     })
-}
-
-/// What the catalogue knows of the model. It may be newer than this program: what is unknown here changes nothing.
-fn known(mut quirks: Quirks, facts: &[v1::Quirk]) -> Quirks {
-    for quirk in facts {
-        drop(quirks.set(&quirk.name, &quirk.value));
-    }
-    quirks
-}
-
-/// The rows' quirks on what is known of the model's habits, later rows on top.
-fn quirks(mut quirks: Quirks, rows: &[&Vec<v1::Quirk>]) -> Result<Quirks, Fault> {
-    for quirk in rows.iter().flat_map(|row| row.iter()) {
-        quirks
-            .set(&quirk.name, &quirk.value)
-            .map_err(|reason| fault(format!("quirks.{}", quirk.name), reason.to_string()))?;
-    }
-    Ok(quirks)
 }
 
 fn key(config: v1::KeyConfig, revision: u64) -> Result<Key, Fault> {

@@ -121,6 +121,8 @@ async fn a_profile_is_filled_in_when_it_is_sent_and_sent_again_under_another_cat
     for quirk in &sent.quirks {
         let expected = if quirk.name == "single_choice" { "false" } else { &row.quirks[&quirk.name] };
         assert_eq!(quirk.value, expected, "{}", quirk.name);
+        let is_own = quirk.name == "single_choice";
+        assert_eq!(sent.profile_quirks.contains(&quirk.name), !is_own, "{}", quirk.name);
     }
 
     for is_new in [true, false] {
