@@ -189,6 +189,7 @@ fn profiles() -> Vec<v1::Provider> {
         display_name: row.display_name.clone(),
         adapter: row.adapter.clone(),
         base_url: row.base_url.clone(),
+        auth: row.auth.clone(),
         credential_ref: row.credential_env.first().cloned().unwrap_or_default(),
         quirks: row.quirks.clone().into_iter().collect(),
         data_policy: row.data_policy.map(|policy| v1::DataPolicy {

@@ -26,8 +26,11 @@ pub struct Provider {
     /// Other names that people look for it by.
     #[serde(default)]
     pub aliases: Vec<String>,
+    /// How the credential is shown; empty: the dialect's own way.
+    #[serde(default)]
+    pub auth: String,
     /// Environment variables that usually hold its credential, the first one by preference; none where servers of
-    /// one's own mostly want none.
+    /// one's own mostly want none, or where a credential is put together from several.
     pub credential_env: Vec<String>,
     #[serde(default)]
     pub data_policy: Option<DataPolicy>,
@@ -227,7 +230,7 @@ impl Endpoint {
 mod tests {
     use std::collections::HashSet;
 
-    use switchyard_proto::{id, price::Prices};
+    use switchyard_proto::{auth::Scheme, id, price::Prices};
 
     use super::*;
 
@@ -242,7 +245,13 @@ mod tests {
             }
             let is_at_home = provider.base_url.starts_with("http://localhost:");
             assert!(is_at_home || provider.base_url.starts_with("https://"), "{}", provider.id);
-            assert!(is_at_home || !provider.credential_env.is_empty(), "{}", provider.id);
+            let scheme = match provider.auth.as_str() {
+                "" => Scheme::of_adapter(&provider.adapter),
+                name => name.parse().unwrap(),
+            };
+            let is_put_together = scheme == Scheme::SigV4;
+            let is_found = !provider.credential_env.is_empty();
+            assert!(is_at_home || is_put_together || is_found, "{}", provider.id);
             let url = provider.base_url.replace(['{', '}'], "");
             assert!(crate::domain::provider::origin(&url).is_ok(), "{url}");
         }

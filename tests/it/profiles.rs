@@ -473,6 +473,16 @@ fn recorded_requests_go_through_every_row_or_are_refused_by_name() {
 }
 
 #[test]
+fn claude_on_vertex_is_asked_by_its_path() {
+    let encoded = encode("vertex-anthropic", &asking(&json!({"max_tokens": 9}))).unwrap();
+    assert_eq!(encoded.path, "/publishers/anthropic/models/up:rawPredict");
+    let body = sent(&encoded);
+    assert!(body.get("model").is_none() && body["anthropic_version"] == "vertex-2023-10-16", "{body}");
+    let [claude, gemini] = ["vertex-anthropic", "vertex"].map(|name| profile::by_name(name).unwrap());
+    assert_eq!(claude.base_url, gemini.base_url);
+}
+
+#[test]
 fn the_usual_names_find_their_rows() {
     for name in [
         "openai",
@@ -480,7 +490,9 @@ fn the_usual_names_find_their_rows() {
         "gemini",
         "google-vertex",
         "vertex",
+        "vertex-anthropic",
         "bedrock",
+        "bedrock-api-key",
         "azure",
         "mistral",
         "cohere",

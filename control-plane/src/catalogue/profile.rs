@@ -43,6 +43,7 @@ pub fn filled_in(draft: &Draft) -> Result<Draft, Invalid> {
         display_name: said(&draft.display_name, &row.display_name),
         adapter: said(&draft.adapter, &row.adapter),
         base_url: said(&draft.base_url, &row.base_url),
+        auth: said(&draft.auth, &row.auth),
         data_policy: policy(draft.data_policy, row),
         quirks,
         ..draft.clone()
@@ -130,6 +131,19 @@ mod tests {
         assert_eq!(filled.quirks["single_choice"], "false");
         assert_eq!(filled.quirks["message_nulls"], row.quirks["message_nulls"]);
         assert_eq!(filled.data_policy.trains, Some(true));
+    }
+
+    #[test]
+    fn a_profile_says_how_the_credential_is_shown_unless_the_row_does() {
+        for (profile, own, shown) in [
+            ("vertex-anthropic", "", "google-oauth"),
+            ("vertex-anthropic", "bearer", "bearer"),
+            ("bedrock-api-key", "", "bearer"),
+            ("bedrock", "", ""),
+        ] {
+            let own = Draft { auth: own.into(), base_url: "https://host".into(), ..draft(profile) };
+            assert_eq!(filled_in(&own).unwrap().auth, shown, "{own:?}");
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub fn fill_in(row: &mut feed::Provider) -> Result<(), Invalid> {
         display_name: row.display_name.clone(),
         adapter: row.adapter.clone(),
         base_url: row.base_url.clone(),
+        auth: row.auth.clone(),
         data_policy: DataPolicy { retains_prompts: row.retains_prompts, trains: row.trains, zdr: row.zdr },
         quirks: row.quirks.0.clone(),
         ..Draft::default()
@@ -40,6 +41,7 @@ pub fn fill_in(row: &mut feed::Provider) -> Result<(), Invalid> {
     row.display_name = whole.display_name;
     row.adapter = whole.adapter;
     row.base_url = whole.base_url;
+    row.auth = whole.auth;
     row.retains_prompts = whole.data_policy.retains_prompts;
     row.trains = whole.data_policy.trains;
     row.zdr = whole.data_policy.zdr;
