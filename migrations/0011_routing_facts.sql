@@ -12,3 +12,6 @@ ALTER TABLE providers ADD COLUMN zdr boolean;
 ALTER TABLE providers ADD COLUMN headers_timeout_ms bigint NOT NULL DEFAULT 0;
 -- A slower stream has failed; 0: none is too slow.
 ALTER TABLE providers ADD COLUMN min_tokens_per_second double precision NOT NULL DEFAULT 0;
+
+-- Version of the built-in catalogue that was last seen, beside its checksum; an older program leaves both alone.
+ALTER TABLE config_state ADD COLUMN catalogue_version bigint NOT NULL DEFAULT 0;

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod booking;
 pub mod diff;
 pub mod drift;
+pub mod edition;
 pub mod endpoint;
 pub mod fleet;
 pub mod invalid;

@@ -3,6 +3,7 @@
 use sqlx::Connection;
 use switchyard_cli::client::Answer;
 use switchyard_control_plane::catalogue;
+use switchyard_control_plane::domain::edition::Edition;
 use switchyard_control_plane::store::catalogue::refresh;
 use switchyard_data_plane::adapters::{self, Quirks};
 use switchyard_data_plane::model::parameter::Parameter;
@@ -47,7 +48,7 @@ const BILLING: [&str; 5] =
     ["hidden_tool_tokens", "tokens_per_image", "tokens_per_audio_kib", "tokens_per_file", "tokens_per_video"];
 
 #[tokio::test]
-async fn another_catalogue_is_pushed_to_data_planes_once() {
+async fn a_newer_catalogue_is_pushed_to_data_planes_once_and_an_older_one_never() {
     let cluster = Cluster::start().await.unwrap();
     cluster.settled().await;
     let mut db = sqlx::PgConnection::connect(&cluster.database.url).await.unwrap();
@@ -56,9 +57,15 @@ async fn another_catalogue_is_pushed_to_data_planes_once() {
         cluster.admin.providers().get_provider(request).await.answer().unwrap().revision
     };
     let before = revision().await;
-    assert!(refresh(&mut db, "another").await.unwrap());
-    assert!(revision().await > before);
-    assert!(!refresh(&mut db, "another").await.unwrap(), "the same catalogue changes nothing");
+    let own = catalogue::edition();
+    let newer = Edition { version: own.version + 1, checksum: "newer".to_owned() };
+    assert!(refresh(&mut db, &newer).await.unwrap());
+    let pushed = revision().await;
+    assert!(pushed > before);
+    assert!(!refresh(&mut db, &newer).await.unwrap(), "the same catalogue changes nothing");
+    assert!(!refresh(&mut db, &own).await.unwrap(), "an older program takes nothing back");
+    assert_eq!(revision().await, pushed);
+    assert!(!refresh(&mut db, &newer).await.unwrap(), "and the newer one has nothing to do again");
     cluster.settled().await;
     db.close().await.unwrap();
 }

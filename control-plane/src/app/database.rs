@@ -74,7 +74,7 @@ async fn attempt(options: &PgConnectOptions, migrate: bool) -> Result<(), Schema
     // Before anything is served: whoever asks then sees one catalogue only.
     let mut db = PgConnection::connect_with(options).await.map_err(StoreError::from)?;
     schema::set_patience(&mut db).await.map_err(StoreError::from)?;
-    if store::catalogue::refresh(&mut db, &catalogue::checksum()).await? {
+    if store::catalogue::refresh(&mut db, &catalogue::edition()).await? {
         tracing::info!("the built-in catalogue changed; providers and endpoints are pushed again");
     }
     db.close().await.map_err(StoreError::from)?;

@@ -2,20 +2,24 @@
 
 use sqlx::{Connection, PgConnection};
 
-use crate::store::{
-    StoreError,
-    revision::{CHANNEL, REVISION_LOCK},
+use crate::{
+    domain::edition::Edition,
+    store::{
+        StoreError,
+        revision::{CHANNEL, REVISION_LOCK},
+        signed, unsigned,
+    },
 };
 
-/// Notes which catalogue this program has. Where the store last saw another, every provider and endpoint gets a new
-/// revision, so that all data planes hear of them again. Says whether that was so.
+/// Notes which catalogue this program has. Where the store last saw an older one, every provider and endpoint gets a new
+/// revision, so that all data planes hear of them again; where it saw a newer one, nothing happens. Says whether rows got
+/// a new revision.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], among others; then nothing has happened.
-pub async fn refresh(db: &mut PgConnection, checksum: &str) -> Result<bool, StoreError> {
+pub async fn refresh(db: &mut PgConnection, own: &Edition) -> Result<bool, StoreError> {
     let mut tx = db.begin().await?;
-    let seen: String = sqlx::query_scalar("SELECT catalogue FROM config_state").fetch_one(&mut *tx).await?;
-    if seen == checksum {
+    if !own.replaces(&seen(&mut tx).await?) {
         return Ok(false);
     }
     // As every change does: rows first, the revision last.
@@ -23,11 +27,14 @@ pub async fn refresh(db: &mut PgConnection, checksum: &str) -> Result<bool, Stor
         sqlx::query(*statement).execute(&mut *tx).await?;
     }
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(REVISION_LOCK).execute(&mut *tx).await?;
-    let seen: String = sqlx::query_scalar("SELECT catalogue FROM config_state").fetch_one(&mut *tx).await?;
-    if seen == checksum {
+    if !own.replaces(&seen(&mut tx).await?) {
         return Ok(false);
     }
-    sqlx::query("UPDATE config_state SET catalogue = $1").bind(checksum).execute(&mut *tx).await?;
+    sqlx::query("UPDATE config_state SET catalogue = $1, catalogue_version = $2")
+        .bind(&own.checksum)
+        .bind(signed(own.version))
+        .execute(&mut *tx)
+        .await?;
     let has_rows: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM providers WHERE deleted_at IS NULL)")
         .fetch_one(&mut *tx)
         .await?;
@@ -47,6 +54,12 @@ pub async fn refresh(db: &mut PgConnection, checksum: &str) -> Result<bool, Stor
     }
     tx.commit().await?;
     Ok(has_rows)
+}
+
+async fn seen(db: &mut PgConnection) -> Result<Edition, StoreError> {
+    let (version, checksum): (i64, String) =
+        sqlx::query_as("SELECT catalogue_version, catalogue FROM config_state").fetch_one(db).await?;
+    Ok(Edition { version: unsigned(version), checksum })
 }
 
 /// In the order in which changes write them.

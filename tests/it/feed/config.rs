@@ -1,6 +1,10 @@
 //! The config stream: what a data plane is sent, in which order, and who is told that it arrived.
 
-use switchyard_control_plane::{catalogue::profile, store};
+use switchyard_control_plane::{
+    catalogue::{self, profile},
+    domain::edition::Edition,
+    store,
+};
 use switchyard_proto::v1::{
     endpoint_service_client::EndpointServiceClient, fleet_service_client::FleetServiceClient,
     model_service_client::ModelServiceClient, provider_service_client::ProviderServiceClient,
@@ -95,7 +99,7 @@ async fn everything_then_differences_then_tombstones() {
 }
 
 #[tokio::test]
-async fn a_profile_is_filled_in_when_it_is_sent_and_sent_again_under_another_catalogue() {
+async fn a_profile_is_filled_in_when_it_is_sent_and_sent_again_under_a_newer_catalogue() {
     let plane = Plane::start().await;
     let provider = v1::Provider {
         id: "quick".into(),
@@ -126,10 +130,9 @@ async fn a_profile_is_filled_in_when_it_is_sent_and_sent_again_under_another_cat
     }
 
     for is_new in [true, false] {
-        assert_eq!(
-            store::catalogue::refresh(&mut plane.pool.acquire().await.unwrap(), "another").await.unwrap(),
-            is_new
-        );
+        let newer = Edition { version: catalogue::edition().version + 1, checksum: "newer".into() };
+        let mut db = plane.pool.acquire().await.unwrap();
+        assert_eq!(store::catalogue::refresh(&mut db, &newer).await.unwrap(), is_new);
     }
     let next = data_plane.take().await;
     assert_eq!(next.shown(), ["provider quick"]);
