@@ -31,6 +31,7 @@ use crate::server::threads::{self, Worker};
 use crate::server::tls::{self, TlsError};
 use crate::settings::Settings;
 use crate::upstream::fetch::Fetcher;
+use crate::upstream::guard::PrivateUpstreams;
 use crate::upstream::http::HttpClient;
 use crate::upstream::sign::Signer;
 use crate::usage::ship::Shipper;
@@ -218,7 +219,7 @@ fn worker(
     let drain = settings.requests.drain;
     let settings = settings.clone();
     let router = move |tasks| {
-        let client = HttpClient::new(settings.deadlines.connect, settings.requests.allow_private_upstreams);
+        let client = HttpClient::new(settings.deadlines.connect, PrivateUpstreams::of(&settings.requests));
         let fetcher = Fetcher::new(settings.fetch);
         let most = settings.requests.max_concurrent.div_ceil(threads);
         let pipeline = Arc::new(Pipeline {

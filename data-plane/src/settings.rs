@@ -115,8 +115,10 @@ pub struct Requests {
     /// How long open requests may finish at shutdown.
     #[serde(rename = "drain_s", deserialize_with = "seconds")]
     pub drain: Duration,
-    /// Private and loopback addresses that operators' providers may have.
+    /// Whether operators' providers may have private and loopback addresses.
     pub allow_private_upstreams: bool,
+    /// The same for tenants' own providers.
+    pub allow_private_tenant_upstreams: bool,
 }
 
 /// Default deadlines of one attempt, and of the whole request.

@@ -29,6 +29,10 @@ pub(super) const VARIABLES: &[(&str, &[&str])] = &[
     ("SWITCHYARD_REQUESTS_KEEP_ALIVE_AFTER_MS", &["data_plane.requests.keep_alive_after_ms"]),
     ("SWITCHYARD_REQUESTS_DRAIN_S", &["data_plane.requests.drain_s"]),
     ("SWITCHYARD_REQUESTS_ALLOW_PRIVATE_UPSTREAMS", &["data_plane.requests.allow_private_upstreams"]),
+    (
+        "SWITCHYARD_REQUESTS_ALLOW_PRIVATE_TENANT_UPSTREAMS",
+        &["data_plane.requests.allow_private_tenant_upstreams"],
+    ),
     ("SWITCHYARD_DEADLINES_CONNECT_MS", &["data_plane.deadlines.connect_ms"]),
     ("SWITCHYARD_DEADLINES_HEADERS_MS", &["data_plane.deadlines.headers_ms"]),
     ("SWITCHYARD_DEADLINES_FIRST_CONTENT_MS", &["data_plane.deadlines.first_content_ms"]),

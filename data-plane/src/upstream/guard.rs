@@ -12,6 +12,8 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use tower::Service;
 
+use crate::settings::Requests;
+
 /// A future of a name's addresses.
 pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
@@ -39,6 +41,40 @@ impl Resolve for System {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the address is private, and private addresses are not allowed")]
 pub struct Private;
+
+/// Who wrote the URL of a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// Who runs the machines: what is near them is his own.
+    Operator,
+    /// A customer, who must not reach what is near the machines unless the operator says so.
+    Tenant,
+}
+
+/// Whose providers may be at private addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrivateUpstreams {
+    pub operators: bool,
+    pub tenants: bool,
+}
+
+impl PrivateUpstreams {
+    /// As the operator set it.
+    pub const fn of(requests: &Requests) -> Self {
+        Self {
+            operators: requests.allow_private_upstreams,
+            tenants: requests.allow_private_tenant_upstreams,
+        }
+    }
+
+    /// Whether this owner's providers may.
+    pub const fn allows(self, owner: Owner) -> bool {
+        match owner {
+            Owner::Operator => self.operators,
+            Owner::Tenant => self.tenants,
+        }
+    }
+}
 
 /// Resolves names, and refuses one that has a single private address unless they are allowed.
 #[derive(Clone)]
@@ -239,6 +275,28 @@ mod tests {
         let rows = public.map(|one| (one, false)).into_iter().chain(private.map(|one| (one, true)));
         for (address, expected) in rows {
             assert_eq!(is_private(address.parse().unwrap()), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn tenants_do_not_share_what_operators_may() {
+        let check = |operators, tenants, owner, address: &str, expected| {
+            let guard = Guarded::new(PrivateUpstreams { operators, tenants }.allows(owner));
+            let found = guard.check(address.parse().unwrap());
+            assert_eq!(found, expected, "{operators} {tenants} {owner:?} {address}");
+        };
+        for private in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "::ffff:192.168.0.1"] {
+            for (operators, tenants, operator, tenant) in [
+                (false, false, Err(Private), Err(Private)),
+                (true, false, Ok(()), Err(Private)),
+                (false, true, Err(Private), Ok(())),
+                (true, true, Ok(()), Ok(())),
+            ] {
+                check(operators, tenants, Owner::Operator, private, operator);
+                check(operators, tenants, Owner::Tenant, private, tenant);
+                check(operators, tenants, Owner::Operator, "8.8.8.8", Ok(()));
+                check(operators, tenants, Owner::Tenant, "8.8.8.8", Ok(()));
+            }
         }
     }
 

@@ -1,4 +1,6 @@
-//! Connections to providers: one pool per request thread, TCP_NODELAY, no proxies, no redirects.
+//! Connections to providers: pools of one request thread, TCP_NODELAY, no proxies, no redirects.
+//!
+//! Operators' and tenants' providers have a pool each: a connection that was allowed to one is not handed to the other.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -17,11 +19,18 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, sleep_until};
 use tower::Service;
 
-use crate::upstream::guard::{self, Guarded, Private};
+use crate::upstream::guard::{self, Guarded, Owner, Private, PrivateUpstreams};
 
-/// A pooled client; cheap to clone, meant for one runtime.
+/// A client for all providers; cheap to clone, meant for one runtime.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
+    operators: Pool,
+    tenants: Pool,
+}
+
+/// Connections that were all made under one guard.
+#[derive(Debug, Clone)]
+struct Pool {
     client: Client<Timed<HttpsConnector<HttpConnector<Guarded>>>, Full<Bytes>>,
     guard: Guarded,
     connect_timeout: Duration,
@@ -44,8 +53,32 @@ pub enum SendError {
 }
 
 impl HttpClient {
-    /// A client with its own pool. No connection may take longer than `connect_timeout`. `allow_private`: loopback, private and link-local addresses may be connected to.
-    pub fn new(connect_timeout: Duration, allow_private: bool) -> Self {
+    /// A client with its own pools. No connection may take longer than `connect_timeout`. `private`: whose loopback, private and link-local addresses may be connected to.
+    pub fn new(connect_timeout: Duration, private: PrivateUpstreams) -> Self {
+        let pool = |owner| Pool::new(connect_timeout, private.allows(owner));
+        Self { operators: pool(Owner::Operator), tenants: pool(Owner::Tenant) }
+    }
+
+    /// Sends a request to a provider of this owner, over a connection that is there by `connect`, and waits for the head of
+    /// its answer without a deadline of its own.
+    ///
+    /// # Errors
+    /// [`SendError`] tells whether the provider can have seen the request.
+    pub async fn send(
+        &self,
+        owner: Owner,
+        request: Request<Full<Bytes>>,
+        connect: Instant,
+    ) -> Result<Response<Incoming>, SendError> {
+        match owner {
+            Owner::Operator => self.operators.send(request, connect).await,
+            Owner::Tenant => self.tenants.send(request, connect).await,
+        }
+    }
+}
+
+impl Pool {
+    fn new(connect_timeout: Duration, allow_private: bool) -> Self {
         let guard = Guarded::new(allow_private);
         let mut connector = HttpConnector::new_with_resolver(guard.clone());
         connector.set_nodelay(true);
@@ -66,12 +99,7 @@ impl HttpClient {
         Self { client, guard, connect_timeout }
     }
 
-    /// Sends a request over a connection that is there by `connect`, and waits for the head of its answer without a
-    /// deadline of its own.
-    ///
-    /// # Errors
-    /// [`SendError`] tells whether the provider can have seen the request.
-    pub async fn send(
+    async fn send(
         &self,
         request: Request<Full<Bytes>>,
         connect: Instant,

@@ -11,6 +11,7 @@ use crate::adapters::Encoded;
 use crate::adapters::failure::FailureClass;
 use crate::config::snapshot::{Credential, Endpoint, Provider};
 use crate::upstream::attempt::{Failed, timeout};
+use crate::upstream::guard::Owner;
 use crate::upstream::http::HttpClient;
 use crate::upstream::sign::{self, Signed, Signer, Unsigned};
 
@@ -87,10 +88,15 @@ impl Sender<'_> {
             }
             Ok(Ok(signed)) => signed,
         };
-        match timeout_at(self.head, self.client.send(draft.finish(), self.connect)).await {
+        match timeout_at(self.head, self.client.send(owner(self.provider), draft.finish(), self.connect)).await {
             Err(_) => Err(Failed::broken(timeout("no answer within the deadline"))),
             Ok(Err(error)) => Err(Failed::unanswered(&error)),
             Ok(Ok(response)) => Ok((response, signed)),
         }
     }
+}
+
+/// Whose word the provider's address is.
+fn owner(provider: &Provider) -> Owner {
+    if provider.tenant.is_some() { Owner::Tenant } else { Owner::Operator }
 }
