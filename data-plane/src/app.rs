@@ -31,6 +31,7 @@ use crate::server::threads::{self, Worker};
 use crate::server::tls::{self, TlsError};
 use crate::settings::Settings;
 use crate::upstream::fetch::Fetcher;
+use crate::upstream::fetch::room::Room;
 use crate::upstream::guard::PrivateUpstreams;
 use crate::upstream::http::HttpClient;
 use crate::upstream::sign::Signer;
@@ -136,6 +137,7 @@ struct Shared {
     lookup: Arc<Lookup>,
     account: Arc<AccountApi>,
     signer: Arc<Signer>,
+    room: Arc<Room>,
     shipper: Shipper,
     disk: std::sync::Mutex<Option<Disk>>,
 }
@@ -177,6 +179,7 @@ fn build(settings: &Arc<Settings>, background: &Background) -> Result<Shared, St
         lookup: Arc::new(Lookup::new(link.clone())),
         account: Arc::new(AccountApi::new(link.clone())),
         signer: Arc::new(signer),
+        room: Room::new(&settings.fetch),
         shipper,
         journal,
         link,
@@ -215,12 +218,12 @@ fn worker(
     let (config, health, limits) = (shared.current.clone(), shared.health.clone(), shared.limits.clone());
     let drift = shared.drift.clone();
     let (journal, lookup, account) = (shared.journal.clone(), shared.lookup.clone(), shared.account.clone());
-    let signer = shared.signer.clone();
+    let (signer, room) = (shared.signer.clone(), shared.room.clone());
     let drain = settings.requests.drain;
     let settings = settings.clone();
     let router = move |tasks| {
         let client = HttpClient::new(settings.deadlines.connect, PrivateUpstreams::of(&settings.requests));
-        let fetcher = Fetcher::new(settings.fetch);
+        let fetcher = Fetcher::new(settings.fetch, room);
         let most = settings.requests.max_concurrent.div_ceil(threads);
         let pipeline = Arc::new(Pipeline {
             config,

@@ -197,10 +197,13 @@ impl Pipeline {
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> Result<(), RequestError> {
-        let (mut skips, mut gathered) = (Vec::new(), Gathered::default());
+        let (mut skips, mut gathered) = (Vec::new(), Gathered::new(&self.fetcher));
         for candidate in &job.plan.candidates {
-            gathered.add(&self.fetcher, job, candidate, reply, trail).await?;
-            let ready = match reserve::reserve(self, job, candidate, permit, trail, &gathered.files).await {
+            let ready = match gathered.add(&self.fetcher, job, candidate, reply, trail).await {
+                Ok(()) => reserve::reserve(self, job, candidate, permit, trail, &gathered.files).await,
+                Err(skip) => Err(skip),
+            };
+            let ready = match ready {
                 Ok(ready) => ready,
                 Err(skip) if skip.ends_the_request() => return Err(skip.into()),
                 Err(skip) => {

@@ -158,6 +158,10 @@ pub struct Fetch {
     pub timeout: Duration,
     /// Private and loopback addresses that callers' URLs may lead to.
     pub allow_private: bool,
+    /// Most fetches under way at once in the process.
+    pub max_under_way: usize,
+    /// Most bytes that all requests of the process hold of what was fetched for them, as it was fetched.
+    pub max_held_bytes: u64,
 }
 
 /// The journal of intents and closings.

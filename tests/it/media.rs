@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and the rest of a picture";
 
-/// A server of files that is also an Ollama and a Gemini, which note what they are asked.
+/// A server of files that is also an Ollama, a Gemini and an OpenAI, which note what they are asked.
 struct Server {
     url: String,
     /// Paths of files, and bodies of calls.
@@ -101,7 +101,15 @@ fn router(seen: Seen) -> Router {
         seen.call(&body);
         (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(json!({"error": "broken"})))
     });
+    let openai = post(|State(seen): State<Seen>, body: Bytes| async move {
+        seen.call(&body);
+        axum::Json(json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m",
+            "choices": [{"index": 0, "finish_reason": "stop",
+                "message": {"role": "assistant", "content": "seen"}}],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}}))
+    });
     Router::new()
+        .route("/openai/chat/completions", openai)
         .route("/picture", file("picture", PNG.to_vec()))
         .route("/large", file("large", [PNG, &[0; 5_000]].concat()))
         .route("/text", file("text", b"no picture".to_vec()))
@@ -115,14 +123,18 @@ fn router(seen: Seen) -> Router {
 /// A system with the server as the providers behind `test/ollama`, `test/gemini`, and `test/second`, whose first is broken.
 async fn system(shape: Shape, server: &Server) -> (Cluster, Client) {
     let cluster = shape.start().await.unwrap();
-    for (id, adapter, path) in
-        [("ollama", "ollama", "/ollama"), ("gemini", "gemini", "/v1beta"), ("broken", "ollama", "/broken")]
-    {
+    for (id, adapter, path) in [
+        ("ollama", "ollama", "/ollama"),
+        ("gemini", "gemini", "/v1beta"),
+        ("broken", "ollama", "/broken"),
+        ("openai", "openai", "/openai"),
+    ] {
         cluster.provider(id, adapter, &format!("{}{path}", server.url)).await.unwrap();
     }
     cluster.model("test/ollama", &[("ollama", "m")]).await.unwrap();
     cluster.model("test/gemini", &[("gemini", "m")]).await.unwrap();
     cluster.model("test/second", &[("broken", "m"), ("gemini", "m")]).await.unwrap();
+    cluster.model("test/reader", &[("ollama", "m"), ("gemini", "m"), ("openai", "m")]).await.unwrap();
     let client = cluster.client().await.unwrap();
     (cluster, client)
 }
@@ -190,6 +202,39 @@ async fn what_cannot_be_fetched_is_the_callers_fault_and_no_provider_hears_of_it
     assert_eq!(server.calls(), Vec::<Value>::new());
     assert!(!server.files().is_empty());
     cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_url_that_cannot_be_fetched_is_left_to_a_provider_that_reads_it_itself() {
+    let server = Server::start().await;
+    let (cluster, client) =
+        system(Shape::default().set("SWITCHYARD_FETCH_ALLOW_PRIVATE", "true"), &server).await;
+    let url = format!("{}/moved?signature=s", server.url);
+    let mut body = asking("test/reader", std::slice::from_ref(&url));
+    body["provider"] = json!({"order": ["ollama", "gemini", "openai"]});
+    client.chat(body.clone()).await.ok();
+    let calls = server.calls();
+    assert_eq!(calls.len(), 1, "only the reader hears of it: {calls:?}");
+    assert_eq!(calls[0]["messages"][0]["content"][1]["image_url"]["url"], url);
+    assert_eq!(server.files(), ["moved"], "the second candidate does not ask again");
+
+    body["provider"] = json!({"only": ["ollama", "gemini"]});
+    check_refused(&client.chat(body).await, "image_download_failed", "messages[0].content[1]", "redirect");
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn fetches_beyond_the_process_s_room_are_refused_for_now() {
+    let server = Server::start().await;
+    for setting in ["SWITCHYARD_FETCH_MAX_UNDER_WAY", "SWITCHYARD_FETCH_MAX_HELD_BYTES"] {
+        let shape = Shape::default().set("SWITCHYARD_FETCH_ALLOW_PRIVATE", "true").set(setting, "0");
+        let (cluster, client) = system(shape, &server).await;
+        let answer = client.chat(asking("test/ollama", &[format!("{}/picture", server.url)])).await;
+        assert_eq!((answer.status.as_u16(), answer.error_type()), (503, "overloaded"), "{}", answer.text);
+        assert_eq!(answer.headers["retry-after"], "1");
+        cluster.stop().await.unwrap();
+    }
+    assert_eq!((server.files().len(), server.calls().len()), (0, 0));
 }
 
 #[tokio::test]

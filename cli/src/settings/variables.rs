@@ -43,6 +43,8 @@ pub(super) const VARIABLES: &[(&str, &[&str])] = &[
     ("SWITCHYARD_FETCH_MAX_FILE_BYTES", &["data_plane.fetch.max_file_bytes"]),
     ("SWITCHYARD_FETCH_MAX_REQUEST_BYTES", &["data_plane.fetch.max_request_bytes"]),
     ("SWITCHYARD_FETCH_MAX_FILES", &["data_plane.fetch.max_files"]),
+    ("SWITCHYARD_FETCH_MAX_UNDER_WAY", &["data_plane.fetch.max_under_way"]),
+    ("SWITCHYARD_FETCH_MAX_HELD_BYTES", &["data_plane.fetch.max_held_bytes"]),
     ("SWITCHYARD_FETCH_TIMEOUT_MS", &["data_plane.fetch.timeout_ms"]),
     ("SWITCHYARD_FETCH_ALLOW_PRIVATE", &["data_plane.fetch.allow_private"]),
     ("SWITCHYARD_JOURNAL_MAX_BYTES", &["data_plane.journal.max_bytes"]),

@@ -94,6 +94,7 @@ fn stream(adapter: &dyn Adapter, seed: u8, data: &[u8]) {
     let count = |wanted: fn(&Event) -> bool| whole.iter().filter(|event| wanted(event)).count();
     assert!(count(|event| matches!(event, Event::Start(_))) <= 1, "two starts");
     assert!(count(|event| matches!(event, Event::Usage(_))) <= 1, "two usages");
+    assert!(count(|event| matches!(event, Event::Tier(_))) <= 1, "two tiers");
     if failed.is_none() {
         assert!(matches!(whole.last(), Some(Event::Done)), "an end without Done");
     }

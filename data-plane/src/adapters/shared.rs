@@ -20,5 +20,6 @@ pub mod results;
 pub mod schema;
 pub mod segment;
 pub mod structured;
+pub mod tier;
 pub mod tool_input;
 pub mod wish;

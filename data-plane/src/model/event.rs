@@ -1,6 +1,7 @@
 //! A streamed answer in canonical form: events, in order, from whatever a provider sends.
 //!
-//! Every stream is [`Event::Start`], chunks, one [`Event::Usage`] where usage is known, and [`Event::Done`].
+//! Every stream is [`Event::Start`], chunks, one [`Event::Tier`] where the start could not tell it, one [`Event::Usage`]
+//! where usage is known, and [`Event::Done`].
 //! Failures are no events: a decoder returns them, because only the pipeline knows what becomes of them.
 
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ pub enum Event {
     Start(Start),
     /// Pieces of one or more choices.
     Chunk(Chunk),
+    /// The tier that served, where the start did not say it or said another. At most once, before the counts.
+    Tier(String),
     /// The final counts. At most once, after all chunks.
     Usage(Usage),
     /// The provider ended the answer properly. Exactly once, last.
@@ -34,7 +37,7 @@ impl Event {
     pub fn is_content(&self) -> bool {
         match self {
             Self::Chunk(chunk) => chunk.choices.iter().any(|choice| choice.delta.is_content()),
-            Self::Start(_) | Self::Usage(_) | Self::Done => false,
+            Self::Start(_) | Self::Tier(_) | Self::Usage(_) | Self::Done => false,
         }
     }
 }
@@ -136,6 +139,7 @@ impl Fold {
         match event {
             Event::Start(start) => self.start(start),
             Event::Chunk(chunk) => chunk.choices.iter().for_each(|choice| self.choice(choice)),
+            Event::Tier(tier) => self.response.service_tier = Some(tier.clone()),
             Event::Usage(usage) => self.response.usage = Some(*usage),
             Event::Done => {}
         }

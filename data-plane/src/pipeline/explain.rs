@@ -39,14 +39,16 @@ pub fn failed(trail: &Trail, failed: &Failed, endpoint: &Endpoint) -> RequestErr
 
 /// The error of a request that ran out of candidates.
 ///
-/// A failed attempt says most; then a budget, which the caller can act on; then what could not be expressed.
+/// A failed attempt says most; then a budget, which the caller can act on; then a URL that could not be read; then what
+/// could not be expressed.
 pub fn exhausted(trail: &Trail, skips: Vec<Skip>) -> RequestError {
     let weight = |skip: &Skip| match skip {
-        Skip::Unsupported(..) => 0,
-        Skip::Budget { affordable_tokens, .. } => 1 + u64::from(*affordable_tokens > 0),
+        Skip::Unsupported(..) | Skip::Gone => 0,
+        Skip::Media(error) if error.retry_after.is_none() => 1,
+        Skip::Budget { affordable_tokens, .. } => 2 + u64::from(*affordable_tokens > 0),
         // What cannot be told now may be well in a moment, so a budget is no final word.
-        Skip::Refused(_) => 3,
-        Skip::Failed(..) => 4,
+        Skip::Refused(_) | Skip::Media(_) => 4,
+        Skip::Failed(..) => 5,
     };
     let limited = all_rate_limited(&skips);
     let Some(last) = skips.into_iter().max_by_key(weight) else {

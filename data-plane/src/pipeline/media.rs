@@ -1,9 +1,12 @@
 //! Fetches what a candidate's provider cannot read itself, once per request, and tells the caller which part failed.
 //!
+//! A part that cannot be had costs the candidate and not the request: a later one's provider may read the URL itself.
+//!
 //! Reservations need nothing of it: they count media by number and by the endpoint's maxima, the same for a URL as for
 //! bytes, and a medium that is billed by its length is never behind a URL.
 
-use std::sync::atomic::AtomicU64;
+use std::collections::HashMap;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,19 +20,41 @@ use crate::model::media::{Fetched, FetchedFile};
 use crate::model::message::Message;
 use crate::pipeline::Job;
 use crate::pipeline::reply::{Gone, Reply, Wait};
+use crate::pipeline::reserve::Skip;
 use crate::pipeline::trail::Trail;
 use crate::routing::plan::Candidate;
+use crate::upstream::fetch::room::Share;
 use crate::upstream::fetch::{FetchError, Fetcher, File};
 
 /// Files that are read at once for one request.
 const AT_ONCE: usize = 4;
+/// When to come again where there was no room: fetches end, or time out, in seconds.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What was fetched for one request so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gathered {
     pub files: Fetched,
-    /// Bytes that the files have together, before base64.
-    bytes: AtomicU64,
+    /// URLs that could not be had, and why: no later candidate asks for them again.
+    lost: HashMap<String, Lost>,
+    share: Share,
+}
+
+/// Why a URL's bytes cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Lost {
+    Fetch(FetchError),
+    /// It holds something else of this type.
+    NoImage(String),
+    /// So many are the most that are fetched for a request.
+    Files(usize),
+}
+
+impl Lost {
+    /// Whether it would be the same a moment later.
+    fn is_lasting(&self) -> bool {
+        !matches!(self, Self::Fetch(FetchError::Full) | Self::Files(_))
+    }
 }
 
 /// A part whose bytes are wanted.
@@ -42,10 +67,16 @@ struct Wanted<'a> {
 }
 
 impl Gathered {
+    /// Nothing yet.
+    pub fn new(fetcher: &Fetcher) -> Self {
+        Self { files: Fetched::default(), lost: HashMap::new(), share: fetcher.share() }
+    }
+
     /// Adds what this candidate needs and no candidate before it needed.
     ///
     /// # Errors
-    /// The caller's fault, with the part's name, where something cannot be had; and the caller's leaving.
+    /// [`Skip::Media`] with the caller's error, which names the part, where something cannot be had: another
+    /// candidate's provider may read it itself. [`Skip::Gone`] where the caller left.
     pub async fn add(
         &mut self,
         fetcher: &Fetcher,
@@ -53,17 +84,17 @@ impl Gathered {
         candidate: &Candidate,
         reply: &mut Reply,
         trail: &mut Trail,
-    ) -> Result<(), RequestError> {
+    ) -> Result<(), Skip> {
         let wanted = self.wanted(job, candidate);
         if wanted.is_empty() {
             return Ok(());
         }
         let company = Wait { streaming: job.request.stream, leaves_with_caller: true };
         match reply.wait(company, self.fetch(fetcher, job, &wanted)).await {
-            Ok(done) => done,
+            Ok(done) => done.map_err(|error| Skip::Media(Box::new(error))),
             Err(Gone) => {
                 trail.cancelled = true;
-                Err(RequestError::new(ErrorCode::RequestTimeout, "The caller left."))
+                Err(Skip::Gone)
             }
         }
     }
@@ -94,20 +125,30 @@ impl Gathered {
         job: &Job<'_>,
         wanted: &[Wanted<'_>],
     ) -> Result<(), RequestError> {
-        let caps = fetcher.caps();
-        let room = caps.max_files.saturating_sub(self.files.0.len());
-        if let Some(beyond) = wanted.get(room) {
-            let why = format!("is one more than the {} files that are fetched for a request", caps.max_files);
-            return Err(about(beyond, ErrorCode::InvalidRequest, &why));
+        if let Some((part, lost)) = wanted.iter().find_map(|part| Some((part, self.lost.get(part.url)?))) {
+            return Err(told(part, lost));
+        }
+        let most = fetcher.caps().max_files;
+        if let Some(beyond) = wanted.get(most.saturating_sub(self.files.0.len())) {
+            return Err(told(beyond, &Lost::Files(most)));
         }
         let mut reading = Vec::with_capacity(wanted.len());
         for part in wanted {
-            reading.push(fetcher.fetch(part.url, &self.bytes, job.until));
+            reading.push(fetcher.fetch(part.url, &self.share, job.until));
         }
         let mut arriving = stream::iter(reading).buffered(AT_ONCE).zip(stream::iter(wanted));
         while let Some((found, part)) = arriving.next().await {
-            let file = found.map_err(|error| failed(part, error))?;
-            self.files.0.insert(part.url.to_owned(), written(part, &file)?);
+            let url = part.url.to_owned();
+            match found.map_err(Lost::Fetch).and_then(|file| written(part, &file)) {
+                Ok(file) => drop(self.files.0.insert(url, file)),
+                Err(lost) => {
+                    let error = told(part, &lost);
+                    if lost.is_lasting() {
+                        self.lost.insert(url, lost);
+                    }
+                    return Err(error);
+                }
+            }
         }
         Ok(())
     }
@@ -127,16 +168,35 @@ fn parts(messages: &[Message]) -> impl Iterator<Item = Wanted<'_>> {
 }
 
 /// As adapters take it; what is no image is not sent as one.
-fn written(part: &Wanted<'_>, file: &File) -> Result<FetchedFile, RequestError> {
-    if part.media == Media::Image && !file.media_type.starts_with("image/") {
-        let why = format!("has a URL that holds no image but {}", file.media_type);
-        return Err(about(part, ErrorCode::InvalidImage, &why));
+fn written(part: &Wanted<'_>, file: &File) -> Result<FetchedFile, Lost> {
+    let media_type = file.media_type.clone();
+    if part.media == Media::Image && !media_type.starts_with("image/") {
+        return Err(Lost::NoImage(media_type));
     }
-    Ok(FetchedFile { media_type: file.media_type.clone(), base64: STANDARD.encode(&file.bytes) })
+    Ok(FetchedFile { media_type, base64: STANDARD.encode(&file.bytes) })
+}
+
+/// The caller's error.
+fn told(part: &Wanted<'_>, lost: &Lost) -> RequestError {
+    match lost {
+        Lost::Fetch(error) => failed(part, *error),
+        Lost::NoImage(media_type) => {
+            let why = format!("has a URL that holds no image but {media_type}");
+            about(part, ErrorCode::InvalidImage, &why)
+        }
+        Lost::Files(most) => {
+            let why = format!("is one more than the {most} files that are fetched for a request");
+            about(part, ErrorCode::InvalidRequest, &why)
+        }
+    }
 }
 
 fn failed(part: &Wanted<'_>, error: FetchError) -> RequestError {
     let code = match (error, part.media) {
+        (FetchError::Full, _) => {
+            let why = format!("has a URL that cannot be fetched at the moment: {error}. Try again shortly");
+            return about(part, ErrorCode::Overloaded, &why).retry_after(RETRY_AFTER);
+        }
         (FetchError::TooLarge(_) | FetchError::TooMuch(_), Media::Image) => ErrorCode::ImageTooLarge,
         (FetchError::TooLarge(_) | FetchError::TooMuch(_), _) => ErrorCode::PayloadTooLarge,
         (_, Media::Image) => ErrorCode::ImageDownloadFailed,
@@ -198,6 +258,18 @@ mod tests {
             );
             assert_eq!(told.metadata["field"], "messages[0].content[1]");
         }
+    }
+
+    #[test]
+    fn a_lack_of_room_is_ours_and_soon_over() {
+        let part =
+            Wanted { media: Media::File, url: "https://x/?secret", field: "messages[0].content[1]".to_owned() };
+        let told = told(&part, &Lost::Fetch(FetchError::Full));
+        assert_eq!((told.code, told.retry_after), (ErrorCode::Overloaded, Some(Duration::from_secs(1))));
+        assert!(told.public.contains("messages[0].content[1]") && !told.public.contains("secret"));
+        let lasting = [Lost::Fetch(FetchError::Timeout), Lost::NoImage("text/plain".to_owned())];
+        assert!(lasting.iter().all(Lost::is_lasting));
+        assert!(!Lost::Fetch(FetchError::Full).is_lasting() && !Lost::Files(3).is_lasting());
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Meter {
     /// Counts one event of a stream.
     pub fn take(&mut self, event: &Event) {
         match event {
-            Event::Start(_) => {}
+            Event::Start(_) | Event::Tier(_) => {}
             Event::Chunk(chunk) => {
                 for choice in &chunk.choices {
                     self.text_bytes += choice.delta.text_bytes() as u64;

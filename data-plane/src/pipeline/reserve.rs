@@ -41,6 +41,10 @@ pub struct Ready {
 #[derive(Debug)]
 pub enum Skip {
     Unsupported(Unsupported, Arc<Endpoint>),
+    /// Something behind a caller's URL cannot be had, and this provider cannot read it itself.
+    Media(Box<RequestError>),
+    /// The caller left while the candidate was made ready.
+    Gone,
     /// Money does not cover the worst case; so many output tokens would be covered.
     Budget {
         kind: AccountKind,
@@ -54,7 +58,7 @@ pub enum Skip {
 impl Skip {
     /// Whether no other candidate can do better: they would all be refused alike.
     pub fn ends_the_request(&self) -> bool {
-        matches!(self, Self::Refused(ReserveError::Journal(_)))
+        matches!(self, Self::Refused(ReserveError::Journal(_)) | Self::Gone)
     }
 }
 
@@ -297,6 +301,8 @@ impl From<Skip> for RequestError {
     fn from(skip: Skip) -> Self {
         match skip {
             Skip::Unsupported(unsupported, _) => unsupported.into(),
+            Skip::Media(error) => *error,
+            Skip::Gone => Self::new(ErrorCode::RequestTimeout, "The caller left."),
             Skip::Failed(failed, endpoint) => {
                 Self::from_failure(&failed.failure, &endpoint.provider.display_name)
             }

@@ -3,10 +3,10 @@
 //! Knows nothing of requests; `pipeline::media` decides what is fetched and tells the caller what failed.
 
 mod address;
+pub mod room;
 mod sniff;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
@@ -21,6 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout_at};
 
 use crate::settings::Fetch;
+use crate::upstream::fetch::room::{Room, Share};
 use crate::upstream::guard::{self, Guarded, Private, Resolve, System};
 
 /// Whom servers see.
@@ -32,6 +33,7 @@ pub struct Fetcher {
     client: Client<HttpsConnector<HttpConnector<Guarded>>, Empty<Bytes>>,
     guard: Guarded,
     settings: Fetch,
+    room: Arc<Room>,
 }
 
 /// What a URL held.
@@ -43,7 +45,8 @@ pub struct File {
     pub bytes: Bytes,
 }
 
-/// Why there is nothing: always a matter between the caller and the URL's server. Prints no part of the URL.
+/// Why there is nothing: a matter between the caller and the URL's server, but for [`FetchError::Full`]. Prints no part
+/// of the URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     #[error("it is not an http or https URL that can be read")]
@@ -72,6 +75,9 @@ pub enum FetchError {
     /// With the bytes that all may have.
     #[error("all files together are larger than the {0} bytes that may be fetched")]
     TooMuch(u64),
+    /// Ours alone, and soon over.
+    #[error("too much is being fetched already")]
+    Full,
 }
 
 impl From<Private> for FetchError {
@@ -81,13 +87,13 @@ impl From<Private> for FetchError {
 }
 
 impl Fetcher {
-    /// A client with these caps, over the machine's own resolver.
-    pub fn new(settings: Fetch) -> Self {
-        Self::over(Arc::new(System), settings)
+    /// A client with these caps, over the machine's own resolver; the room is that of the whole process.
+    pub fn new(settings: Fetch, room: Arc<Room>) -> Self {
+        Self::over(Arc::new(System), settings, room)
     }
 
     /// The same over another resolver.
-    pub fn over(names: Arc<dyn Resolve>, settings: Fetch) -> Self {
+    pub fn over(names: Arc<dyn Resolve>, settings: Fetch, room: Arc<Room>) -> Self {
         let guard = Guarded::over(names, settings.allow_private);
         let mut connector = HttpConnector::new_with_resolver(guard.clone());
         connector.set_nodelay(true);
@@ -102,7 +108,7 @@ impl Fetcher {
             .retry_canceled_requests(false)
             .timer(TokioTimer::new())
             .build(connector);
-        Self { client, guard, settings }
+        Self { client, guard, settings, room }
     }
 
     /// What may be fetched.
@@ -110,16 +116,22 @@ impl Fetcher {
         self.settings
     }
 
-    /// Reads a URL before `until`; adds its bytes to those `taken` by the same request's files.
+    /// What a request that fetches nothing yet holds.
+    pub fn share(&self) -> Share {
+        Share::new(self.room.clone())
+    }
+
+    /// Reads a URL before `until`; its bytes are part of its request's share from then on, also where they broke off.
     ///
     /// # Errors
     /// [`FetchError`], whose text may be shown to the caller.
-    pub async fn fetch(&self, url: &str, taken: &AtomicU64, until: Instant) -> Result<File, FetchError> {
+    pub async fn fetch(&self, url: &str, share: &Share, until: Instant) -> Result<File, FetchError> {
+        let _under_way = self.room.enter()?;
         let last = until.min(Instant::now() + self.settings.timeout);
-        timeout_at(last, self.read(url, taken)).await.unwrap_or(Err(FetchError::Timeout))
+        timeout_at(last, self.read(url, share)).await.unwrap_or(Err(FetchError::Timeout))
     }
 
-    async fn read(&self, url: &str, taken: &AtomicU64) -> Result<File, FetchError> {
+    async fn read(&self, url: &str, share: &Share) -> Result<File, FetchError> {
         let address = address::read(url)?;
         address.literal.map_or(Ok(()), |literal| self.guard.check(literal))?;
         let mut request = Request::new(Empty::new());
@@ -133,33 +145,35 @@ impl Fetcher {
             true => FetchError::Connect,
             false => FetchError::Broken,
         })?;
-        judge(&response, self.settings.max_file_bytes)?;
+        let announced = judge(&response, self.settings.max_file_bytes)?;
+        share.take(announced)?;
         let (head, body) = response.into_parts();
-        let bytes = self.collect(body, taken).await?;
+        let bytes = self.collect(body, announced, share).await?;
         let media_type = sniff::media_type(&bytes, declared(&head.headers), url);
         Ok(File { media_type, bytes })
     }
 
-    async fn collect(&self, mut body: Incoming, taken: &AtomicU64) -> Result<Bytes, FetchError> {
-        let Fetch { max_file_bytes, max_request_bytes, .. } = self.settings;
+    /// Reads a body of which `ahead` bytes have their room already.
+    async fn collect(&self, mut body: Incoming, mut ahead: u64, share: &Share) -> Result<Bytes, FetchError> {
+        let most = self.settings.max_file_bytes;
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| FetchError::Broken)?.into_data() else { continue };
             let more = data.len() as u64;
-            if whole.len() as u64 + more > max_file_bytes {
-                return Err(FetchError::TooLarge(max_file_bytes));
+            if whole.len() as u64 + more > most {
+                return Err(FetchError::TooLarge(most));
             }
-            if taken.fetch_add(more, Ordering::Relaxed) + more > max_request_bytes {
-                return Err(FetchError::TooMuch(max_request_bytes));
-            }
+            let covered = more.min(ahead);
+            ahead -= covered;
+            share.take(more - covered)?;
             whole.extend_from_slice(&data);
         }
         if whole.is_empty() { Err(FetchError::Empty) } else { Ok(whole.freeze()) }
     }
 }
 
-/// Whether an answer's head promises a body that is wanted.
-fn judge(response: &Response<Incoming>, most: u64) -> Result<(), FetchError> {
+/// Whether an answer's head promises a body that is wanted; the bytes that it announces, 0 where it does not say.
+fn judge(response: &Response<Incoming>, most: u64) -> Result<u64, FetchError> {
     let (status, headers) = (response.status(), response.headers());
     if status.is_redirection() {
         return Err(FetchError::Redirect(status));
@@ -173,10 +187,8 @@ fn judge(response: &Response<Incoming>, most: u64) -> Result<(), FetchError> {
         return Err(FetchError::Encoded);
     }
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > most) {
-        return Err(FetchError::TooLarge(most));
-    }
-    Ok(())
+    let announced = announced.unwrap_or(0);
+    if announced > most { Err(FetchError::TooLarge(most)) } else { Ok(announced) }
 }
 
 fn declared(headers: &HeaderMap) -> &str {

@@ -21,6 +21,10 @@ pub fn check_events(events: &[Event]) -> Result<(), String> {
     if usage.len() > 1 || usage.iter().any(|at| *at < last_chunk) {
         return Err("usage is not told once, after all chunks".to_owned());
     }
+    let tier = place(|event| matches!(event, Event::Tier(_)));
+    if tier.len() > 1 || tier.iter().any(|at| usage.iter().any(|usage| usage < at)) {
+        return Err("the tier is not told once, before the usage".to_owned());
+    }
     check_deltas(events)
 }
 

@@ -123,11 +123,15 @@ fn check_chat(printed: &[u8]) -> Result<(), String> {
 /// The events of a whole answer: texts and arguments in pieces that the seed decides.
 pub fn unfold(response: &ChatResponse, seed: u64) -> Vec<Event> {
     let ChatResponse { id, model, created, service_tier, system_fingerprint, .. } = response.clone();
-    let mut events = vec![Event::Start(Start { id, model, created, service_tier, system_fingerprint })];
     let mut random = Random(seed);
+    // Some providers know their tier only at the end.
+    let (early, late) = if random.below(2) == 0 { (service_tier, None) } else { (None, service_tier) };
+    let mut events =
+        vec![Event::Start(Start { id, model, created, service_tier: early, system_fingerprint })];
     for choice in &response.choices {
         events.extend(deltas(choice, &mut random).into_iter().map(Event::Chunk));
     }
+    events.extend(late.map(Event::Tier));
     events.extend(response.usage.map(Event::Usage));
     events.push(Event::Done);
     events
@@ -196,7 +200,9 @@ fn same(one: &ChatResponse, other: &ChatResponse) -> Result<(), String> {
 
 fn essence(response: &ChatResponse) -> Value {
     let choices: Vec<Value> = response.choices.iter().map(choice_essence).collect();
-    json!({"choices": choices, "usage": response.usage.map(usage_essence)})
+    // A stream tells its tier on the chunk with the usage, which the pipeline always has.
+    let tier = response.service_tier.as_ref().filter(|_| response.usage.is_some());
+    json!({"choices": choices, "usage": response.usage.map(usage_essence), "service_tier": tier})
 }
 
 fn choice_essence(choice: &Choice) -> Value {

@@ -119,7 +119,7 @@ fn refusal(reason: FinishReason, details: Option<&Value>) -> Option<String> {
 }
 
 /// The tier that served, in the words of the client's dialect; strict clients know no others.
-fn service_tier(usage: &str) -> Option<String> {
+pub fn service_tier(usage: &str) -> Option<String> {
     let usage: Value = serde_json::from_str(usage).ok()?;
     match usage["service_tier"].as_str()? {
         "standard" => Some("default".to_owned()),

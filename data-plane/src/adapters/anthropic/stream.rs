@@ -4,14 +4,16 @@ use std::mem;
 
 use bytes::Bytes;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::adapters::anthropic::answer::{citation, last, open, start};
+use crate::adapters::anthropic::answer::{citation, last, open, service_tier, start};
 use crate::adapters::anthropic::error::inside_success;
 use crate::adapters::anthropic::usage::Counts;
 use crate::adapters::anthropic::wire::{Delta as WireDelta, Message, StreamEvent};
 use crate::adapters::shared::answer_blocks::AnswerBlocks;
+use crate::adapters::shared::tier::Tier;
 use crate::adapters::{Context, Decoder, Failure};
-use crate::model::event::Event;
+use crate::model::event::{Event, Start};
 use crate::model::usage::Usage;
 use crate::wire::sse::{SseEvent, SseParser};
 
@@ -23,6 +25,7 @@ pub struct StreamDecoder {
     started: bool,
     ended: bool,
     counts: Counts,
+    tier: Tier,
     stop_reason: Option<String>,
     stop_details: Option<Value>,
 }
@@ -36,6 +39,7 @@ impl StreamDecoder {
             started: false,
             ended: false,
             counts: Counts::default(),
+            tier: Tier::default(),
             stop_reason: None,
             stop_details: None,
         }
@@ -63,7 +67,7 @@ impl StreamDecoder {
                 }
             }
             "content_block_stop" => self.blocks.close(wire.index, events),
-            "message_delta" => self.turn(wire.delta, wire.usage.map(Counts::parse)),
+            "message_delta" => self.turn(wire.delta, wire.usage),
             "message_stop" => return self.end(events),
             "error" => return Err(inside_success(wire.error.map_or("null", |error| error.get()))),
             // Pings, and whatever comes next year.
@@ -78,8 +82,9 @@ impl StreamDecoder {
         }
         if let Some(usage) = message.usage {
             self.counts = Counts::parse(usage);
+            self.tier.hear(service_tier(usage.get()).as_deref());
         }
-        events.push(Event::Start(start(message)));
+        events.push(Event::Start(Start { service_tier: self.tier.at_start(), ..start(message) }));
     }
 
     fn fill(&mut self, index: u64, delta: &WireDelta<'_>, events: &mut Vec<Event>) {
@@ -103,13 +108,14 @@ impl StreamDecoder {
     }
 
     /// `message_delta`: why it stopped, and running totals.
-    fn turn(&mut self, delta: Option<WireDelta<'_>>, counts: Option<Counts>) {
+    fn turn(&mut self, delta: Option<WireDelta<'_>>, usage: Option<&RawValue>) {
         if let Some(delta) = delta {
             self.stop_reason = delta.stop_reason.map(Into::into).or(self.stop_reason.take());
             self.stop_details = delta.stop_details.or(self.stop_details.take());
         }
-        if let Some(counts) = counts {
-            self.counts = self.counts.replaced_by(counts);
+        if let Some(usage) = usage {
+            self.counts = self.counts.replaced_by(Counts::parse(usage));
+            self.tier.hear(service_tier(usage.get()).as_deref());
         }
     }
 
@@ -118,6 +124,7 @@ impl StreamDecoder {
             return Err(Failure::malformed("a stream without an answer"));
         }
         let last = last(self.stop_reason.as_deref(), self.stop_details.as_ref(), self.counts.usage());
+        events.extend(self.tier.at_end());
         self.blocks.end(last, events);
         self.ended = true;
         Ok(())

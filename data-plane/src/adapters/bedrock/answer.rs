@@ -117,6 +117,6 @@ pub fn last(stop_reason: Option<&str>, usage: Option<Usage>) -> Result<Last, Fai
 }
 
 /// The tier that served, in the words of the client's dialect; strict clients know no others.
-fn service_tier(tier: &ServiceTier<'_>) -> Option<String> {
+pub fn service_tier(tier: &ServiceTier<'_>) -> Option<String> {
     tier.kind.owned().filter(|tier| matches!(tier.as_str(), "default" | "priority" | "flex"))
 }

@@ -4,11 +4,12 @@ use std::mem;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::adapters::bedrock::answer::{citation, image_bytes, last, media_type};
+use crate::adapters::bedrock::answer::{citation, image_bytes, last, media_type, service_tier};
 use crate::adapters::bedrock::error::{inside_stream, inside_success};
 use crate::adapters::bedrock::usage::Counts;
 use crate::adapters::bedrock::wire::{BlockStart, Delta, ReasoningDelta, StreamEvent};
 use crate::adapters::shared::answer_blocks::{AnswerBlocks, Kind};
+use crate::adapters::shared::tier::Tier;
 use crate::adapters::{Context, Decoder, Failure};
 use crate::model::event::{Event, Start};
 use crate::model::usage::Usage;
@@ -28,6 +29,7 @@ pub struct StreamDecoder {
     ended: bool,
     stop_reason: Option<String>,
     counts: Option<Counts>,
+    tier: Tier,
 }
 
 impl StreamDecoder {
@@ -41,6 +43,7 @@ impl StreamDecoder {
             ended: false,
             stop_reason: None,
             counts: None,
+            tier: Tier::default(),
         }
     }
 
@@ -76,7 +79,10 @@ impl StreamDecoder {
             "contentBlockDelta" => return self.fill(at, &wire.delta.unwrap_or_default(), events),
             "contentBlockStop" => self.blocks.close(at, events),
             "messageStop" => self.stop_reason = Some(wire.stop_reason.unwrap_or_default().into_owned()),
-            "metadata" => self.counts = wire.usage.or(self.counts.take()),
+            "metadata" => {
+                self.counts = wire.usage.or(self.counts.take());
+                self.tier.hear(wire.service_tier.and_then(|tier| service_tier(&tier)).as_deref());
+            }
             _ => {}
         }
         // The counts come after the end; a service that turned this round would be understood too.
@@ -128,7 +134,9 @@ impl StreamDecoder {
 
     fn end(&mut self, events: &mut Vec<Event>) -> Result<(), Failure> {
         let usage = self.counts.as_ref().and_then(Counts::usage);
-        self.blocks.end(last(self.stop_reason.as_deref(), usage)?, events);
+        let last = last(self.stop_reason.as_deref(), usage)?;
+        events.extend(self.tier.at_end());
+        self.blocks.end(last, events);
         self.ended = true;
         Ok(())
     }

@@ -164,6 +164,8 @@ pub struct StreamEvent<'a> {
     pub stop_reason: Option<Cow<'a, str>>,
     #[serde(deserialize_with = "lenient")]
     pub usage: Option<Counts>,
+    #[serde(borrow, deserialize_with = "lenient")]
+    pub service_tier: Option<ServiceTier<'a>>,
 }
 
 /// The beginning of a block; text and reasoning have none.

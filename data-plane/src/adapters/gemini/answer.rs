@@ -7,6 +7,7 @@ use crate::adapters::gemini::finish::Ending;
 use crate::adapters::gemini::told::Told;
 use crate::adapters::gemini::usage::Counts;
 use crate::adapters::gemini::wire::{Answer, Candidate, PromptFeedback};
+use crate::adapters::shared::tier::Tier;
 use crate::adapters::{Context, Failure, FailureClass};
 use crate::model::event::{ChoiceDelta, Chunk, Event, Start};
 use crate::model::usage::Usage;
@@ -20,6 +21,7 @@ pub struct Teller {
     context: Context,
     started: bool,
     counts: Counts,
+    tier: Tier,
     /// The provider's id of the answer; empty if it has none.
     id: String,
     candidates: Vec<Told>,
@@ -62,6 +64,7 @@ impl Teller {
         if mem::replace(&mut self.started, true) {
             return;
         }
+        self.tier.hear(self.counts.tier().as_deref());
         self.id = answer.response_id.as_deref().unwrap_or_default().to_owned();
         let created = answer.create_time.as_deref().and_then(|time| time.parse().ok());
         let created = created.map(|time: chrono::DateTime<chrono::Utc>| time.timestamp());
@@ -69,7 +72,7 @@ impl Teller {
             id: Some(self.id.clone()).filter(|id| !id.is_empty()),
             model: answer.model_version.as_deref().map(str::to_owned),
             created: created.and_then(|seconds| u64::try_from(seconds).ok()),
-            service_tier: self.counts.tier(),
+            service_tier: self.tier.at_start(),
             ..Start::default()
         }));
     }
@@ -108,6 +111,8 @@ impl Teller {
         let choices = choices.collect();
         events.push(Event::Chunk(Chunk { choices, ..Chunk::default() }));
         self.counts.searches = self.candidates.iter().map(Told::searches).sum();
+        self.tier.hear(self.counts.tier().as_deref());
+        events.extend(self.tier.at_end());
         events.extend(self.counts.usage().map(Event::Usage));
         events.push(Event::Done);
         Ok(())

@@ -29,6 +29,7 @@ pub fn decode(body: &Bytes, context: &Context) -> Result<ChatResponse, Failure> 
         return Err(failure);
     }
     let usage = wire.usage().and_then(usage::parse);
+    let service_tier = wire.tier().map(Into::into);
     let mut sources_named = annotations(wire.citations, wire.search_results);
     let id = wire.id.owned();
     let Some(wire_choices) = wire.choices else { return Err(bare(body)) };
@@ -52,7 +53,7 @@ pub fn decode(body: &Bytes, context: &Context) -> Result<ChatResponse, Failure> 
         model: wire.model.owned(),
         choices,
         usage,
-        service_tier: wire.service_tier.owned(),
+        service_tier,
         system_fingerprint: wire.system_fingerprint.owned(),
         raw: Some(body.clone()),
     })

@@ -16,6 +16,7 @@ use crate::adapters::openai::think::Splitter;
 use crate::adapters::openai::usage;
 use crate::adapters::openai::wire::{Body, Call, Choice as WireChoice, Invocation, Number, Text};
 use crate::adapters::shared::openai_error::{bare, inside_success};
+use crate::adapters::shared::tier::Tier;
 use crate::adapters::{Context, Decoder, Failure, FailureClass};
 use crate::model::event::{ChoiceDelta, Chunk, Delta, Event, Start, ToolDelta, with_tools};
 use crate::model::message::ToolKind;
@@ -42,6 +43,7 @@ pub struct StreamDecoder {
     id: Option<String>,
     /// The last report: providers repeat running totals, so it replaces the one before.
     usage: Option<Usage>,
+    tier: Tier,
     choices: Vec<ChoiceState>,
     /// The last chunk that named sources of the answer: providers repeat all of them.
     sources: Option<Bytes>,
@@ -88,6 +90,7 @@ impl StreamDecoder {
             ended: false,
             id: None,
             usage: None,
+            tier: Tier::default(),
             choices: Vec::with_capacity(1),
             sources: None,
         }
@@ -104,6 +107,7 @@ impl StreamDecoder {
         if let Some(usage) = body.usage().and_then(usage::parse) {
             self.usage = Some(usage);
         }
+        self.tier.hear(body.tier().as_deref());
         if let Err(failure) = outcome {
             return if self.is_about_length(&failure) { Ok(()) } else { Err(failure) };
         }
@@ -135,7 +139,7 @@ impl StreamDecoder {
             id: body.id.owned(),
             model: body.model.owned(),
             created: body.created.0,
-            service_tier: body.service_tier.owned(),
+            service_tier: self.tier.at_start(),
             system_fingerprint: body.system_fingerprint.owned(),
         }));
     }
@@ -256,6 +260,7 @@ impl StreamDecoder {
             }
             events.push(Event::Chunk(choice.end(delta)));
         }
+        events.extend(self.tier.at_end());
         events.extend(self.usage.map(Event::Usage));
         events.push(Event::Done);
         self.ended = true;

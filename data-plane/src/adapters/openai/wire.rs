@@ -51,7 +51,23 @@ pub struct Body<'a> {
     pub detail: Option<&'a RawValue>,
 }
 
+/// What a usage object may say beside its counts.
+#[derive(Debug, Deserialize)]
+struct Served<'a> {
+    #[serde(borrow, default)]
+    service_tier: Text<'a>,
+}
+
 impl<'a> Body<'a> {
+    /// The tier that served, wherever the provider says it.
+    pub fn tier(&self) -> Option<Cow<'_, str>> {
+        let counted = || {
+            let served: Served<'a> = serde_json::from_str(self.usage?.get()).ok()?;
+            (!served.service_tier.0.is_empty()).then_some(served.service_tier.0)
+        };
+        self.service_tier.get().map(Cow::Borrowed).or_else(counted)
+    }
+
     /// The usage, wherever the provider puts it.
     pub fn usage(&self) -> Option<&'a RawValue> {
         let groq = || self.x_groq.as_ref().and_then(|groq| groq.usage);

@@ -13,6 +13,7 @@ use crate::adapters::openai_responses::teller::Teller;
 use crate::adapters::openai_responses::wire::{Item, Part, Response, StreamEvent};
 use crate::adapters::shared::lenient::Text;
 use crate::adapters::shared::openai_error::bare;
+use crate::adapters::shared::tier::Tier;
 use crate::adapters::{Context, Decoder, Failure, FailureClass};
 use crate::model::event::{ChoiceDelta, Chunk, Event, Start};
 use crate::model::usage::Usage;
@@ -26,6 +27,7 @@ pub struct StreamDecoder {
     started: bool,
     ended: bool,
     usage: Option<Usage>,
+    tier: Tier,
 }
 
 impl StreamDecoder {
@@ -37,6 +39,7 @@ impl StreamDecoder {
             started: false,
             ended: false,
             usage: None,
+            tier: Tier::default(),
         }
     }
 
@@ -72,11 +75,12 @@ impl StreamDecoder {
             return;
         }
         self.teller.identify(wire.id.get().unwrap_or_default());
+        self.tier.hear(tier(wire).as_deref());
         events.push(Event::Start(Start {
             id: wire.id.owned(),
             model: wire.model.owned(),
             created: wire.created_at.0,
-            service_tier: tier(wire),
+            service_tier: self.tier.at_start(),
             system_fingerprint: None,
         }));
     }
@@ -93,10 +97,12 @@ impl StreamDecoder {
         self.usage = counts(wire, &self.teller);
         check(wire)?;
         self.start(wire, events);
+        self.tier.hear(tier(wire).as_deref());
         let pieces = end(&mut self.teller, wire, Some(status));
         self.push_pieces(pieces, events);
         // The end may bring searches that no event told of.
         self.usage = counts(wire, &self.teller);
+        events.extend(self.tier.at_end());
         events.extend(self.usage.map(Event::Usage));
         events.push(Event::Done);
         self.ended = true;

@@ -20,7 +20,7 @@ pub fn encode(response: &ChatResponse, facts: &AnswerFacts, bill: &Bill) -> Byte
     let usage = response.usage.map(|usage| usage_json(&usage, bill));
     let mut out = BytesMut::with_capacity(choices.len() + 1024);
     if let Some(raw) = &response.raw
-        && patched(raw, facts, bill, &choices, usage.as_deref()).apply(raw, &mut out).is_ok()
+        && patched(response, facts, bill, &choices, usage.as_deref()).apply(raw, &mut out).is_ok()
     {
         return out.freeze();
     }
@@ -49,13 +49,12 @@ pub fn encode(response: &ChatResponse, facts: &AnswerFacts, bill: &Bill) -> Byte
 }
 
 fn patched<'a>(
-    raw: &[u8],
+    response: &ChatResponse,
     facts: &AnswerFacts,
     bill: &Bill,
     choices: &'a [u8],
     usage: Option<&'a [u8]>,
 ) -> Patch<'a> {
-    debug_assert!(!raw.is_empty(), "an empty body is no answer");
     let patch = Patch::new()
         .set_str("id", &facts.id)
         .set_str("provider", &facts.provider)
@@ -66,6 +65,11 @@ fn patched<'a>(
     let patch = match usage {
         Some(usage) => patch.set("usage", usage),
         None => patch.remove("usage"),
+    };
+    // Some providers say it elsewhere in the body.
+    let patch = match &response.service_tier {
+        Some(tier) => patch.set_str("service_tier", tier),
+        None => patch,
     };
     match &bill.metadata {
         Some(metadata) => patch.set("openrouter_metadata", metadata.to_string().into_bytes()),

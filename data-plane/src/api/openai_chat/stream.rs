@@ -29,6 +29,8 @@ pub struct StreamEncoder {
     head: Vec<u8>,
     /// Choices whose role has been told.
     opened: Vec<u32>,
+    /// The tier that served, as far as it is known; the usage chunk tells it.
+    tier: Option<String>,
 }
 
 impl StreamEncoder {
@@ -41,23 +43,29 @@ impl StreamEncoder {
         writer.member("model", &quoted(&facts.model));
         writer.member("object", b"\"chat.completion.chunk\"");
         writer.member("created", facts.created.to_string().as_bytes());
-        Self { head: head.into(), opened: Vec::with_capacity(1) }
+        Self { head: head.into(), opened: Vec::with_capacity(1), tier: None }
     }
 
-    /// Appends what an event shows: chunks do, the other events do not.
+    /// Appends what an event shows: chunks do, the other events do not. The tier is kept for the usage chunk.
     ///
     /// [`Event::Usage`] and [`Event::Done`] wait for the bill: see [`StreamEncoder::usage`] and
     /// [`StreamEncoder::done`].
     pub fn event(&mut self, event: &Event, out: &mut BytesMut) {
         match event {
             Event::Chunk(chunk) if !chunk.choices.is_empty() => self.chunk(chunk, out),
-            Event::Chunk(_) | Event::Start(_) | Event::Usage(_) | Event::Done => {}
+            Event::Start(start) => self.tier.clone_from(&start.service_tier),
+            Event::Tier(tier) => self.tier = Some(tier.clone()),
+            Event::Chunk(_) | Event::Usage(_) | Event::Done => {}
         }
     }
 
     /// Appends the usage chunk, the last one before the end.
     pub fn usage(&self, usage: &Usage, bill: &Bill, out: &mut BytesMut) {
         self.open(out);
+        if let Some(tier) = &self.tier {
+            out.put_slice(b",\"service_tier\":");
+            out.put_slice(&quoted(tier));
+        }
         out.put_slice(b",\"choices\":[],\"usage\":");
         out.put_slice(&usage_json(usage, bill));
         if let Some(metadata) = &bill.metadata {
@@ -88,6 +96,7 @@ impl StreamEncoder {
 
     /// Appends a whole answer as if it had been streamed; usage and end mark are not in it.
     pub fn replay(&mut self, response: &ChatResponse, out: &mut BytesMut) {
+        self.tier.clone_from(&response.service_tier);
         for choice in &response.choices {
             for chunk in [said(choice), finished(choice)] {
                 self.chunk(&chunk, out);

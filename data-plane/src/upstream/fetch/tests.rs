@@ -80,12 +80,18 @@ fn settings(allow_private: bool) -> Fetch {
         max_files: 4,
         timeout: Duration::from_secs(20),
         allow_private,
+        max_under_way: 8,
+        max_held_bytes: 10_000,
     }
+}
+
+fn fetcher(settings: Fetch) -> Fetcher {
+    Fetcher::new(settings, Room::new(&settings))
 }
 
 async fn fetch(fetcher: &Fetcher, url: &str) -> Result<File, FetchError> {
     let until = Instant::now() + Duration::from_secs(60);
-    fetcher.fetch(url, &AtomicU64::new(0), until).await
+    fetcher.fetch(url, &fetcher.share(), until).await
 }
 
 fn answer(head: &str, body: &[u8]) -> Vec<u8> {
@@ -96,7 +102,7 @@ fn answer(head: &str, body: &[u8]) -> Vec<u8> {
 async fn a_file_is_read_and_known_by_its_bytes() {
     let server =
         Server::start(answer("200 OK\r\ncontent-type: text/html\r\ncontent-length: 12", PNG), false).await;
-    let found = fetch(&Fetcher::new(settings(true)), &server.url()).await.unwrap();
+    let found = fetch(&fetcher(settings(true)), &server.url()).await.unwrap();
     assert_eq!(found, File { media_type: "image/png".to_owned(), bytes: Bytes::from_static(PNG) });
     let asked = server.seen().remove(0);
     assert!(asked.starts_with("get /x?signature=s http/1.1\r\n"), "{asked}");
@@ -123,7 +129,7 @@ async fn answers_that_are_not_a_file_are_refused_by_name() {
         (b"no HTTP at all\r\n\r\n".to_vec(), FetchError::Broken),
     ] {
         let server = Server::start(answer, false).await;
-        assert_eq!(fetch(&Fetcher::new(settings(true)), &server.url()).await, Err(expected));
+        assert_eq!(fetch(&fetcher(settings(true)), &server.url()).await, Err(expected));
     }
     assert_eq!(elsewhere.seen(), Vec::<String>::new(), "the redirect was not followed");
 }
@@ -132,15 +138,17 @@ async fn answers_that_are_not_a_file_are_refused_by_name() {
 async fn a_slow_body_ends_at_the_deadline() {
     let server = Server::start(answer("200 OK\r\ncontent-length: 99", PNG), true).await;
     let quick = Fetch { timeout: Duration::from_millis(100), ..settings(true) };
-    assert_eq!(fetch(&Fetcher::new(quick), &server.url()).await, Err(FetchError::Timeout));
-    let past = Fetcher::new(settings(true)).fetch(&server.url(), &AtomicU64::new(0), Instant::now()).await;
+    assert_eq!(fetch(&fetcher(quick), &server.url()).await, Err(FetchError::Timeout));
+    let late = fetcher(settings(true));
+    let past = late.fetch(&server.url(), &late.share(), Instant::now()).await;
     assert_eq!(past, Err(FetchError::Timeout), "the request's own deadline counts too");
 }
 
 #[tokio::test]
 async fn files_of_one_request_share_what_is_left() {
     let server = Server::start(answer("200 OK", &[b'x'; 800]), false).await;
-    let (fetcher, taken) = (Fetcher::new(settings(true)), AtomicU64::new(0));
+    let fetcher = fetcher(settings(true));
+    let taken = fetcher.share();
     let until = Instant::now() + Duration::from_secs(60);
     assert!(fetcher.fetch(&server.url(), &taken, until).await.is_ok());
     assert_eq!(fetcher.fetch(&server.url(), &taken, until).await, Err(FetchError::TooMuch(1_500)));
@@ -149,7 +157,7 @@ async fn files_of_one_request_share_what_is_left() {
 #[tokio::test]
 async fn urls_that_lead_inside_are_refused_in_every_form() {
     let server = Server::start(answer("200 OK", PNG), false).await;
-    let fetcher = Fetcher::new(settings(false));
+    let fetcher = fetcher(settings(false));
     let port = server.addr.port();
     for host in [
         "127.0.0.1",
@@ -191,7 +199,8 @@ async fn names_are_judged_by_all_their_addresses_and_connected_to_as_judged() {
     let url = format!("http://files.example:{}/", server.addr.port());
     let found = async |addresses: &[&str], allow_private| {
         let names = Names(addresses.iter().map(|one| one.parse().unwrap()).collect());
-        fetch(&Fetcher::over(Arc::new(names), settings(allow_private)), &url).await
+        let settings = settings(allow_private);
+        fetch(&Fetcher::over(Arc::new(names), settings, Room::new(&settings)), &url).await
     };
     for addresses in [
         ["127.0.0.1"].as_slice(),
@@ -212,7 +221,7 @@ async fn names_are_judged_by_all_their_addresses_and_connected_to_as_judged() {
 
 #[tokio::test]
 async fn urls_that_are_none_and_servers_that_are_none_are_told_apart() {
-    let fetcher = Fetcher::new(settings(true));
+    let fetcher = fetcher(settings(true));
     for (url, expected) in [
         ("ftp://127.0.0.1/x", FetchError::Url),
         ("file:///etc/passwd", FetchError::Url),
@@ -221,5 +230,35 @@ async fn urls_that_are_none_and_servers_that_are_none_are_told_apart() {
         ("http://127.0.0.1:1/", FetchError::Connect),
     ] {
         assert_eq!(fetch(&fetcher, url).await, Err(expected), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn what_finds_no_room_in_the_process_is_not_asked_for_or_not_read() {
+    let server = Server::start(answer("200 OK\r\ncontent-length: 800", &[b'x'; 800]), false).await;
+    let check = async |settings: Fetch, held, expected: Result<usize, FetchError>, seen| {
+        let fetcher = fetcher(settings);
+        let other = fetcher.share();
+        other.take(held).unwrap();
+        let before = server.seen().len();
+        let found = fetch(&fetcher, &server.url()).await.map(|file| file.bytes.len());
+        assert_eq!((found, server.seen().len() - before), (expected, seen), "{settings:?} {held}");
+        drop(other);
+        assert_eq!(fetcher.share().take(settings.max_held_bytes.min(1_500)), Ok(()), "all was given back");
+    };
+    let room = |max_under_way, max_held_bytes| Fetch { max_under_way, max_held_bytes, ..settings(true) };
+    check(room(1, 1_000), 200, Ok(800), 1).await;
+    check(room(1, 1_000), 201, Err(FetchError::Full), 1).await;
+    check(room(1, 1_000), 1_000, Err(FetchError::Full), 0).await;
+    check(room(0, 1_000), 0, Err(FetchError::Full), 0).await;
+}
+
+#[tokio::test]
+async fn a_fetch_that_is_given_up_leaves_its_place() {
+    let server = Server::start(answer("200 OK\r\ncontent-length: 99", PNG), true).await;
+    let one = Fetch { max_under_way: 1, timeout: Duration::from_millis(100), ..settings(true) };
+    let fetcher = fetcher(one);
+    for _ in 0..2 {
+        assert_eq!(fetch(&fetcher, &server.url()).await, Err(FetchError::Timeout));
     }
 }

@@ -206,3 +206,21 @@ fn only_calls_that_were_not_cut_get_the_empty_object() {
         assert_eq!(response.choices[0].message.content.as_deref(), content, "{reason}");
     }
 }
+
+#[test]
+fn the_tier_is_told_by_the_start_or_by_the_last_counts() {
+    for (early, late, expected) in [
+        ("", "", None),
+        (r#","service_tier":"priority""#, "", Some("priority")),
+        ("", r#","service_tier":"priority""#, Some("priority")),
+        (r#","service_tier":"priority""#, r#","service_tier":"standard""#, Some("default")),
+        (r#","service_tier":"batch""#, "", None),
+    ] {
+        let start = START.replace(r#""output_tokens":1"#, &format!(r#""output_tokens":1{early}"#));
+        let turn = format!(
+            r#"message_delta {{"delta":{{"stop_reason":"end_turn"}},"usage":{{"output_tokens":2{late}}}}}"#
+        );
+        let answer = answer(Context::default(), &[&start, &turn, "message_stop {}"]);
+        assert_eq!(answer.service_tier.as_deref(), expected, "{early} {late}");
+    }
+}

@@ -350,3 +350,13 @@ fn members_of_the_wrong_type_cost_only_themselves() {
     let response = told(Context::default(), &lines);
     assert_eq!((response.usage, response.choices[0].finish.reason), (None, FinishReason::ToolCalls));
 }
+
+#[test]
+fn the_tier_comes_with_the_counts() {
+    for (said, expected) in [(r#"{"type":"flex"}"#, Some("flex")), (r#"{"type":"reserved"}"#, None), ("7", None)] {
+        let metadata =
+            format!(r#"metadata {{"usage":{{"inputTokens":3,"outputTokens":2}},"serviceTier":{said}}}"#);
+        let lines: Vec<_> = SAMPLE[..8].iter().copied().chain([metadata.as_str()]).collect();
+        assert_eq!(told(Context::default(), &lines).service_tier.as_deref(), expected, "{said}");
+    }
+}

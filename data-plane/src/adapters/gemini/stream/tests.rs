@@ -253,3 +253,14 @@ fn a_reason_that_names_none_is_no_end() {
         assert_eq!(response.choices[0].finish.reason, FinishReason::Stop, "{reason}");
     }
 }
+
+#[test]
+fn the_tier_may_come_with_the_last_counts() {
+    let first = parts(json!([{"text": "x"}]));
+    for (late, expected) in [("PRIORITY", Some("priority")), ("STANDARD", Some("default")), ("OTHER", None)] {
+        let last = json!({"candidates": [{"finishReason": "STOP"}],
+            "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1, "serviceTier": late}});
+        let answer = answer(Context::default(), &[&first, &last.to_string()]);
+        assert_eq!(answer.service_tier.as_deref(), expected, "{late}");
+    }
+}

@@ -380,3 +380,12 @@ fn made_ids_differ_by_call_and_by_answer() {
     ids.dedup();
     assert!(ids.len() == 4 && ids.iter().all(|id| id.starts_with("call_") && id.len() == 29), "{ids:?}");
 }
+
+#[test]
+fn the_tier_that_served_is_told_at_the_end() {
+    for (said, expected) in [("\"priority\"", Some("priority")), ("\"auto\"", None), ("null", None)] {
+        let completed = COMPLETED.replace("\"status\"", &format!("\"service_tier\":{said},\"status\""));
+        let answer = answer(&[CREATED, r#"output_text.delta {"output_index":0,"delta":"x"}"#, &completed]);
+        assert_eq!(answer.service_tier.as_deref(), expected, "{said}");
+    }
+}

@@ -125,3 +125,15 @@ fn metadata_is_printed_where_it_was_asked_for() {
     let body = encode(&ChatResponse::default(), &facts(), &bill);
     assert!(text(&body).ends_with(r#""choices":[],"openrouter_metadata":{"attempt":1}}"#), "{}", text(&body));
 }
+
+#[test]
+fn a_tier_that_was_said_elsewhere_in_the_body_is_told_where_callers_look() {
+    let raw = r#"{"id":"x","choices":[],"usage":{"service_tier":"priority"}}"#;
+    let response = ChatResponse {
+        service_tier: Some("priority".to_owned()),
+        raw: Some(Bytes::from(raw.to_owned())),
+        ..ChatResponse::default()
+    };
+    let body: serde_json::Value = serde_json::from_slice(&encode(&response, &facts(), &bill())).unwrap();
+    assert_eq!(body["service_tier"], "priority");
+}

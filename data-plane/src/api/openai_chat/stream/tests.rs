@@ -7,7 +7,7 @@ use switchyard_proto::money::NanoUsd;
 
 use super::StreamEncoder;
 use crate::api::{AnswerFacts, Bill, ErrorBody};
-use crate::model::event::{ChoiceDelta, Chunk, Delta, Event, ToolDelta};
+use crate::model::event::{ChoiceDelta, Chunk, Delta, Event, Start, ToolDelta};
 use crate::model::message::{ToolCall, ToolKind};
 use crate::model::response::{ChatResponse, Choice, Finish, FinishReason, ResponseMessage};
 use crate::model::usage::Usage;
@@ -238,4 +238,32 @@ fn a_whole_answer_can_be_replayed() {
             r#""choices":[{"index":0,"delta":{},"finish_reason":"tool_calls","native_finish_reason":"tool_calls"}]}"#,
         ]
     );
+}
+
+#[test]
+fn the_usage_chunk_tells_the_tier_that_served() {
+    let start = |tier: Option<&str>| {
+        Event::Start(Start { service_tier: tier.map(str::to_owned), ..Start::default() })
+    };
+    let late = |tier: &str| Event::Tier(tier.to_owned());
+    for (events, expected) in [
+        (vec![start(None), content("x")], None),
+        (vec![start(Some("flex")), content("x")], Some("flex")),
+        (vec![start(None), content("x"), late("flex")], Some("flex")),
+        (vec![start(Some("auto")), content("x"), late("default")], Some("default")),
+    ] {
+        let mut encoder = encoder();
+        print(&mut encoder, &events);
+        let mut out = BytesMut::new();
+        encoder.usage(&Usage::default(), &Bill::default(), &mut out);
+        let told = expected.map(|tier| format!(r#""service_tier":"{tier}","choices":[]"#));
+        let tail = tails(&out).remove(0);
+        assert!(tail.starts_with(&told.unwrap_or(r#""choices":[]"#.to_owned())), "{tail}");
+    }
+    let mut encoder = encoder();
+    let response = ChatResponse { service_tier: Some("flex".to_owned()), ..ChatResponse::default() };
+    let mut out = BytesMut::new();
+    encoder.replay(&response, &mut out);
+    encoder.usage(&Usage::default(), &Bill::default(), &mut out);
+    assert!(tails(&out)[0].starts_with(r#""service_tier":"flex","#));
 }
