@@ -35,6 +35,8 @@ pub struct Quirks {
     pub cache_marks: CacheMarks,
     /// Top-level members to leave out, reported as dropped.
     pub drop: Vec<String>,
+    /// Whether OpenAI's dialects take `service_tier` here; a row that lists the parameter knows better.
+    pub service_tier: bool,
     /// What followers of the chat-completions dialect do differently.
     pub chat: ChatQuirks,
 
@@ -115,6 +117,7 @@ impl Default for Quirks {
             max_on_responses: false,
             cache_marks: CacheMarks::Strip,
             drop: Vec::new(),
+            service_tier: true,
             chat: ChatQuirks::default(),
             anthropic_version: "2023-06-01".to_owned(),
             sampling: true,
@@ -189,6 +192,7 @@ impl Quirks {
             "max_on_responses" => max_on_responses: flag,
             "cache_marks" => cache_marks: cache_marks,
             "drop" => drop: words,
+            "service_tier" => service_tier: flag,
             "anthropic_version" => anthropic_version: text,
             "sampling" => sampling: flag,
             "thinking" => thinking: thinking,
@@ -478,6 +482,7 @@ mod tests {
             ("efforts", "low, high,max"),
             ("cache_marks", "keep"),
             ("drop", "a, b,"),
+            ("service_tier", "false"),
             ("thinking", "adaptive"),
             ("reasoning_format", "xai-responses-v1"),
             ("reasoning_summaries", "false"),
@@ -503,6 +508,7 @@ mod tests {
             efforts: vec![Effort::Low, Effort::High, Effort::Max],
             cache_marks: CacheMarks::Keep,
             drop: vec!["a".to_owned(), "b".to_owned()],
+            service_tier: false,
             thinking: Thinking::Adaptive,
             reasoning_format: "xai-responses-v1".to_owned(),
             reasoning_summaries: false,

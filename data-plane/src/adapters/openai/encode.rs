@@ -16,7 +16,7 @@ use crate::adapters::openai::refuse::refuse;
 use crate::adapters::openai::rewrite::{Dropped, rewrite_messages, rewrite_tools};
 use crate::adapters::quirks::{CapField, ChatQuirks, Logprobs};
 use crate::adapters::shared::head;
-use crate::adapters::shared::wish::lacking;
+use crate::adapters::shared::wish::{self, lacking};
 use crate::adapters::{Context, Encoded, Target, Unsupported};
 use crate::model::parameter::Parameter;
 use crate::model::request::{ChatRequest, Dialect};
@@ -190,6 +190,10 @@ fn without_router_fields<'a>(
     for name in target.quirks.drop.iter().filter(|name| sent.get(name).is_some()) {
         dropped.push(Cow::Owned(name.clone()));
         patch = patch.remove(name);
+    }
+    if !wish::takes_tier(target) && sent.get("service_tier").is_some() {
+        dropped.push(Cow::Borrowed(Parameter::ServiceTier.name()));
+        patch = patch.remove("service_tier");
     }
     patch
 }

@@ -280,6 +280,9 @@ fn leave_out(
     target: &Target<'_>,
     dropped: &mut Vec<Cow<'static, str>>,
 ) {
+    if !wish::takes_tier(target) && body.shift_remove("service_tier").is_some() {
+        dropped.push("service_tier".into());
+    }
     for name in &target.quirks.drop {
         let is_ours = matches!(name.as_str(), "store" | "include");
         if body.shift_remove(name).is_some() && !is_ours {
@@ -292,7 +295,8 @@ fn leave_out(
     if target.supported.is_empty() {
         return;
     }
-    const OPTIONAL: [Parameter; 3] = [Parameter::Temperature, Parameter::TopP, Parameter::TopLogprobs];
+    const OPTIONAL: [Parameter; 4] =
+        [Parameter::Temperature, Parameter::TopP, Parameter::TopLogprobs, Parameter::ServiceTier];
     let lacking = request.facts.parameters.without(target.supported);
     for parameter in OPTIONAL.into_iter().filter(|parameter| lacking.contains(*parameter)) {
         if body.shift_remove(parameter.name()).is_some() {

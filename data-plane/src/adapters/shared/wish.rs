@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::adapters::Unsupported;
+use crate::adapters::{Target, Unsupported};
 use crate::model::message::{Message, PartContent, Role};
 use crate::model::parameter::{Parameter, Parameters};
 use crate::model::request::{ChatRequest, Dialect, Effort, Reasoning};
@@ -58,6 +58,12 @@ pub fn lacking(request: &ChatRequest, supported: Parameters) -> impl Iterator<It
     let lacking =
         if supported.is_empty() { Parameters::NONE } else { request.facts.parameters.without(supported) };
     OPTIONAL.into_iter().filter(move |parameter| lacking.contains(*parameter))
+}
+
+/// Whether a tier may be asked for, as far as the dialect's followers go: a row that lists its parameters speaks for
+/// itself, by [`lacking`].
+pub fn takes_tier(target: &Target<'_>) -> bool {
+    target.quirks.service_tier || !target.supported.is_empty()
 }
 
 /// Whether the endpoint takes wishes about reasoning.

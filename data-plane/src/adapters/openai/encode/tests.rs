@@ -299,3 +299,23 @@ fn a_router_gets_the_wish_of_another_dialect_as_its_own_object() {
     let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
     assert_eq!(body["reasoning"], json!({"effort": "high", "exclude": true}));
 }
+
+#[test]
+fn a_tier_goes_to_endpoints_that_take_one_and_is_else_dropped_by_name() {
+    let body = format!(r#"{{{HI},"service_tier":"flex"}}"#);
+    let (with, without) =
+        (format!(r#"{{{HI},"service_tier":"flex","model":"up"}}"#), format!(r#"{{{HI},"model":"up"}}"#));
+    let listed = |names: &[&'static str]| Parameters::from_names(names.iter().copied());
+    for (takes, supported, expected, dropped) in [
+        (true, Parameters::NONE, &with, &[][..]),
+        (false, Parameters::NONE, &without, &["service_tier"]),
+        (false, listed(&["temperature", "service_tier"]), &with, &[]),
+        (false, listed(&["temperature"]), &without, &["service_tier"]),
+        (true, listed(&["temperature"]), &without, &["service_tier"]),
+    ] {
+        let quirks = Quirks { service_tier: takes, ..Quirks::default() };
+        check(&body, Target { supported, ..target(&quirks) }, expected, dropped);
+    }
+    let quirks = Quirks { service_tier: false, ..Quirks::default() };
+    check(&format!("{{{HI}}}"), target(&quirks), &without, &[]);
+}

@@ -369,3 +369,12 @@ fn cache_marks_are_what_the_row_says() {
         assert_eq!(body(&encoded)["input"][0]["content"], content, "{marks}");
     }
 }
+
+#[test]
+fn a_tier_that_the_host_does_not_take_is_dropped_by_name() {
+    let tier = json!({"service_tier": "flex"});
+    let (sent, dropped) = members(&tier, &row(MODEL, &[("service_tier", "false")]));
+    assert_eq!((sent.get("service_tier"), dropped), (None, vec!["service_tier".to_owned()]));
+    let (sent, dropped) = members(&tier, &row(MODEL, &[]));
+    assert_eq!((&sent["service_tier"], dropped.is_empty()), (&json!("flex"), true));
+}
