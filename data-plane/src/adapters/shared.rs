@@ -5,6 +5,7 @@
 pub mod answer_blocks;
 pub mod claude;
 pub mod conversation;
+pub mod exact;
 #[cfg(test)]
 pub mod exchange_tests;
 pub mod head;

@@ -262,8 +262,11 @@ mod tests {
 
     #[test]
     fn a_lack_of_room_is_ours_and_soon_over() {
-        let part =
-            Wanted { media: Media::File, url: "https://x/?secret", field: "messages[0].content[1]".to_owned() };
+        let part = Wanted {
+            media: Media::File,
+            url: "https://x/?secret",
+            field: "messages[0].content[1]".to_owned(),
+        };
         let told = told(&part, &Lost::Fetch(FetchError::Full));
         assert_eq!((told.code, told.retry_after), (ErrorCode::Overloaded, Some(Duration::from_secs(1))));
         assert!(told.public.contains("messages[0].content[1]") && !told.public.contains("secret"));

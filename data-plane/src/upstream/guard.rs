@@ -61,10 +61,7 @@ pub struct PrivateUpstreams {
 impl PrivateUpstreams {
     /// As the operator set it.
     pub const fn of(requests: &Requests) -> Self {
-        Self {
-            operators: requests.allow_private_upstreams,
-            tenants: requests.allow_private_tenant_upstreams,
-        }
+        Self { operators: requests.allow_private_upstreams, tenants: requests.allow_private_tenant_upstreams }
     }
 
     /// Whether this owner's providers may.

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use memchr::memmem;
@@ -16,7 +15,7 @@ use crate::adapters::shared::claude::{BREAKPOINTS, continues_unthought, kept_bre
 use crate::adapters::shared::conversation::{Conversation, conversation};
 use crate::adapters::shared::segment::segment;
 use crate::adapters::shared::structured::{self, Plan};
-use crate::adapters::shared::{json_tool, wish};
+use crate::adapters::shared::{exact, json_tool, wish};
 use crate::adapters::{Context, Encoded, Target, Unsupported};
 use crate::model::parameter::Parameter;
 use crate::model::request::ChatRequest;
@@ -88,7 +87,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
         method: Method::POST,
         path: path(target),
         headers: headers(request, target)?,
-        body: Bytes::from(Value::Object(body).to_string()),
+        body: exact::print(&body),
         dropped,
         context,
     })

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use http::Method;
 use serde_json::{Map, Value, json};
 
@@ -15,7 +14,7 @@ use crate::adapters::shared::conversation::{Conversation, conversation};
 use crate::adapters::shared::head;
 use crate::adapters::shared::segment::segment;
 use crate::adapters::shared::structured::{self, Plan};
-use crate::adapters::shared::{json_tool, wish};
+use crate::adapters::shared::{exact, json_tool, wish};
 use crate::adapters::{Context, Encoded, Target, Unsupported};
 use crate::model::parameter::Parameter;
 use crate::model::request::{ChatRequest, ResponseFormat};
@@ -79,7 +78,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
         method: Method::POST,
         path: path(target),
         headers: head::headers(target.stream, "application/vnd.amazon.eventstream"),
-        body: Bytes::from(Value::Object(body).to_string()),
+        body: exact::print(&body),
         dropped,
         context,
     })

@@ -12,7 +12,8 @@ use crate::adapters::gemini::signatures::{LOST, Replay};
 use crate::adapters::gemini::tools::tool_name;
 use crate::adapters::quirks::Quirks;
 use crate::adapters::shared::conversation::{Answer, NO_RESULT, Told, Turn, conversation};
-use crate::model::message::{Message, PartContent, Role, ToolCall, ToolKind};
+use crate::adapters::shared::{exact, tool_input};
+use crate::model::message::{Message, PartContent, Role, ToolCall};
 
 /// Stands where Google demands a user's word and there is none.
 const FILLER: &str = ".";
@@ -153,7 +154,7 @@ impl Writer<'_> {
 
     fn call(&self, call: &ToolCall, replay: &Replay, path: &str) -> Result<Value, Unsupported> {
         let mut wire = self.named(call);
-        wire.insert("args".to_owned(), arguments(call, path)?);
+        wire.insert("args".to_owned(), tool_input::arguments(call, path)?);
         let mut part = json!({ "functionCall": wire });
         if let Some(signature) = replay.of_call(&call.id) {
             part["thoughtSignature"] = signature.into();
@@ -203,29 +204,14 @@ fn is_result_media(media_type: &str) -> bool {
 
 /// A result must be an object; what is none is wrapped.
 fn response(text: &str, is_error: bool) -> Value {
-    match serde_json::from_str(text) {
+    match exact::object(text) {
         _ if is_error => json!({ "error": text }),
-        Ok(response @ Value::Object(_)) => response,
-        _ => json!({ "output": text }),
+        Some(response) => response,
+        None => json!({ "output": text }),
     }
 }
 
-fn arguments(call: &ToolCall, path: &str) -> Result<Value, Unsupported> {
-    match call.kind {
-        ToolKind::Custom => Ok(json!({ "input": call.arguments })),
-        ToolKind::Function if call.arguments.trim().is_empty() => Ok(json!({})),
-        ToolKind::Function => match serde_json::from_str(&call.arguments) {
-            Ok(arguments @ Value::Object(_)) => Ok(arguments),
-            Ok(Value::Null) => Ok(json!({})),
-            _ => {
-                let field = format!("{path}.function.arguments");
-                Err(Unsupported::new(field, "must be the JSON text of an object"))
-            }
-        },
-    }
-}
-
-/// Puts signatures back on images and on the last text; one without its text gets an empty part.
+/// Puts signatures back on images and on texts; one without its text gets an empty part.
 fn sign_content(parts: &mut Vec<Value>, replay: &Replay) {
     let is_image = |part: &&mut Value| part.get("text").is_none();
     for (at, part) in parts.iter_mut().filter(is_image).enumerate() {
@@ -233,11 +219,39 @@ fn sign_content(parts: &mut Vec<Value>, replay: &Replay) {
             part["thoughtSignature"] = signature.into();
         }
     }
-    let Some(signature) = &replay.text else { return };
-    match parts.iter_mut().rfind(|part| part.get("text").is_some()) {
-        Some(part) => part["thoughtSignature"] = signature.as_str().into(),
+    let displaced = sign_texts(parts, replay);
+    let Some(signature) = displaced.or(replay.text.as_deref()) else { return };
+    let last = parts.iter_mut().rfind(|part| part.get("text").is_some());
+    match last.filter(|part| part.get("thoughtSignature").is_none()) {
+        Some(part) => part["thoughtSignature"] = signature.into(),
         None => parts.push(json!({"text": "", "thoughtSignature": signature})),
     }
+}
+
+/// Cuts texts where a signed part ended, and signs what is before the cut. The last signature whose place the text does
+/// not have any more.
+fn sign_texts<'a>(parts: &mut Vec<Value>, replay: &'a Replay) -> Option<&'a str> {
+    let (mut signatures, mut displaced) = (replay.texts.iter().peekable(), None);
+    let mut before = 0;
+    for part in std::mem::take(parts) {
+        let Some(text) = part.get("text").and_then(Value::as_str) else {
+            parts.push(part);
+            continue;
+        };
+        let mut from = 0;
+        while let Some((end, signature)) = signatures.next_if(|(end, _)| *end <= before + text.len()) {
+            match end.checked_sub(before).filter(|end| *end > from && text.is_char_boundary(*end)) {
+                Some(end) => {
+                    parts.push(json!({"text": text[from..end], "thoughtSignature": signature}));
+                    from = end;
+                }
+                None => displaced = Some(signature.as_str()),
+            }
+        }
+        parts.extend(text_part(&text[from..]));
+        before += text.len();
+    }
+    signatures.last().map(|(_, signature)| signature.as_str()).or(displaced)
 }
 
 /// The first call of a turn must be signed, or carry the word that stands for a lost signature.

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use http::Method;
 use serde_json::{Map, Value, json};
 
@@ -12,6 +11,7 @@ use crate::adapters::gemini::parts::Desk;
 use crate::adapters::gemini::settings::{self, Settings};
 use crate::adapters::gemini::tools::toolbox;
 use crate::adapters::gemini::{format, thinking};
+use crate::adapters::shared::exact;
 use crate::adapters::shared::head;
 use crate::adapters::shared::wish;
 use crate::adapters::{Context, Encoded, Target, Unsupported};
@@ -76,7 +76,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>, host: Host) -> Result<
         method: Method::POST,
         path: Cow::Owned(host.path(target.model, target.stream)?),
         headers: head::headers(target.stream, head::EVENTS),
-        body: Bytes::from(Value::Object(body).to_string()),
+        body: exact::print(&body),
         dropped,
         context,
     })

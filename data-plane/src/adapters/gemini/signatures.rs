@@ -14,6 +14,7 @@ pub const FORMAT: &str = "google-gemini-v1";
 pub const LOST: &str = "skip_thought_signature_validator";
 
 /// The part that a signature was on, where that is no call.
+const TEXT: &str = "text_";
 const IMAGE: &str = "image_";
 const END: &str = "end";
 
@@ -22,8 +23,8 @@ const END: &str = "end";
 pub enum Signed<'a> {
     /// The call of this id.
     Call(&'a str),
-    /// The text before it.
-    Text,
+    /// The text that ends at this byte of the whole content.
+    Text(usize),
     /// An empty part of its own.
     End,
     /// The image of this place.
@@ -46,7 +47,7 @@ pub fn encrypted(index: u64, signed: Signed<'_>, data: &str) -> Value {
     let mut detail = json!({"type": "reasoning.encrypted", "data": data});
     match signed {
         Signed::Call(id) => detail["id"] = id.into(),
-        Signed::Text => {}
+        Signed::Text(end) => detail["id"] = format!("{TEXT}{end}").into(),
         Signed::End => detail["id"] = END.into(),
         Signed::Image(at) => detail["id"] = format!("{IMAGE}{at}").into(),
     }
@@ -60,7 +61,9 @@ pub fn encrypted(index: u64, signed: Signed<'_>, data: &str) -> Value {
 pub struct Replay {
     /// Signed thoughts, as parts.
     pub thoughts: Vec<Value>,
-    /// The signature of the last text.
+    /// Signatures of texts by the byte of the content where each ends, rising.
+    pub texts: Vec<(usize, String)>,
+    /// A signature of the last text, whose place nobody noted.
     pub text: Option<String>,
     /// The signature of an empty part at the end.
     pub end: Option<String>,
@@ -84,7 +87,12 @@ impl Replay {
 
     fn take(&mut self, detail: &Value) {
         let Some(data) = detail["data"].as_str().filter(|data| !data.is_empty()) else { return };
-        match detail["id"].as_str() {
+        let id = detail["id"].as_str();
+        if let Some(end) = id.and_then(|id| id.strip_prefix(TEXT)?.parse().ok()) {
+            let at = self.texts.partition_point(|(known, _)| *known <= end);
+            return self.texts.insert(at, (end, data.to_owned()));
+        }
+        match id {
             None | Some("") => self.text = Some(data.to_owned()),
             Some(END) => self.end = Some(data.to_owned()),
             Some(id) => self.named.push((id.to_owned(), data.to_owned())),
@@ -121,14 +129,17 @@ mod tests {
             thought(0, "m", None),
             thought(1, "so", Some("c2ln")),
             encrypted(2, Signed::Call("call_1"), "Y2FsbA=="),
-            encrypted(3, Signed::Text, "dGV4dA=="),
+            encrypted(3, Signed::Text(7), "dGV4dA=="),
+            encrypted(6, Signed::Text(2), "Zmlyc3Q="),
+            json!({"type": "reasoning.encrypted", "data": "b2xk", "format": FORMAT, "index": 9}),
             encrypted(4, Signed::End, "ZW5k"),
             encrypted(5, Signed::Image(1), "aW1n"),
             foreign,
         ]);
         assert_eq!(replay.thoughts, [json!({"text": "so", "thought": true, "thoughtSignature": "c2ln"})]);
         assert_eq!((replay.of_call("call_1"), replay.of_call("call_2")), (Some("Y2FsbA=="), None));
-        assert_eq!((replay.text.as_deref(), replay.end.as_deref()), (Some("dGV4dA=="), Some("ZW5k")));
+        assert_eq!((replay.text.as_deref(), replay.end.as_deref()), (Some("b2xk"), Some("ZW5k")));
+        assert_eq!(replay.texts, [(2, "Zmlyc3Q=".to_owned()), (7, "dGV4dA==".to_owned())]);
         assert_eq!((replay.of_image(0), replay.of_image(1)), (None, Some("aW1n")));
     }
 }

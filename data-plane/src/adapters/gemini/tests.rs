@@ -5,9 +5,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::adapters::{Adapter, Context, Failure, by_name};
+use crate::adapters::{Adapter, Context, Failure, Target, by_name};
 use crate::model::event::{Event, fold};
 use crate::model::response::ChatResponse;
 
@@ -80,4 +80,35 @@ fn check_answer(answer: &ChatResponse, path: &Path) {
         let total = usage.reported_total_tokens.unwrap_or(usage.total_tokens());
         assert_eq!(usage.total_tokens(), total, "{}", path.display());
     }
+}
+
+#[test]
+fn signatures_on_several_texts_survive_the_way_to_the_caller_and_back() {
+    let parts = json!([
+        {"text": "Erst", "thoughtSignature": "YQ=="}, {"text": " dann", "thoughtSignature": "Yg=="}, {"text": "."},
+    ]);
+    let body =
+        json!({"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]});
+    let (adapter, headers) = (by_name("gemini").expect("listed"), HeaderMap::new());
+    let answer = adapter
+        .decode(StatusCode::OK, &headers, &Bytes::from(body.to_string()), &Context::default())
+        .unwrap();
+    let message = &answer.choices[0].message;
+    let request = json!({"model": "a/b", "messages": [
+        {"role": "user", "content": "u"},
+        {"role": "assistant", "content": message.content, "reasoning_details": message.reasoning_details},
+        {"role": "user", "content": "v"},
+    ]});
+    let request = crate::api::openai_chat::decode(Bytes::from(request.to_string())).unwrap();
+    let quirks = adapter.quirks();
+    let target = Target {
+        model: "m",
+        output_cap: None,
+        stream: false,
+        quirks: &quirks,
+        fetched: &crate::model::media::NOTHING,
+        supported: crate::model::parameter::Parameters::NONE,
+    };
+    let sent: Value = serde_json::from_slice(&adapter.encode(&request, &target).unwrap().body).unwrap();
+    assert_eq!(sent["contents"][1]["parts"], parts);
 }

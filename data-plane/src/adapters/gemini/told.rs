@@ -84,9 +84,8 @@ impl Told {
             self.file(file, delta)
         } else {
             let text = part.text.unwrap_or_default();
-            let signed = if text.is_empty() { Signed::End } else { Signed::Text };
             self.say(&text, context, delta);
-            Some(signed)
+            Some(if text.is_empty() { Signed::End } else { Signed::Text(self.text.len()) })
         };
         if let (Some(signed), Some(signature)) = (signed, signature)
             && !context.hide_reasoning

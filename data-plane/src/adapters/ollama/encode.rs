@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use http::Method;
 use serde_json::{Map, Value, json};
 
 use crate::adapters::ollama::{messages, tools};
 use crate::adapters::quirks::{Quirks, Thinking};
+use crate::adapters::shared::exact;
 use crate::adapters::shared::head;
 use crate::adapters::shared::json_tool::ASKED;
 use crate::adapters::shared::wish;
@@ -76,7 +76,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
         method: Method::POST,
         path: Cow::Borrowed("/api/chat"),
         headers: head::headers(target.stream, "application/x-ndjson"),
-        body: Bytes::from(Value::Object(body).to_string()),
+        body: exact::print(&body),
         dropped,
         context: Context { hide_reasoning: request.reasoning.exclude, ..Context::default() },
     })

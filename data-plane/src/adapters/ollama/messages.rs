@@ -7,9 +7,10 @@ use crate::adapters::ollama::stream::THINKING_ID;
 use crate::adapters::shared::conversation::{Answer, Told, Turn, conversation};
 use crate::adapters::shared::media::{Inline, inline, standard};
 use crate::adapters::shared::results::{ATTACHED, Placed, orphan, parts, worded};
+use crate::adapters::shared::tool_input;
 use crate::model::event::join_details;
 use crate::model::media::Fetched;
-use crate::model::message::{Message, Part, PartContent, Role, ToolCall, ToolKind};
+use crate::model::message::{Message, Part, PartContent, Role, ToolCall};
 
 const IMAGE_TYPES: [&str; 3] = ["image/jpeg", "image/png", "image/webp"];
 
@@ -182,18 +183,7 @@ fn thinking(message: &Message) -> Option<String> {
 }
 
 fn call(call: &ToolCall, at: usize, path: &str) -> Result<Value, Unsupported> {
-    let arguments = match call.kind {
-        ToolKind::Custom => json!({ "input": call.arguments }),
-        ToolKind::Function if call.arguments.trim().is_empty() => json!({}),
-        ToolKind::Function => match serde_json::from_str(&call.arguments) {
-            Ok(arguments @ Value::Object(_)) => arguments,
-            Ok(Value::Null) => json!({}),
-            _ => {
-                let field = format!("{path}.function.arguments");
-                return Err(Unsupported::new(field, "must be the JSON text of an object"));
-            }
-        },
-    };
+    let arguments = tool_input::arguments(call, path)?;
     let function = Map::from_iter([
         ("index".to_owned(), at.into()),
         ("name".to_owned(), call.name.as_str().into()),

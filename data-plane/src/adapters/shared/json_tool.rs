@@ -1,8 +1,12 @@
 //! The forced tool that stands for structured output where a provider has none.
 
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::adapters::JsonTool;
+use crate::adapters::shared::exact;
 
 /// What the model is told about the tool.
 pub const DESCRIPTION: &str = "Gives the answer. Always call it, exactly once, with the whole answer.";
@@ -29,9 +33,9 @@ pub fn forced(schema: &Value, taken: &[&str]) -> (Value, JsonTool) {
 
 /// The JSON text of `value` inside a wrapped answer; the text itself where it has none.
 pub fn unwrapped(arguments: &str) -> String {
-    let value = serde_json::from_str(arguments).ok();
-    let value = value.and_then(|mut value: Value| value.get_mut("value").map(Value::take));
-    value.map_or_else(|| arguments.to_owned(), |value| value.to_string())
+    let members: Option<HashMap<String, &RawValue>> = serde_json::from_str(arguments).ok();
+    let value = members.and_then(|members| exact::compact(members.get("value")?.get()));
+    value.unwrap_or_else(|| arguments.to_owned())
 }
 
 #[cfg(test)]
@@ -44,6 +48,7 @@ mod tests {
         assert_eq!(parameters["properties"]["value"], json!({"type": "array"}));
         assert_eq!(tool, JsonTool { name: "json_response_".to_owned(), wrapped: true });
         assert_eq!(unwrapped(r#"{"value":[1,2]}"#), "[1,2]");
+        assert_eq!(unwrapped(r#"{"value": [12345678901234567890123]}"#), "[12345678901234567890123]");
         assert_eq!(unwrapped(r#"{"value":[1,"#), r#"{"value":[1,"#);
     }
 }

@@ -353,7 +353,9 @@ fn members_of_the_wrong_type_cost_only_themselves() {
 
 #[test]
 fn the_tier_comes_with_the_counts() {
-    for (said, expected) in [(r#"{"type":"flex"}"#, Some("flex")), (r#"{"type":"reserved"}"#, None), ("7", None)] {
+    for (said, expected) in
+        [(r#"{"type":"flex"}"#, Some("flex")), (r#"{"type":"reserved"}"#, None), ("7", None)]
+    {
         let metadata =
             format!(r#"metadata {{"usage":{{"inputTokens":3,"outputTokens":2}},"serviceTier":{said}}}"#);
         let lines: Vec<_> = SAMPLE[..8].iter().copied().chain([metadata.as_str()]).collect();

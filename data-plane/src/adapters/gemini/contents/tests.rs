@@ -158,6 +158,27 @@ fn signatures_come_back_where_they_were() {
             json!([{"text": "", "thoughtSignature": "YQ=="}]),
         ),
         (
+            json!({"role": "assistant", "content": "Grüße, Welt!", "reasoning_details": [
+                encrypted(0, json!({"data": "YQ==", "id": "text_7"})),
+                encrypted(1, json!({"data": "Yg==", "id": "text_13"}))]}),
+            json!([{"text": "Grüße", "thoughtSignature": "YQ=="}, {"text": ", Welt", "thoughtSignature": "Yg=="},
+                {"text": "!"}]),
+        ),
+        (
+            json!({"role": "assistant", "content": [{"type": "text", "text": "ab"}, {"type": "text", "text": "cd"}],
+                "reasoning_details": [
+                encrypted(0, json!({"data": "YQ==", "id": "text_1"})),
+                encrypted(1, json!({"data": "Yg==", "id": "text_4"}))]}),
+            json!([{"text": "a", "thoughtSignature": "YQ=="}, {"text": "b"}, {"text": "cd", "thoughtSignature": "Yg=="}]),
+        ),
+        // The caller cut the text: what has lost its place signs the last of it.
+        (
+            json!({"role": "assistant", "content": "ü", "reasoning_details": [
+                encrypted(0, json!({"data": "YQ==", "id": "text_1"})),
+                encrypted(1, json!({"data": "Yg==", "id": "text_9"}))]}),
+            json!([{"text": "ü", "thoughtSignature": "Yg=="}]),
+        ),
+        (
             json!({"role": "assistant", "tool_calls": [call("x", "f", "{}"), call("y", "f", "{}")],
                 "reasoning_details": [encrypted(0, json!({"data": "Y2FsbA==", "id": "x"}))]}),
             json!([{"functionCall": {"id": "x", "name": "f", "args": {}}, "thoughtSignature": "Y2FsbA=="},

@@ -87,8 +87,12 @@ fn signatures_on_text_and_at_the_end_are_kept_apart() {
         .iter()
         .map(|detail| (detail["text"].as_str().or(detail["data"].as_str()), detail["id"].as_str()))
         .collect();
-    let expected =
-        [(Some("abc"), None), (Some("dGV4dA=="), None), (Some("d"), None), (Some("ZW5k"), Some("end"))];
+    let expected = [
+        (Some("abc"), None),
+        (Some("dGV4dA=="), Some("text_2")),
+        (Some("d"), None),
+        (Some("ZW5k"), Some("end")),
+    ];
     assert_eq!(told, expected);
 
     let hidden = Context { hide_reasoning: true, ..Context::default() };

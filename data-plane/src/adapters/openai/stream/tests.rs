@@ -498,12 +498,21 @@ fn an_outcome_beside_a_success_is_a_failure() {
 
 #[test]
 fn the_last_word_on_the_tier_counts_wherever_it_is_said() {
-    let said = |tier: &str| format!(r#"{{"id":"c1","service_tier":{tier},"choices":[{{"index":0,"delta":{{"content":"x"}}}}]}}"#);
-    let counted = |members: &str| format!(r#"{{"id":"c1","choices":[],"usage":{{"prompt_tokens":1,"completion_tokens":1{members}}}}}"#);
+    let said = |tier: &str| {
+        format!(r#"{{"id":"c1","service_tier":{tier},"choices":[{{"index":0,"delta":{{"content":"x"}}}}]}}"#)
+    };
+    let counted = |members: &str| {
+        format!(r#"{{"id":"c1","choices":[],"usage":{{"prompt_tokens":1,"completion_tokens":1{members}}}}}"#)
+    };
     for (first, last, expected, late) in [
         (said("null"), counted(""), None, 0),
         (said("\"flex\""), counted(""), Some("flex"), 0),
-        (said("\"auto\""), counted("").replace("\"id\"", "\"service_tier\":\"default\",\"id\""), Some("default"), 1),
+        (
+            said("\"auto\""),
+            counted("").replace("\"id\"", "\"service_tier\":\"default\",\"id\""),
+            Some("default"),
+            1,
+        ),
         (said("null"), counted(r#","service_tier":"priority""#), Some("priority"), 1),
         (said("7"), counted(r#","service_tier":[]"#), None, 0),
     ] {
@@ -511,7 +520,11 @@ fn the_last_word_on_the_tier_counts_wherever_it_is_said() {
         assert_eq!(ended, Ok(()));
         let answer = fold(&events);
         assert_eq!(answer.service_tier.as_deref(), expected, "{first} {last}");
-        assert_eq!(events.iter().filter(|event| matches!(event, Event::Tier(_))).count(), late, "{first} {last}");
+        assert_eq!(
+            events.iter().filter(|event| matches!(event, Event::Tier(_))).count(),
+            late,
+            "{first} {last}"
+        );
         assert!(answer.usage.is_some());
     }
 }
