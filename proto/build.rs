@@ -30,6 +30,7 @@ fn main() -> Result<(), Error> {
 const SECRET_MESSAGES: &[&str] = &[
     ".switchyard.v1.CredentialConfig",
     ".switchyard.v1.Provider",
+    ".switchyard.v1.TenantCredentialConfig",
     ".switchyard.v1.CreateKeyRequest",
     ".switchyard.v1.CreateKeyResponse",
     ".switchyard.v1.CreateTokenResponse",

@@ -130,6 +130,11 @@ impl Scheme {
         }
     }
 
+    /// Whether a credential is such a word for any scheme. Tenants may not give one: the provider's scheme may change later.
+    pub fn is_ambient_anywhere(credential: &str) -> bool {
+        [Self::GoogleOauth, Self::SigV4, Self::Entra].iter().any(|scheme| scheme.is_ambient(credential))
+    }
+
     /// Whether this credential is that word and not one of its own.
     pub fn is_ambient(&self, credential: &str) -> bool {
         self.ambient_word() == Some(credential)

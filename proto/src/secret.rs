@@ -47,6 +47,7 @@ macro_rules! debug_without_secrets {
 debug_without_secrets! {
     CredentialConfig { id, weight }
     Provider { id, display_name, adapter, base_url, has_credential, disabled, revision }
+    TenantCredentialConfig { tenant, id, provider, disabled, fallback, order, required }
     CreateKeyRequest { tenant, key }
     CreateKeyResponse { key, served_everywhere }
     CreateTokenResponse { token }
@@ -65,6 +66,7 @@ mod tests {
             format!("{:?}", Secret::new(canary)),
             format!("{:?}", v1::CredentialConfig { secret: canary.into(), ..Default::default() }),
             format!("{:?}", v1::Provider { credential: canary.into(), ..Default::default() }),
+            format!("{:?}", v1::TenantCredentialConfig { secret: canary.into(), ..Default::default() }),
             format!("{:?}", v1::CreateKeyRequest { secret: canary.into(), ..Default::default() }),
             format!("{:?}", v1::CreateKeyResponse { secret: canary.into(), ..Default::default() }),
             format!("{:?}", v1::CreateTokenResponse { secret: canary.into(), ..Default::default() }),

@@ -83,6 +83,9 @@ fn name(resource: &v1::Resource) -> Option<Name> {
             (v1::ResourceKind::ResourceEndpoint, format!("{}#{}", endpoint.model, endpoint.id))
         }
         Body::Tenant(tenant) => (v1::ResourceKind::ResourceTenant, tenant.id.clone()),
+        Body::Credential(credential) => {
+            (v1::ResourceKind::ResourceCredential, format!("{}#{}", credential.tenant, credential.id))
+        }
         Body::Key(key) => (v1::ResourceKind::ResourceKey, key.id.clone()),
         Body::Tombstone(gone) => (gone.kind(), gone.id.clone()),
     };

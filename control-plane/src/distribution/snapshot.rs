@@ -198,6 +198,7 @@ pub fn key_config(row: feed::Key) -> v1::KeyConfig {
         rates: Some(rates(row.requests_per_minute, row.tokens_per_minute, row.concurrency)),
         allowed_models: row.allowed_models,
         created_at: Some(timestamp(row.created_at)),
+        include_byok_in_limit: false,
     }
 }
 

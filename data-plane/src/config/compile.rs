@@ -94,6 +94,7 @@ impl Next<'_> {
             Some(Body::Model(config)) => self.model(config, revision),
             Some(Body::Endpoint(config)) => self.endpoint(config, revision),
             Some(Body::Tenant(config)) => self.tenant(config, revision),
+            Some(Body::Credential(config)) => self.credential(config, revision),
             Some(Body::Key(config)) => self.key(config, revision),
             Some(Body::Tombstone(tombstone)) => self.tombstone(&tombstone),
             None => self.refuse(
@@ -224,6 +225,11 @@ impl Next<'_> {
                     self.snapshot.keys.remove(&hash);
                 }
             }
+            ResourceKind::ResourceCredential => {
+                if let Some((tenant, credential)) = id.split_once('#') {
+                    self.take_credential(&TenantId::new(tenant), credential);
+                }
+            }
             ResourceKind::Unspecified => {}
         }
     }
@@ -297,7 +303,7 @@ fn provider(config: v1::ProviderConfig, revision: u64) -> Result<Provider, Fault
     quirks::over(adapter.quirks(), &config, &[])?;
     let path_prefix = uri.path().trim_end_matches('/').to_owned();
     let auth = auth(&config)?;
-    let credentials = config.credentials.iter().map(credential).collect();
+    let credentials = config.credentials.iter().map(|row| credential(row, &config.tenant)).collect();
     Ok(Provider {
         id: ProviderId::new(config.id.as_str()),
         tenant: (!config.tenant.is_empty()).then(|| TenantId::new(config.tenant.as_str())),
@@ -333,9 +339,10 @@ fn auth(config: &v1::ProviderConfig) -> Result<Scheme, Fault> {
     }
 }
 
-fn credential(config: &v1::CredentialConfig) -> Credential {
+fn credential(config: &v1::CredentialConfig, tenant: &str) -> Credential {
     Credential {
         id: config.id.as_str().into(),
+        tenant: (!tenant.is_empty()).then(|| TenantId::new(tenant)),
         secret: Secret::new(config.secret.as_str()),
         weight: config.weight.max(1),
     }
@@ -389,5 +396,6 @@ fn limit(limit: &v1::SpendLimit) -> Result<Limit, Fault> {
     Ok(Limit { amount, reset })
 }
 
+mod credential;
 #[cfg(test)]
 mod tests;

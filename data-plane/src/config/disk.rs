@@ -266,8 +266,17 @@ fn resources(snapshot: &Snapshot) -> Vec<Resource> {
     let tenants =
         snapshot.tenants.values().map(|row| resource(row.revision, Body::Tenant(row.config.clone())));
     let keys = snapshot.keys.values().map(|row| resource(row.revision, Body::Key(row.config.clone())));
+    let credentials = snapshot.credentials.values().flat_map(|rows| rows.iter());
+    let credentials = credentials.map(|row| resource(row.revision, Body::Credential(row.config.clone())));
     let pending = snapshot.pending.values().cloned();
-    providers.chain(models).chain(endpoints).chain(tenants).chain(keys).chain(pending).collect()
+    providers
+        .chain(models)
+        .chain(endpoints)
+        .chain(tenants)
+        .chain(credentials)
+        .chain(keys)
+        .chain(pending)
+        .collect()
 }
 
 fn frame(sealed: &[u8], out: &mut Vec<u8>) {

@@ -4,6 +4,7 @@ use switchyard_proto::key::KeyHash;
 use switchyard_proto::v1::resource::Body;
 use switchyard_proto::v1::{
     DataPolicy, EndpointConfig, KeyConfig, ModelConfig, Price, ProviderConfig, Resource, TenantConfig,
+    TenantCredentialConfig,
 };
 
 use crate::config::compile::{Compiled, compile};
@@ -58,6 +59,18 @@ pub fn tenant() -> [Resource; 2] {
         ..Default::default()
     };
     [resource(Body::Tenant(tenant)), resource(Body::Key(key))]
+}
+
+/// The tenant `acme`'s own credential for [`provider`]'s provider.
+pub fn credential(id: &str, provider: &str) -> TenantCredentialConfig {
+    TenantCredentialConfig {
+        tenant: "acme".into(),
+        id: id.into(),
+        provider: provider.into(),
+        secret: format!("sk-{id}"),
+        origin: format!("http://{provider}.test"),
+        ..Default::default()
+    }
 }
 
 /// A full push on top of nothing.

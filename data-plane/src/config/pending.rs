@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use switchyard_proto::v1::resource::Body;
 use switchyard_proto::v1::{Resource, ResourceKind};
 
-/// What tells one resource from all others: its kind and id, an endpoint's being `model#endpoint`.
+/// What tells one resource from all others: its kind and id, an endpoint's being `model#endpoint`, a credential's
+/// `tenant#credential`.
 pub type Identity = (i32, String);
 
 /// Refused resources by what they are.
@@ -21,6 +22,9 @@ pub fn identity(resource: &Resource) -> Option<Identity> {
             (ResourceKind::ResourceEndpoint, format!("{}#{}", endpoint.model, endpoint.id))
         }
         Body::Tenant(tenant) => (ResourceKind::ResourceTenant, tenant.id.clone()),
+        Body::Credential(credential) => {
+            (ResourceKind::ResourceCredential, format!("{}#{}", credential.tenant, credential.id))
+        }
         Body::Key(key) => (ResourceKind::ResourceKey, key.id.clone()),
         Body::Tombstone(tombstone) => (tombstone.kind(), tombstone.id.clone()),
     };
@@ -46,7 +50,8 @@ fn rank(resource: &Resource) -> u8 {
         Some(Body::Model(_)) => 1,
         Some(Body::Endpoint(_)) => 2,
         Some(Body::Tenant(_)) => 3,
-        Some(Body::Key(_)) => 4,
-        Some(Body::Tombstone(_)) | None => 5,
+        Some(Body::Credential(_)) => 4,
+        Some(Body::Key(_)) => 5,
+        Some(Body::Tombstone(_)) | None => 6,
     }
 }

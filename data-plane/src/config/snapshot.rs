@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use switchyard_proto::auth::Scheme;
-use switchyard_proto::id::{EndpointId, KeyId, ModelId, ProviderId, TenantId};
+use switchyard_proto::id::{CredentialId, EndpointId, KeyId, ModelId, ProviderId, TenantId};
 use switchyard_proto::key::KeyHash;
 use switchyard_proto::money::NanoUsd;
 use switchyard_proto::price::Prices;
@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub keys: Shards<KeyHash, Arc<Key>>,
     /// Where to find a key by its id.
     pub key_hashes: Shards<KeyId, KeyHash>,
+    /// Tenants' own credentials in the order of use, by tenant; read with [`Snapshot::credentials`].
+    pub credentials: Shards<TenantId, Arc<[Arc<TenantCredential>]>>,
     pub catalogue: Arc<Catalogue>,
     /// Refused so far: tried again with every push.
     pub pending: Pending,
@@ -107,12 +109,56 @@ pub struct Provider {
     pub revision: u64,
 }
 
-/// One of a provider's credentials.
+/// What an upstream call is signed with: one of a provider's credentials, or a tenant's own.
 #[derive(Debug, Clone)]
 pub struct Credential {
+    /// Unique among all that a provider may be shown: a tenant's is `tenant#credential`.
     pub id: Arc<str>,
+    /// The owner; absent: the operator. What a tenant wrote is trusted less when it is signed with.
+    pub tenant: Option<TenantId>,
     pub secret: Secret,
     pub weight: u32,
+}
+
+/// A tenant's own credential for one of the operator's providers.
+#[derive(Debug, Clone)]
+pub struct TenantCredential {
+    pub id: CredentialId,
+    pub tenant: TenantId,
+    /// The provider may be gone meanwhile.
+    pub provider: ProviderId,
+    /// To sign with; absent: it is to be set again. `required` holds all the same.
+    pub secret: Option<Credential>,
+    /// As if it were not there.
+    pub disabled: bool,
+    /// Used after the shared endpoints, not before them.
+    pub fallback: bool,
+    /// Lower ones are used first.
+    pub order: i32,
+    /// No shared endpoints of the provider for the models that it covers.
+    pub required: bool,
+    /// Empty: all. `author/*` is a prefix.
+    pub allowed_models: Vec<String>,
+    /// Empty: all.
+    pub allowed_keys: Vec<KeyId>,
+    /// Values of the request's `user`; empty: all.
+    pub allowed_users: Vec<String>,
+    /// What the tenant says of its own contract; absent: the provider's data policy holds.
+    pub declared_zdr: Option<bool>,
+    pub config: v1::TenantCredentialConfig,
+    pub revision: u64,
+}
+
+impl TenantCredential {
+    /// Its place among its tenant's: those before the shared endpoints first, then by order and id.
+    pub fn rank(&self) -> (bool, i32, &CredentialId) {
+        (self.fallback, self.order, &self.id)
+    }
+
+    /// `tenant#credential`: its name in the config stream.
+    pub fn full_id(&self) -> String {
+        format!("{}#{}", self.tenant, self.id)
+    }
 }
 
 /// What callers ask for.
@@ -146,6 +192,16 @@ impl Provider {
         let policy = self.config.data_policy.unwrap_or_default();
         policy.zdr.unwrap_or(policy.retains_prompts == Some(false))
     }
+
+    /// `https://host[:port]`, in lower case, without the scheme's own port: what tenants' credentials are bound to.
+    pub fn origin(&self) -> String {
+        let (scheme, host) = (self.scheme.as_str(), self.authority.host().to_ascii_lowercase());
+        let own = if scheme == "https" { 443 } else { 80 };
+        match self.authority.port_u16() {
+            Some(port) if port != own => format!("{scheme}://{host}:{port}"),
+            _ => format!("{scheme}://{host}"),
+        }
+    }
 }
 
 impl Endpoint {
@@ -166,6 +222,11 @@ impl Endpoint {
 }
 
 impl Snapshot {
+    /// A tenant's own credentials in the order of use, disabled ones included.
+    pub fn credentials(&self, tenant: &TenantId) -> &[Arc<TenantCredential>] {
+        self.credentials.get(tenant).map_or(&[], |rows| rows)
+    }
+
     /// The model of this name: an id, an alias, or a bare name that is unique.
     pub fn model(&self, name: &str) -> Option<&Arc<Model>> {
         let catalogue = &self.catalogue;

@@ -174,7 +174,8 @@ impl Signer {
     /// Where this credential's token is kept; a new one where the credential is another than it was.
     fn cell(&self, provider: &Provider, credential: &Credential) -> Result<Arc<Cell>, SignError> {
         let key = (provider.id.clone(), credential.id.clone());
-        let trust = if provider.tenant.is_some() { Trust::Tenant } else { Trust::Operator };
+        let is_tenants = provider.tenant.is_some() || credential.tenant.is_some();
+        let trust = if is_tenants { Trust::Tenant } else { Trust::Operator };
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cell) =
             cells.get(&key).filter(|cell| cell.is_for(&provider.auth, &credential.secret, trust))
