@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use prost_types::FieldMask;
-use switchyard_control_plane::store::credential;
+use switchyard_control_plane::store::sealed;
 use switchyard_proto::v1;
 use switchyard_tests::admin::AdminPort;
 use tonic::{Code, Status};
@@ -37,7 +37,7 @@ async fn update(port: &AdminPort, provider: v1::Provider, paths: &[&str]) -> Res
 /// The stored credential in the clear, as the config stream opens it.
 async fn opened(port: &AdminPort) -> Option<String> {
     let mut db = port.pool.acquire().await.unwrap();
-    let mut stored = credential::of_providers(&mut db, &["p".to_owned()]).await.unwrap();
+    let mut stored = sealed::of_providers(&mut db, &["p".to_owned()]).await.unwrap();
     assert!(stored.len() <= 1);
     let sealed = stored.pop()?.sealed;
     Some(port.crypto.open(&sealed).await.unwrap().expose().to_owned())

@@ -201,7 +201,7 @@ impl Source {
             rows.iter().filter_map(|row| Some((row.id.clone(), origin(&row.base_url).ok()?))).collect();
         let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
         let mut credentials: HashMap<String, Vec<v1::CredentialConfig>> = HashMap::new();
-        for credential in store::credential::of_providers(reader.connection(), &ids).await? {
+        for credential in store::sealed::of_providers(reader.connection(), &ids).await? {
             let provider = credential.provider.as_str();
             // A newer catalogue may know another address; the credential was given for the old one.
             if origins.get(provider) != Some(&credential.sealed.place.origin) {

@@ -164,7 +164,7 @@ pub async fn update_in(
             changes.push(diff::replaced("credential"));
         }
         Credential::Remove => {
-            store::credential::remove(change, allowed, &provider.id).await?;
+            store::sealed::remove(change, allowed, &provider.id).await?;
             stored.has_credential = false;
             changes.push(diff::removed("credential"));
         }
@@ -199,7 +199,7 @@ async fn plan(
         return Ok(if removes_nothing { Credential::Keep } else { credential });
     };
     let ids = [provider.id.to_string()];
-    let stored = store::credential::of_providers(change.connection(), &ids).await?;
+    let stored = store::sealed::of_providers(change.connection(), &ids).await?;
     let [only] = stored.as_slice() else { return Ok(credential) };
     let is_here = only.sealed.place.origin == origin_of(draft)?;
     // One that no longer opens is replaced, whatever it was.
@@ -218,15 +218,15 @@ async fn seal(
         provider: provider.id.clone(),
         origin: origin_of(&provider.draft)?,
     };
-    let key = match store::credential::data_key(change.connection(), place.owner()).await? {
+    let key = match store::sealed::data_key(change.connection(), place.owner()).await? {
         Some(key) => key,
         None => {
             let key = tools.crypto.new_data_key(place.owner()).await?;
-            store::credential::add_data_key(change, allowed, &key).await?
+            store::sealed::add_data_key(change, allowed, &key).await?
         }
     };
     let sealed = tools.crypto.seal(key, place, secret).await?;
-    store::credential::replace(change, allowed, &id::random("cred_"), &sealed).await?;
+    store::sealed::replace(change, allowed, &id::random("cred_"), &sealed).await?;
     Ok(())
 }
 
@@ -256,7 +256,7 @@ pub async fn delete_in(
     if !users.is_empty() {
         return Err(in_use(&provider.id, &users));
     }
-    store::credential::remove(change, allowed, &provider.id).await?;
+    store::sealed::remove(change, allowed, &provider.id).await?;
     store::provider::delete(change, allowed, &provider.id).await?;
     change.record(NewEntry::new(Verb::Delete, "provider", provider.id.as_str(), &[]));
     Ok(())

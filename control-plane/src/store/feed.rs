@@ -1,6 +1,6 @@
 //! SQL of the config stream: everything that changed since a revision, read as of one moment.
 //!
-//! Rows are those that data planes need, with the columns that they need. Credentials are `store::credential`'s business,
+//! Rows are those that data planes need, with the columns that they need. Credentials are `store::sealed`'s business,
 //! turning rows into messages `distribution::snapshot`'s.
 
 use std::collections::BTreeMap;
