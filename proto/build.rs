@@ -31,6 +31,7 @@ const SECRET_MESSAGES: &[&str] = &[
     ".switchyard.v1.CredentialConfig",
     ".switchyard.v1.Provider",
     ".switchyard.v1.TenantCredentialConfig",
+    ".switchyard.v1.Credential",
     ".switchyard.v1.CreateKeyRequest",
     ".switchyard.v1.CreateKeyResponse",
     ".switchyard.v1.CreateTokenResponse",

@@ -98,6 +98,7 @@ macro_rules! services {
 services! {
     tenants: tenant_service_client::TenantServiceClient;
     keys: key_service_client::KeyServiceClient;
+    credentials: credential_service_client::CredentialServiceClient;
     providers: provider_service_client::ProviderServiceClient;
     models: model_service_client::ModelServiceClient;
     endpoints: endpoint_service_client::EndpointServiceClient;

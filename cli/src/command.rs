@@ -4,8 +4,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     admin::Admin, apply, audit::Audit, bench, chat::Chat, completions::Completions,
-    control_plane::ControlPlane, data_plane::DataPlane, dev::Dev, doctor::Doctor, drift::Drift,
-    endpoint::Endpoint, fault_lab, fleet::Fleet, key::Key, model::Model, provider::Provider,
+    control_plane::ControlPlane, credential::Credential, data_plane::DataPlane, dev::Dev, doctor::Doctor,
+    drift::Drift, endpoint::Endpoint, fault_lab, fleet::Fleet, key::Key, model::Model, provider::Provider,
     settings::environment, tenant::Tenant, token::Token, usage::Usage,
 };
 
@@ -40,6 +40,8 @@ enum Command {
     Tenant(Tenant),
     /// What callers present
     Key(Key),
+    /// Tenants' own credentials for the operator's providers
+    Credential(Credential),
     /// Configured upstreams
     Provider(Provider),
     /// What callers ask for
@@ -96,6 +98,7 @@ impl Command {
             Self::Export(export) => export.run().await,
             Self::Tenant(noun) => noun.run().await,
             Self::Key(noun) => noun.run().await,
+            Self::Credential(noun) => noun.run().await,
             Self::Provider(noun) => noun.run().await,
             Self::Model(noun) => noun.run().await,
             Self::Endpoint(noun) => noun.run().await,
@@ -146,6 +149,7 @@ mod tests {
             "switchyard tenant list --output json",
             "switchyard tenant credits acme -5.00 --reason refund",
             "switchyard key create --tenant acme --name ci --limit-usd 5 --reset daily",
+            "switchyard credential create mine --tenant acme --provider openai --secret-env OPENAI_API_KEY",
             "switchyard model get openai/gpt-5-mini",
             "switchyard usage",
             "switchyard usage lines --generation gen-1 --limit 5",

@@ -99,6 +99,9 @@ struct Fields {
     /// A model that it may use, `author/*` for all of one author; repeatable, "" clears
     #[arg(long = "allow-model", value_name = "MODEL")]
     allowed_models: Vec<String>,
+    /// Count what the tenant's own credentials pay for on the limit, too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    include_byok_in_limit: Option<bool>,
     #[command(flatten)]
     rates: RateFlags,
 }
@@ -194,6 +197,7 @@ impl Fields {
         mask.put("limit", &mut key.limit, limit);
         mask.put("expires_at", &mut key.expires_at, self.expires.map(Expiry::to_timestamp));
         mask.put_list("allowed_models", &mut key.allowed_models, self.allowed_models);
+        mask.put("include_byok_in_limit", &mut key.include_byok_in_limit, self.include_byok_in_limit);
         let rates = self.rates.over(key.rates);
         mask.put("rates", &mut key.rates, rates.map(Some));
     }

@@ -13,6 +13,7 @@ pub mod client;
 pub mod command;
 pub mod completions;
 pub mod control_plane;
+pub mod credential;
 pub mod data_dir;
 pub mod data_plane;
 pub mod dev;

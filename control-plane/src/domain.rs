@@ -7,6 +7,7 @@ pub mod access;
 pub mod account;
 pub mod audit;
 pub mod booking;
+pub mod credential;
 pub mod diff;
 pub mod drift;
 pub mod edition;

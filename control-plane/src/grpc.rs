@@ -7,11 +7,11 @@ use switchyard_proto::{
     DESCRIPTORS, clock,
     v1::{
         apply_service_server::ApplyServiceServer, audit_service_server::AuditServiceServer,
-        drift_service_server::DriftServiceServer, endpoint_service_server::EndpointServiceServer,
-        fleet_service_server::FleetServiceServer, key_service_server::KeyServiceServer,
-        model_service_server::ModelServiceServer, provider_service_server::ProviderServiceServer,
-        tenant_service_server::TenantServiceServer, token_service_server::TokenServiceServer,
-        usage_service_server::UsageServiceServer,
+        credential_service_server::CredentialServiceServer, drift_service_server::DriftServiceServer,
+        endpoint_service_server::EndpointServiceServer, fleet_service_server::FleetServiceServer,
+        key_service_server::KeyServiceServer, model_service_server::ModelServiceServer,
+        provider_service_server::ProviderServiceServer, tenant_service_server::TenantServiceServer,
+        token_service_server::TokenServiceServer, usage_service_server::UsageServiceServer,
     },
 };
 use tonic::{Request, server::NamedService, service::Routes};
@@ -26,6 +26,7 @@ use crate::{auth, domain::permission::Actor, error::ServiceError, service::State
 pub mod apply;
 pub mod audit;
 pub mod common;
+pub mod credential;
 pub mod drift;
 pub mod endpoint;
 pub mod fleet;
@@ -47,6 +48,7 @@ pub async fn routes(state: State) -> Routes {
     let admin = Admin(state);
     routes.add(TenantServiceServer::new(admin.clone())).await;
     routes.add(KeyServiceServer::new(admin.clone())).await;
+    routes.add(CredentialServiceServer::new(admin.clone())).await;
     routes.add(ProviderServiceServer::new(admin.clone())).await;
     routes.add(ModelServiceServer::new(admin.clone())).await;
     routes.add(EndpointServiceServer::new(admin.clone())).await;

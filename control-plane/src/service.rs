@@ -24,12 +24,14 @@ use crate::{
 
 pub mod apply;
 pub mod audit;
+pub mod credential;
 pub mod drift;
 pub mod endpoint;
 pub mod fleet;
 pub mod key;
 pub mod model;
 pub mod provider;
+mod seal;
 pub mod tenant;
 pub mod token;
 pub mod usage;

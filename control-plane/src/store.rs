@@ -12,6 +12,7 @@ pub mod account;
 pub mod apply;
 pub mod audit;
 pub mod catalogue;
+pub mod credential;
 pub mod credit;
 pub mod drift;
 pub mod endpoint;

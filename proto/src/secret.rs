@@ -48,6 +48,7 @@ debug_without_secrets! {
     CredentialConfig { id, weight }
     Provider { id, display_name, adapter, base_url, has_credential, disabled, revision }
     TenantCredentialConfig { tenant, id, provider, disabled, fallback, order, required }
+    Credential { id, tenant, provider, has_secret, needs_secret, disabled, fallback, order, required, revision }
     CreateKeyRequest { tenant, key }
     CreateKeyResponse { key, served_everywhere }
     CreateTokenResponse { token }
@@ -67,6 +68,7 @@ mod tests {
             format!("{:?}", v1::CredentialConfig { secret: canary.into(), ..Default::default() }),
             format!("{:?}", v1::Provider { credential: canary.into(), ..Default::default() }),
             format!("{:?}", v1::TenantCredentialConfig { secret: canary.into(), ..Default::default() }),
+            format!("{:?}", v1::Credential { secret: canary.into(), ..Default::default() }),
             format!("{:?}", v1::CreateKeyRequest { secret: canary.into(), ..Default::default() }),
             format!("{:?}", v1::CreateKeyResponse { secret: canary.into(), ..Default::default() }),
             format!("{:?}", v1::CreateTokenResponse { secret: canary.into(), ..Default::default() }),

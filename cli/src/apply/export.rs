@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use switchyard_proto::{secret::Secret, v1};
 
-use crate::apply::file::{File, Key, Model, Provider, Tenant};
+use crate::apply::file::{Credential, File, Key, Model, Provider, Tenant};
 
 /// The YAML of a manifest; applied again it changes nothing.
 pub fn to_yaml(manifest: v1::Manifest) -> String {
@@ -37,6 +37,11 @@ fn tenant(entry: v1::TenantEntry, names: &mut Names) -> Tenant {
         let key = entry.key.unwrap_or_default();
         let secret = names.placeholder("KEY", &format!("{}_{}", tenant.id, key.name));
         tenant.keys.push(Key::of_proto(key, Some(secret)));
+    }
+    for entry in entry.credentials {
+        let credential = entry.credential.unwrap_or_default();
+        let secret = names.placeholder("CREDENTIAL", &format!("{}_{}", tenant.id, credential.id));
+        tenant.credentials.push(Credential::of_proto(credential, Some(secret)));
     }
     tenant
 }

@@ -10,6 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_yaml_ng::Value;
 use switchyard_proto::secret::Secret;
 
+mod credential;
+
+pub use crate::apply::file::credential::Credential;
 use crate::apply::{
     place::{Fault, Place},
     variables,
@@ -216,6 +219,8 @@ pub struct Tenant {
     pub credits: Option<String>,
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Key>,
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<Credential>,
 }
 
 /// What callers present; found by its name in the tenant.
@@ -241,6 +246,8 @@ pub struct Key {
     pub rates: Rates,
     #[serde(default, skip_serializing_if = "is_default")]
     pub allowed_models: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub include_byok_in_limit: bool,
 }
 
 /// A spending limit.

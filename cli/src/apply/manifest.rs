@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 use switchyard_proto::{secret::Secret, v1};
 
+mod credential;
+
 use crate::apply::{
     file::{Billing, DataPolicy, Endpoint, File, Key, Limit, Model, Price, Provider, Rates, Reset, Tenant},
     variables::{self, ExpandError, Variables},
@@ -51,6 +53,7 @@ pub fn file_path(field: &str) -> String {
         .replace("].model.", "].")
         .replace("].tenant.", "].")
         .replace("].key.", "].")
+        .replace("].credential.", "].")
         .replace("].credits_usd", "].credits")
         .replace("].secret_ref", "].secret")
         .replace("].credential_ref", "].credential")
@@ -272,14 +275,20 @@ impl Tenant {
         let keys = keys.map(|(index, key)| {
             key.to_proto(&self.id, variables).map_err(|bad| bad.within(&format!("keys[{index}]")))
         });
+        let credentials = self.credentials.iter().enumerate();
+        let credentials = credentials.map(|(index, credential)| {
+            let entry = credential.to_proto(&self.id, variables);
+            entry.map_err(|bad| bad.within(&format!("credentials[{index}]")))
+        });
         Ok(v1::TenantEntry {
             tenant: Some(tenant),
             credits_usd: self.credits.clone().unwrap_or_default(),
             keys: keys.collect::<Result<_, _>>()?,
+            credentials: credentials.collect::<Result<_, _>>()?,
         })
     }
 
-    /// From the control plane's answer, without keys.
+    /// From the control plane's answer, without keys and credentials.
     ///
     /// Credits are left out: they were granted once, and a file that is applied elsewhere must not grant them again.
     pub fn of_proto(tenant: v1::Tenant) -> Self {
@@ -293,6 +302,7 @@ impl Tenant {
             allowed_models: tenant.allowed_models,
             credits: None,
             keys: Vec::new(),
+            credentials: Vec::new(),
         }
     }
 }
@@ -308,6 +318,7 @@ impl Key {
             limit: self.limit.as_ref().map(Limit::to_proto),
             rates: self.rates.to_proto(),
             allowed_models: self.allowed_models.clone(),
+            include_byok_in_limit: self.include_byok_in_limit,
             ..v1::Key::default()
         };
         Ok(v1::KeyEntry { key: Some(key), secret, secret_ref })
@@ -323,6 +334,7 @@ impl Key {
             limit: key.limit.map(Limit::of_proto),
             rates: Rates::of_proto(key.rates.as_ref()),
             allowed_models: key.allowed_models,
+            include_byok_in_limit: key.include_byok_in_limit,
         }
     }
 }

@@ -118,7 +118,12 @@ pub fn wish(identity: &Identity, found: &[Found], lab_url: &str) -> Wish {
         v1::Tenant { id: TENANT.into(), name: "Development".into(), prepaid: true, ..Default::default() };
     let key = v1::Key { name: "dev".into(), ..Default::default() };
     let key = v1::KeyEntry { key: Some(key), secret: identity.key.expose().to_owned(), ..Default::default() };
-    let tenant = v1::TenantEntry { tenant: Some(tenant), credits_usd: CREDITS_USD.into(), keys: vec![key] };
+    let tenant = v1::TenantEntry {
+        tenant: Some(tenant),
+        credits_usd: CREDITS_USD.into(),
+        keys: vec![key],
+        ..Default::default()
+    };
     let offers = found.iter().filter_map(Found::offer).cloned();
     Wish { tenant, offers: std::iter::once(echo::offer(lab_url)).chain(offers).collect() }
 }

@@ -25,7 +25,7 @@ pub fn key(key: &Key, spent: Spent, taken: i64) -> Value {
         "limit": limit.map(usd),
         "limit_remaining": limit.map(|limit| usd(limit.saturating_sub(taken).max(0))),
         "limit_reset": key.draft.limit.and_then(|limit| reset_name(limit.reset)),
-        "include_byok_in_limit": false,
+        "include_byok_in_limit": key.draft.include_byok_in_limit,
         "usage": usd(spent.ever),
         "usage_daily": usd(spent.today),
         "usage_weekly": usd(spent.this_week),

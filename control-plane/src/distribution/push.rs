@@ -29,6 +29,8 @@ const MOST_SHARED: u64 = 20_000;
 /// Longest time that a data plane may let a chunk wait: a transaction and a turn are held meanwhile.
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 
+mod credentials;
+
 /// Why a push could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
@@ -176,11 +178,19 @@ impl Source {
         put_all(to, reader.models(since), snapshot::model).await?;
         put_all(to, reader.endpoints(since), snapshot::endpoint).await?;
         put_all(to, reader.tenants(since), snapshot::tenant).await?;
+        self.credentials(reader, since, to).await?;
         put_all(to, reader.keys(since), snapshot::key).await?;
         if lack == Lack::Everything {
             return Ok(());
         }
-        for table in [Table::Keys, Table::Tenants, Table::Endpoints, Table::Models, Table::Providers] {
+        for table in [
+            Table::Keys,
+            Table::Credentials,
+            Table::Tenants,
+            Table::Endpoints,
+            Table::Models,
+            Table::Providers,
+        ] {
             put_all(to, reader.tombstones(table, since), |row| snapshot::tombstone(table, row)).await?;
         }
         Ok(())

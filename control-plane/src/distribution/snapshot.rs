@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use switchyard_proto::{
     clock,
     money::NanoUsd,
+    secret::Secret,
     v1::{self, resource::Body},
 };
 
@@ -13,6 +14,7 @@ use crate::{
     catalogue::{self, profile},
     domain::{
         account::Reset,
+        credential::Credential,
         invalid::Invalid,
         provider::{DataPolicy, Draft},
     },
@@ -179,6 +181,27 @@ pub fn tenant_config(row: feed::Tenant) -> v1::TenantConfig {
     }
 }
 
+/// A tenant's credential; without a secret it is to be set again.
+pub fn credential(row: Credential, secret: Option<&Secret>) -> v1::Resource {
+    let config = v1::TenantCredentialConfig {
+        tenant: row.tenant.to_string(),
+        id: row.id.to_string(),
+        provider: row.draft.provider,
+        name: row.draft.name,
+        secret: secret.map(|secret| secret.expose().to_owned()).unwrap_or_default(),
+        origin: row.origin,
+        disabled: row.draft.disabled,
+        fallback: row.draft.fallback,
+        order: row.draft.order,
+        required: row.draft.required,
+        allowed_models: row.draft.allowed_models,
+        allowed_keys: row.draft.allowed_keys,
+        allowed_users: row.draft.allowed_users,
+        declared_zdr: row.draft.declared_zdr,
+    };
+    v1::Resource { revision: row.meta.revision, body: Some(Body::Credential(config)) }
+}
+
 /// A key, as a resource.
 pub fn key(row: feed::Key) -> v1::Resource {
     resource(row.revision, Body::Key(key_config(row)))
@@ -198,7 +221,7 @@ pub fn key_config(row: feed::Key) -> v1::KeyConfig {
         rates: Some(rates(row.requests_per_minute, row.tokens_per_minute, row.concurrency)),
         allowed_models: row.allowed_models,
         created_at: Some(timestamp(row.created_at)),
-        include_byok_in_limit: false,
+        include_byok_in_limit: row.include_byok_in_limit,
     }
 }
 
@@ -231,6 +254,7 @@ pub fn tombstone(of: feed::Table, row: feed::Tombstone) -> v1::Resource {
         feed::Table::Models => v1::ResourceKind::ResourceModel,
         feed::Table::Endpoints => v1::ResourceKind::ResourceEndpoint,
         feed::Table::Tenants => v1::ResourceKind::ResourceTenant,
+        feed::Table::Credentials => v1::ResourceKind::ResourceCredential,
         feed::Table::Keys => v1::ResourceKind::ResourceKey,
     };
     resource(row.revision, Body::Tombstone(v1::Tombstone { kind: kind.into(), id: row.id }))

@@ -28,6 +28,8 @@ pub struct Draft {
     pub rates: Rates,
     /// Empty: all that the tenant may use.
     pub allowed_models: Vec<String>,
+    /// What the tenant's own credentials pay for counts on `limit` too.
+    pub include_byok_in_limit: bool,
 }
 
 /// A key as it is stored: everything but the secret.

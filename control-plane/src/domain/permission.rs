@@ -91,6 +91,9 @@ actions! {
     MoveCredits: Everything, [Operator];
     ReadKeys: PerTenant, [Operator, TenantAdmin, Viewer];
     WriteKeys: PerTenant, [Operator, TenantAdmin];
+    /// Tenants' own, never their secrets.
+    ReadCredentials: PerTenant, [Operator, TenantAdmin, Viewer];
+    WriteCredentials: PerTenant, [Operator, TenantAdmin];
     /// Providers, models and endpoints.
     ReadCatalogue: Shared, [Operator, TenantAdmin, Viewer];
     WriteCatalogue: Everything, [Operator];
@@ -195,6 +198,8 @@ mod tests {
             ("MoveCredits", outcomes::<MoveCredits>(None), "all    -      -      -"),
             ("ReadKeys", outcomes::<ReadKeys>(None), "all    all    acme   acme"),
             ("WriteKeys", outcomes::<WriteKeys>(None), "all    -      acme   -"),
+            ("ReadCredentials", outcomes::<ReadCredentials>(None), "all    all    acme   acme"),
+            ("WriteCredentials", outcomes::<WriteCredentials>(None), "all    -      acme   -"),
             ("ReadCatalogue", outcomes::<ReadCatalogue>(None), "all    all    acme   acme"),
             ("WriteCatalogue", outcomes::<WriteCatalogue>(None), "all    -      -      -"),
             ("ReadUsage", outcomes::<ReadUsage>(None), "all    all    acme   acme"),
@@ -215,12 +220,14 @@ mod tests {
         let others = [
             outcomes::<ReadTenants>(Some("rival")),
             outcomes::<ReadKeys>(Some("rival")),
+            outcomes::<ReadCredentials>(Some("rival")),
             outcomes::<ReadUsage>(Some("rival")),
         ];
         for found in others {
             assert_eq!(found, "rival  rival  hidden hidden");
         }
         assert_eq!(outcomes::<WriteKeys>(Some("rival")), "rival  -      hidden hidden");
+        assert_eq!(outcomes::<WriteCredentials>(Some("rival")), "rival  -      hidden hidden");
         assert_eq!(outcomes::<MoveCredits>(Some("rival")), "rival  -      hidden hidden");
         assert_eq!(outcomes::<WriteKeys>(Some("acme")), "acme   -      acme   -");
         assert_eq!(outcomes::<MoveCredits>(Some("acme")), "acme   -      -      -");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use switchyard_proto::{
-    id::{EndpointId, ModelId, ProviderId, TenantId},
+    id::{CredentialId, EndpointId, ModelId, ProviderId, TenantId},
     secret::Secret,
     v1::{
         self, ApplyRequest, ApplyResponse, ExportRequest, FieldChange, MadeSecret,
@@ -14,12 +14,12 @@ use tonic::{Request, Response, Status};
 use crate::{
     domain::{diff, invalid::Invalid, permission::Apply},
     error::ServiceError,
-    grpc::{Admin, common, endpoint, enter, given, key, model, provider, tenant},
+    grpc::{Admin, common, credential, endpoint, enter, given, key, model, provider, tenant},
     service::{
         self, allow,
         apply::{
-            Action, Changed, EndpointEntry, Exported, KeyEntry, Manifest, ModelEntry, Options, Outcome,
-            ProviderEntry, TenantEntry,
+            Action, Changed, CredentialEntry, EndpointEntry, Exported, ExportedTenant, KeyEntry, Manifest,
+            ModelEntry, Options, Outcome, ProviderEntry, TenantEntry,
         },
         key::WithUsage,
         tenant::WithCredits,
@@ -98,7 +98,9 @@ fn tenant_entry(entry: &v1::TenantEntry) -> Result<TenantEntry, Invalid> {
     let message = entry.tenant.as_ref().ok_or_else(|| Invalid::new("tenant", "is required"))?;
     let keys = each("keys", &entry.keys, |key| key_entry(key, &message.id))?;
     let credits = tenant::credits(&entry.credits_usd)?;
-    Ok(TenantEntry { id: TenantId::new(message.id.as_str()), draft: tenant::draft(message), credits, keys })
+    let credentials = each("credentials", &entry.credentials, |entry| credential_entry(entry, &message.id))?;
+    let (id, draft) = (TenantId::new(message.id.as_str()), tenant::draft(message));
+    Ok(TenantEntry { id, draft, credits, keys, credentials })
 }
 
 fn key_entry(entry: &v1::KeyEntry, tenant: &str) -> Result<KeyEntry, Invalid> {
@@ -106,6 +108,17 @@ fn key_entry(entry: &v1::KeyEntry, tenant: &str) -> Result<KeyEntry, Invalid> {
     same_parent("key.tenant", &message.tenant, tenant)?;
     let secret_ref = entry.secret_ref.clone();
     Ok(KeyEntry { draft: key::draft(message)?, secret: secret(&entry.secret), secret_ref })
+}
+
+fn credential_entry(entry: &v1::CredentialEntry, tenant: &str) -> Result<CredentialEntry, Invalid> {
+    let message = entry.credential.as_ref().ok_or_else(|| Invalid::new("credential", "is required"))?;
+    same_parent("credential.tenant", &message.tenant, tenant)?;
+    Ok(CredentialEntry {
+        id: CredentialId::new(message.id.as_str()),
+        draft: credential::draft(message),
+        secret: credential::secret(message),
+        secret_ref: entry.secret_ref.clone(),
+    })
 }
 
 /// A child may name its parent, but no other one.
@@ -167,15 +180,21 @@ fn from_exported(exported: Exported) -> ManifestMessage {
         model: Some(model::to_proto(model)),
         endpoints: endpoints.into_iter().map(endpoint::to_proto).collect(),
     });
-    let tenants = exported.tenants.into_iter().map(|(tenant, keys)| v1::TenantEntry {
-        tenant: Some(tenant::to_proto(WithCredits { tenant, taken_nano: 0 })),
-        credits_usd: String::new(),
-        keys: keys.into_iter().map(from_key).collect(),
-    });
     ManifestMessage {
         providers: exported.providers.into_iter().map(provider::to_proto).collect(),
         models: models.collect(),
-        tenants: tenants.collect(),
+        tenants: exported.tenants.into_iter().map(from_tenant).collect(),
+    }
+}
+
+fn from_tenant(exported: ExportedTenant) -> v1::TenantEntry {
+    let entry =
+        |row| v1::CredentialEntry { credential: Some(credential::to_proto(row)), secret_ref: String::new() };
+    v1::TenantEntry {
+        tenant: Some(tenant::to_proto(WithCredits { tenant: exported.tenant, taken_nano: 0 })),
+        credits_usd: String::new(),
+        keys: exported.keys.into_iter().map(from_key).collect(),
+        credentials: exported.credentials.into_iter().map(entry).collect(),
     }
 }
 
@@ -215,6 +234,7 @@ mod tests {
             tenant: Some(v1::Tenant { id: "acme".into(), ..Default::default() }),
             credits_usd: credits.into(),
             keys,
+            ..Default::default()
         };
         check(
             ManifestMessage { tenants: vec![tenant("lots", vec![])], ..Default::default() },

@@ -111,6 +111,7 @@ pub fn draft(key: &KeyMessage) -> Result<Draft, Invalid> {
             limit: key.limit.as_ref().map(limit).transpose()?,
             rates: rates(key.rates.as_ref()),
             allowed_models: key.allowed_models.clone(),
+            include_byok_in_limit: key.include_byok_in_limit,
         })
     };
     read().map_err(|invalid: Invalid| invalid.within("key"))
@@ -134,5 +135,6 @@ pub fn to_proto(WithUsage { key, charged_nano }: WithUsage) -> KeyMessage {
         created_at: timestamp(key.meta.created_at),
         updated_at: timestamp(key.meta.updated_at),
         usage_usd: money::signed(charged_nano),
+        include_byok_in_limit: key.draft.include_byok_in_limit,
     }
 }

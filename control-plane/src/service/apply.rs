@@ -7,7 +7,7 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::Value;
 use switchyard_proto::{
-    id::{EndpointId, ModelId, ProviderId, TenantId},
+    id::{CredentialId, EndpointId, ModelId, ProviderId, TenantId},
     money::NanoUsd,
     secret::Secret,
 };
@@ -15,7 +15,7 @@ use switchyard_proto::{
 use crate::{
     domain::{
         audit::{NewEntry, Verb},
-        diff, endpoint,
+        credential, diff, endpoint,
         invalid::Invalid,
         key,
         meta::Revision,
@@ -32,7 +32,7 @@ mod export;
 mod prune;
 mod write;
 
-pub use crate::service::apply::export::{Exported, export};
+pub use crate::service::apply::export::{Exported, ExportedTenant, export};
 
 /// How long an apply that made keys waits for the fleet.
 const SERVED_WITHIN: Duration = Duration::from_secs(1);
@@ -75,6 +75,7 @@ pub struct TenantEntry {
     /// Granted when the tenant is first made.
     pub credits: Option<NanoUsd>,
     pub keys: Vec<KeyEntry>,
+    pub credentials: Vec<CredentialEntry>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,6 +85,17 @@ pub struct KeyEntry {
     /// `None`: the stored one is kept, or one is made.
     pub secret: Option<Secret>,
     /// Environment variable that the file names the secret by; one that is named is never made.
+    pub secret_ref: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct CredentialEntry {
+    pub id: CredentialId,
+    /// Its keys may be named by their names.
+    pub draft: credential::Draft,
+    /// `None`: the stored one is kept.
+    pub secret: Option<Secret>,
+    /// Environment variable that the file names the secret by.
     pub secret_ref: String,
 }
 
@@ -181,6 +193,8 @@ impl Manifest {
         for (index, tenant) in self.tenants.iter().enumerate() {
             let list = format!("tenants[{index}].keys");
             once(&list, "key.name", tenant.keys.iter().map(|key| key.draft.name.as_str()))?;
+            let list = format!("tenants[{index}].credentials");
+            once(&list, "credential.id", tenant.credentials.iter().map(|entry| entry.id.as_str()))?;
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use crate::{
         tenant::check_slug,
     },
     error::ServiceError,
-    service::{State, Update, allow, missing},
+    service::{State, Update, allow, missing, seal},
     store::{self, StoreError, revision::Change},
 };
 
@@ -97,7 +97,7 @@ pub async fn create_in(
         })?;
     let mut changes = diff::from_nothing(&provider.draft);
     if let Credential::Set(secret) = &edit.credential {
-        seal(change, allowed, tools, (&provider, secret)).await?;
+        put(change, allowed, tools, (&provider, secret)).await?;
         provider.has_credential = true;
         changes.push(diff::replaced("credential"));
     }
@@ -159,7 +159,7 @@ pub async fn update_in(
     match &credential {
         Credential::Keep => {}
         Credential::Set(secret) => {
-            seal(change, allowed, tools, (&stored, secret)).await?;
+            put(change, allowed, tools, (&stored, secret)).await?;
             stored.has_credential = true;
             changes.push(diff::replaced("credential"));
         }
@@ -207,7 +207,7 @@ async fn plan(
     Ok(if is_here && is_same { Credential::Keep } else { credential })
 }
 
-async fn seal(
+async fn put(
     change: &mut Change,
     allowed: &Allowed<WriteCatalogue>,
     tools: &Tools<'_>,
@@ -218,19 +218,12 @@ async fn seal(
         provider: provider.id.clone(),
         origin: origin_of(&provider.draft)?,
     };
-    let key = match store::sealed::data_key(change.connection(), place.owner()).await? {
-        Some(key) => key,
-        None => {
-            let key = tools.crypto.new_data_key(place.owner()).await?;
-            store::sealed::add_data_key(change, allowed, &key).await?
-        }
-    };
-    let sealed = tools.crypto.seal(key, place, secret).await?;
+    let sealed = seal::seal(change, allowed, tools.crypto, (place, secret)).await?;
     store::sealed::replace(change, allowed, &id::random("cred_"), &sealed).await?;
     Ok(())
 }
 
-/// Deletes a provider that no endpoint uses, and its credential for good.
+/// Deletes a provider that no endpoint uses, its credential for good, and tenants' credentials for it.
 pub async fn delete(
     state: &State,
     actor: &Actor,
@@ -255,6 +248,10 @@ pub async fn delete_in(
     let users = store::provider::users(change, allowed, &provider.id).await?;
     if !users.is_empty() {
         return Err(in_use(&provider.id, &users));
+    }
+    for (tenant, credential) in store::credential::delete_of_provider(change, allowed, &provider.id).await? {
+        let entry = NewEntry::new(Verb::Delete, "credential", credential.as_str(), &[]);
+        change.record(entry.of_tenant(tenant.as_str()));
     }
     store::sealed::remove(change, allowed, &provider.id).await?;
     store::provider::delete(change, allowed, &provider.id).await?;

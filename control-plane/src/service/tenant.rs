@@ -186,7 +186,7 @@ pub async fn update_in(
     Ok(stored)
 }
 
-/// Deletes a tenant with its keys and admin tokens. What it spent stays in the ledger.
+/// Deletes a tenant with its keys, credentials and admin tokens. What it spent stays in the ledger.
 pub async fn delete(state: &State, actor: &Actor, id: &TenantId, revision: u64) -> Result<(), ServiceError> {
     let allowed = allow::<WriteTenants>(actor, Some(id))?;
     let mut change = Change::begin(&state.pool, &actor.id).await?;
@@ -206,6 +206,9 @@ pub async fn delete_in(
     let id = tenant.id.as_str();
     for key in store::key::delete_all(change, allowed, &tenant.id).await? {
         change.record(NewEntry::new(Verb::Delete, "key", key.as_str(), &[]).of_tenant(id));
+    }
+    for credential in store::credential::delete_of_tenant(change, allowed, &tenant.id).await? {
+        change.record(NewEntry::new(Verb::Delete, "credential", credential.as_str(), &[]).of_tenant(id));
     }
     for token in store::token::delete_all(change, allowed, &tenant.id).await? {
         change.record(NewEntry::new(Verb::Delete, "token", &token, &[]).of_tenant(id));

@@ -1,7 +1,7 @@
 //! SQL that only `apply` needs: what an owner made, and whether the ledger or somebody else's rows depend on it.
 
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
-use switchyard_proto::id::{EndpointId, KeyId, ModelId, ProviderId, TenantId};
+use switchyard_proto::id::{CredentialId, EndpointId, KeyId, ModelId, ProviderId, TenantId};
 
 use crate::{
     domain::permission::{Allowed, Apply},
@@ -11,6 +11,7 @@ use crate::{
 /// Live rows that an owner made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owned {
+    pub credentials: Vec<(TenantId, CredentialId)>,
     pub keys: Vec<(TenantId, KeyId)>,
     pub tenants: Vec<TenantId>,
     pub endpoints: Vec<(ModelId, EndpointId)>,
@@ -24,6 +25,12 @@ pub async fn owned(
     _allowed: &Allowed<Apply>,
     owner: &str,
 ) -> Result<Owned, StoreError> {
+    let credentials = pairs(
+        db,
+        "SELECT tenant, id FROM credentials WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY tenant, id",
+        owner,
+    )
+    .await?;
     let keys = pairs(
         db,
         "SELECT tenant, id FROM keys WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY tenant, name",
@@ -44,6 +51,10 @@ pub async fn owned(
             .await?;
     let providers = ids(db, "SELECT id FROM providers WHERE managed_by = $1 AND tenant IS NULL AND deleted_at IS NULL ORDER BY id", owner).await?;
     Ok(Owned {
+        credentials: credentials
+            .into_iter()
+            .map(|(tenant, id)| (TenantId::new(tenant), CredentialId::new(id)))
+            .collect(),
         keys: keys.into_iter().map(|(tenant, id)| (TenantId::new(tenant), KeyId::new(id))).collect(),
         tenants: tenants.into_iter().map(TenantId::new).collect(),
         endpoints: endpoints
@@ -91,6 +102,7 @@ pub async fn is_needed(
         Row::Tenant(id) => (
             "SELECT EXISTS (SELECT FROM lines WHERE tenant = $1 AND $2 = '')
                  OR EXISTS (SELECT FROM keys WHERE tenant = $1 AND deleted_at IS NULL)
+                 OR EXISTS (SELECT FROM credentials WHERE tenant = $1 AND deleted_at IS NULL)
                  OR EXISTS (SELECT FROM providers WHERE tenant = $1 AND deleted_at IS NULL)
                  OR EXISTS (SELECT FROM admin_tokens WHERE tenant = $1 AND deleted_at IS NULL)",
             id.as_str(),
@@ -109,6 +121,7 @@ pub async fn is_needed(
         ),
         Row::Provider(id) => (
             "SELECT EXISTS (SELECT FROM endpoints WHERE provider = $1 AND deleted_at IS NULL AND $2 = '')
+                 OR EXISTS (SELECT FROM credentials WHERE provider = $1 AND deleted_at IS NULL)
                  OR EXISTS (SELECT FROM lines WHERE provider = $1)",
             id.as_str(),
             "",

@@ -1,6 +1,7 @@
 //! SQL of the config stream: everything that changed since a revision, read as of one moment.
 //!
-//! Rows are those that data planes need, with the columns that they need. Credentials are `store::sealed`'s business,
+//! Rows are those that data planes need, with the columns that they need. Secrets are `store::sealed`'s and
+//! `store::credential`'s business,
 //! turning rows into messages `distribution::snapshot`'s.
 
 use std::collections::BTreeMap;
@@ -130,6 +131,7 @@ pub struct Key {
     pub tokens_per_minute: Option<i64>,
     pub concurrency: Option<i64>,
     pub allowed_models: Vec<String>,
+    pub include_byok_in_limit: bool,
     pub created_at: DateTime<Utc>,
 }
 
@@ -167,7 +169,7 @@ macro_rules! gone {
 macro_rules! key_columns {
     () => {
         "id, tenant, name, sha256, label, disabled, expires_at, limit_nano, limit_reset, requests_per_minute, \
-         tokens_per_minute, concurrency, allowed_models, created_at"
+         tokens_per_minute, concurrency, allowed_models, include_byok_in_limit, created_at"
     };
 }
 
@@ -248,6 +250,7 @@ impl Reader {
             Table::Models => gone!("models", "id"),
             Table::Endpoints => gone!("endpoints", "model || '#' || id"),
             Table::Tenants => gone!("tenants", "id"),
+            Table::Credentials => gone!("credentials", "tenant || '#' || id"),
             Table::Keys => gone!("keys", "id"),
         };
         sqlx::query_as(statement).bind(after(since)).fetch(&mut *self.tx)
@@ -257,7 +260,7 @@ impl Reader {
 /// Every revision that was ever drawn is greater than this.
 const BEFORE_ALL: i64 = -1;
 
-fn after(since: Option<u64>) -> i64 {
+pub(in crate::store) fn after(since: Option<u64>) -> i64 {
     since.map_or(BEFORE_ALL, signed)
 }
 
@@ -268,6 +271,7 @@ pub enum Table {
     Models,
     Endpoints,
     Tenants,
+    Credentials,
     Keys,
 }
 

@@ -25,7 +25,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, tenant, name, sha256, label, disabled, expires_at, limit_nano, limit_reset, requests_per_minute, \
-         tokens_per_minute, concurrency, allowed_models, secret_ref, revision, managed_by, managed_revision, \
+         tokens_per_minute, concurrency, allowed_models, include_byok_in_limit, secret_ref, revision, managed_by, managed_revision, \
          created_at, updated_at"
     };
 }
@@ -44,6 +44,7 @@ struct Row {
     #[sqlx(flatten)]
     rates: RatesRow,
     allowed_models: Vec<String>,
+    include_byok_in_limit: bool,
     secret_ref: String,
     #[sqlx(flatten)]
     meta: MetaRow,
@@ -63,6 +64,7 @@ impl From<Row> for Key {
                 limit,
                 rates: row.rates.into(),
                 allowed_models: row.allowed_models,
+                include_byok_in_limit: row.include_byok_in_limit,
             },
             label: row.label,
             hash: KeyHash::from_bytes(&row.sha256).expect("the table checks for 32 bytes"),
@@ -173,8 +175,9 @@ pub async fn insert(
     let managed_by = change.managed_by();
     let row: Row = sqlx::query_as(concat!(
         "INSERT INTO keys (id, tenant, name, sha256, label, disabled, expires_at, limit_nano, limit_reset,
-             requests_per_minute, tokens_per_minute, concurrency, allowed_models, secret_ref, managed_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING ",
+             requests_per_minute, tokens_per_minute, concurrency, allowed_models, secret_ref, managed_by,
+             include_byok_in_limit)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING ",
         columns!()
     ))
     .bind(key.id.as_str())
@@ -192,6 +195,7 @@ pub async fn insert(
     .bind(&draft.allowed_models)
     .bind(key.secret_ref)
     .bind(managed_by)
+    .bind(draft.include_byok_in_limit)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Keys, key.id.as_str(), "");
@@ -209,7 +213,7 @@ pub async fn update(change: &mut Change, allowed: &Allowed<WriteKeys>, key: &Key
     let row: Row = sqlx::query_as(concat!(
         "UPDATE keys SET name = $3, disabled = $4, expires_at = $5, limit_nano = $6, limit_reset = $7,
              requests_per_minute = $8, tokens_per_minute = $9, concurrency = $10, allowed_models = $11,
-             secret_ref = $12, sha256 = $13, label = $14,
+             secret_ref = $12, sha256 = $13, label = $14, include_byok_in_limit = $15,
              updated_at = statement_timestamp()
          WHERE tenant = $1 AND id = $2 AND deleted_at IS NULL RETURNING ",
         columns!()
@@ -228,6 +232,7 @@ pub async fn update(change: &mut Change, allowed: &Allowed<WriteKeys>, key: &Key
     .bind(&key.secret_ref)
     .bind(key.hash.0.as_slice())
     .bind(&key.label)
+    .bind(draft.include_byok_in_limit)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Keys, key.id.as_str(), "");

@@ -7,8 +7,9 @@ use switchyard_proto::id::{ProviderId, TenantId};
 
 use crate::{
     domain::{
+        credential::Address,
         page::{self, ByAge, Listed, Page},
-        permission::{Allowed, ReadCatalogue, WriteCatalogue},
+        permission::{Allowed, ReadCatalogue, WriteCatalogue, WriteCredentials},
         provider::{DataPolicy, Draft, Provider},
     },
     store::{
@@ -143,6 +144,21 @@ pub async fn hold(
             .fetch_optional(change.connection())
             .await?;
     found.map(|_| ()).ok_or(StoreError::NotFound)
+}
+
+/// Where one of the operator's providers is; keeps it so until the change ends. For tenants' credentials for it.
+pub async fn hold_address(
+    change: &mut Change,
+    _allowed: &Allowed<WriteCredentials>,
+    id: &ProviderId,
+) -> Result<Address, StoreError> {
+    let (profile, base_url) = sqlx::query_as(
+        "SELECT profile, base_url FROM providers WHERE id = $1 AND tenant IS NULL AND deleted_at IS NULL FOR SHARE",
+    )
+    .bind(id.as_str())
+    .fetch_one(change.connection())
+    .await?;
+    Ok(Address { profile, base_url })
 }
 
 /// One provider, locked until the change ends.

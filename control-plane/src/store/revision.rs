@@ -24,6 +24,7 @@ pub(in crate::store) const REVISION_LOCK: i64 = 0x0053_5759_5245_5631;
 pub(in crate::store) enum Table {
     Tenants,
     Keys,
+    Credentials,
     Providers,
     Models,
     Endpoints,
@@ -84,7 +85,8 @@ impl Change {
         self.touched.is_empty() && self.entries.is_empty()
     }
 
-    /// Remembers a row that the new revision will be written on; `part` tells an endpoint from its model's others.
+    /// Remembers a row that the new revision will be written on; `part` tells an endpoint from its model's others,
+    /// and a credential from its tenant's.
     pub(in crate::store) fn touch(&mut self, table: Table, id: &str, part: &str) {
         self.touched.entry(table).or_default().push((id.to_owned(), part.to_owned()));
     }
@@ -156,6 +158,10 @@ async fn mark(
     let (statement, owner) = match table {
         Table::Tenants => (mark_owned!("tenants", "row.id = touched.first"), Some(owner)),
         Table::Keys => (mark_owned!("keys", "row.id = touched.first"), Some(owner)),
+        Table::Credentials => (
+            mark_owned!("credentials", "row.tenant = touched.first AND row.id = touched.second"),
+            Some(owner),
+        ),
         Table::Providers => (mark_owned!("providers", "row.id = touched.first"), Some(owner)),
         Table::Models => (mark_owned!("models", "row.id = touched.first"), Some(owner)),
         Table::Endpoints => {
@@ -213,14 +219,17 @@ pub async fn purge(pool: &PgPool, before: DateTime<Utc>) -> Result<u64, StoreErr
 /// Children first.
 const PURGES: &[&str] = &[
     "DELETE FROM keys WHERE deleted_at < $1 RETURNING revision",
+    "DELETE FROM credentials WHERE deleted_at < $1 RETURNING revision",
     "DELETE FROM endpoints WHERE deleted_at < $1 RETURNING revision",
     "DELETE FROM models m WHERE deleted_at < $1
          AND NOT EXISTS (SELECT FROM endpoints e WHERE e.model = m.id) RETURNING revision",
     "DELETE FROM providers p WHERE deleted_at < $1
-         AND NOT EXISTS (SELECT FROM endpoints e WHERE e.provider = p.id) RETURNING revision",
+         AND NOT EXISTS (SELECT FROM endpoints e WHERE e.provider = p.id)
+         AND NOT EXISTS (SELECT FROM credentials c WHERE c.provider = p.id) RETURNING revision",
     "DELETE FROM admin_tokens WHERE deleted_at < $1 RETURNING revision",
     "DELETE FROM tenants t WHERE deleted_at < $1
          AND NOT EXISTS (SELECT FROM keys k WHERE k.tenant = t.id)
+         AND NOT EXISTS (SELECT FROM credentials c WHERE c.tenant = t.id)
          AND NOT EXISTS (SELECT FROM providers p WHERE p.tenant = t.id)
          AND NOT EXISTS (SELECT FROM admin_tokens a WHERE a.tenant = t.id) RETURNING revision",
 ];

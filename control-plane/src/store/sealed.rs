@@ -31,8 +31,9 @@ struct Row {
     data_key: DataKeyRow,
 }
 
+/// A data key beside what it seals.
 #[derive(sqlx::FromRow)]
-struct DataKeyRow {
+pub(in crate::store) struct DataKeyRow {
     data_key: Uuid,
     owner: String,
     master_key: String,
@@ -88,10 +89,10 @@ pub async fn data_key(db: &mut PgConnection, owner: &str) -> Result<Option<Wrapp
     Ok(row.map(WrappedKey::from))
 }
 
-/// Adds a data key, unless another change was faster; returns the one in use.
-pub async fn add_data_key(
+/// Adds a data key, unless another change was faster; returns the one in use. For rights to write what it seals.
+pub async fn add_data_key<A>(
     change: &mut Change,
-    _allowed: &Allowed<WriteCatalogue>,
+    _allowed: &Allowed<A>,
     key: &WrappedKey,
 ) -> Result<WrappedKey, StoreError> {
     sqlx::query(

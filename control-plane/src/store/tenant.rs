@@ -6,7 +6,7 @@ use switchyard_proto::id::TenantId;
 use crate::{
     domain::{
         page::{self, ByAge, Listed, Page},
-        permission::{Allowed, MoveCredits, ReadKeys, ReadTenants, WriteTenants},
+        permission::{Allowed, MoveCredits, ReadTenants, WriteTenants},
         tenant::{Draft, Tenant},
     },
     store::{
@@ -89,8 +89,8 @@ pub async fn get(db: &mut PgConnection, allowed: &Allowed<ReadTenants>) -> Resul
     Ok(row.into())
 }
 
-/// Whether the access's tenant is there.
-pub async fn check(db: &mut PgConnection, allowed: &Allowed<ReadKeys>) -> Result<(), StoreError> {
+/// Whether the access's tenant is there. For rights to read what belongs to it.
+pub async fn check<A>(db: &mut PgConnection, allowed: &Allowed<A>) -> Result<(), StoreError> {
     let found: Option<i32> = sqlx::query_scalar("SELECT 1 FROM tenants WHERE id = $1 AND deleted_at IS NULL")
         .bind(allowed.scope())
         .fetch_optional(db)

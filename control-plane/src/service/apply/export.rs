@@ -4,11 +4,12 @@ use sqlx::PgConnection;
 
 use crate::{
     domain::{
+        credential::Credential,
         endpoint::Endpoint,
         key::Key,
         model::Model,
         page::{ByAge, Listed, Page},
-        permission::{Actor, ReadCatalogue, ReadKeys, ReadTenants},
+        permission::{Actor, ReadCatalogue, ReadCredentials, ReadKeys, ReadTenants},
         provider::Provider,
         tenant::Tenant,
     },
@@ -22,7 +23,16 @@ use crate::{
 pub struct Exported {
     pub providers: Vec<Provider>,
     pub models: Vec<(Model, Vec<Endpoint>)>,
-    pub tenants: Vec<(Tenant, Vec<Key>)>,
+    pub tenants: Vec<ExportedTenant>,
+}
+
+/// A tenant and what belongs to it.
+#[derive(Debug, Clone)]
+pub struct ExportedTenant {
+    pub tenant: Tenant,
+    pub keys: Vec<Key>,
+    /// Their keys are named by their names.
+    pub credentials: Vec<Credential>,
 }
 
 /// Reads everything, by id; keys by name.
@@ -51,7 +61,8 @@ pub async fn export(state: &State, actor: &Actor) -> Result<Exported, ServiceErr
     while let Some(page) = pages.next()? {
         for tenant in pages.took(store::tenant::list(&mut tx, &tenants, &page).await?) {
             let keys = keys(&mut tx, actor, &tenant).await?;
-            all.tenants.push((tenant, keys));
+            let credentials = credentials(&mut tx, actor, (&tenant, &keys)).await?;
+            all.tenants.push(ExportedTenant { tenant, keys, credentials });
         }
     }
     all.sort();
@@ -66,9 +77,10 @@ impl Exported {
         for (_, endpoints) in &mut self.models {
             endpoints.sort_by(|one, other| one.id.cmp(&other.id));
         }
-        self.tenants.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id));
-        for (_, keys) in &mut self.tenants {
-            keys.sort_by(|one, other| one.draft.name.cmp(&other.draft.name));
+        self.tenants.sort_by(|one, other| one.tenant.id.cmp(&other.tenant.id));
+        for of in &mut self.tenants {
+            of.keys.sort_by(|one, other| one.draft.name.cmp(&other.draft.name));
+            of.credentials.sort_by(|one, other| one.id.cmp(&other.id));
         }
     }
 }
@@ -91,6 +103,24 @@ async fn keys(db: &mut PgConnection, actor: &Actor, tenant: &Tenant) -> Result<V
     let (mut all, mut pages) = (Vec::new(), Pages::default());
     while let Some(page) = pages.next()? {
         all.extend(pages.took(store::key::list(&mut *db, &allowed, &page).await?));
+    }
+    Ok(all)
+}
+
+async fn credentials(
+    db: &mut PgConnection,
+    actor: &Actor,
+    (tenant, keys): (&Tenant, &[Key]),
+) -> Result<Vec<Credential>, ServiceError> {
+    let allowed = allow::<ReadCredentials>(actor, Some(&tenant.id))?;
+    let (mut all, mut pages) = (Vec::new(), Pages::default());
+    while let Some(page) = pages.next()? {
+        all.extend(pages.took(store::credential::list(&mut *db, &allowed, &page).await?));
+    }
+    for named in all.iter_mut().flat_map(|row: &mut Credential| &mut row.draft.allowed_keys) {
+        if let Some(key) = keys.iter().find(|key| key.id.as_str() == named) {
+            named.clone_from(&key.draft.name);
+        }
     }
     Ok(all)
 }

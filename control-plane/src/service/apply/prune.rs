@@ -4,12 +4,12 @@
 
 use std::collections::HashSet;
 
-use switchyard_proto::id::{EndpointId, KeyId, ModelId, ProviderId, TenantId};
+use switchyard_proto::id::{CredentialId, EndpointId, KeyId, ModelId, ProviderId, TenantId};
 
 use crate::{
     domain::{
         endpoint,
-        permission::{Allowed, Apply, WriteKeys, WriteTenants},
+        permission::{Allowed, Apply, WriteCredentials, WriteKeys, WriteTenants},
         provider::Credential,
     },
     error::ServiceError,
@@ -34,6 +34,11 @@ impl Run<'_> {
     ) -> Result<(), ServiceError> {
         let owned = owned(self.change.connection(), allowed, owner).await?;
         let named = Named::of(manifest);
+        for (tenant, id) in &owned.credentials {
+            if !named.credentials.contains(&(tenant.as_str(), id.as_str())) {
+                self.prune_credential((tenant, id)).await?;
+            }
+        }
         for (tenant, id) in &owned.keys {
             self.prune_key(allowed, &named, (tenant, id)).await?;
         }
@@ -52,6 +57,19 @@ impl Run<'_> {
         for id in owned.providers.iter().filter(|id| !named.providers.contains(id.as_str())) {
             self.prune_provider(allowed, id).await?;
         }
+        Ok(())
+    }
+
+    /// The ledger names no credentials, so that one can always go.
+    async fn prune_credential(
+        &mut self,
+        (tenant, id): (&TenantId, &CredentialId),
+    ) -> Result<(), ServiceError> {
+        let write = allow::<WriteCredentials>(self.actor, Some(tenant))?;
+        let row = store::credential::lock(&mut self.change, &write, id).await?.credential;
+        let (before, drifted) = (self.mark(), row.meta.has_drifted());
+        service::credential::delete_in(&mut self.change, &write, &row).await?;
+        self.tell_gone(before, format!("{tenant}/{id}"), drifted);
         Ok(())
     }
 
@@ -167,6 +185,7 @@ struct Named<'a> {
     endpoints: HashSet<String>,
     tenants: HashSet<&'a str>,
     keys: HashSet<(&'a str, &'a str)>,
+    credentials: HashSet<(&'a str, &'a str)>,
 }
 
 impl<'a> Named<'a> {
@@ -179,12 +198,16 @@ impl<'a> Named<'a> {
             .tenants
             .iter()
             .flat_map(|tenant| tenant.keys.iter().map(|key| (tenant.id.as_str(), key.draft.name.as_str())));
+        let credentials = manifest.tenants.iter().flat_map(|tenant| {
+            tenant.credentials.iter().map(|entry| (tenant.id.as_str(), entry.id.as_str()))
+        });
         Self {
             providers: manifest.providers.iter().map(|entry| entry.id.as_str()).collect(),
             models: manifest.models.iter().map(|entry| entry.id.as_str()).collect(),
             endpoints: endpoints.collect(),
             tenants: manifest.tenants.iter().map(|entry| entry.id.as_str()).collect(),
             keys: keys.collect(),
+            credentials: credentials.collect(),
         }
     }
 }

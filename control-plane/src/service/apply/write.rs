@@ -3,12 +3,17 @@
 use switchyard_proto::{id::TenantId, secret::Secret};
 
 use crate::{
-    domain::{permission::WriteKeys, provider::Credential},
+    domain::{
+        credential,
+        permission::{WriteCredentials, WriteKeys},
+        provider::Credential,
+    },
     error::ServiceError,
     service::{
         self, allow,
         apply::{
-            EndpointEntry, KeyEntry, Made, Manifest, ModelEntry, ProviderEntry, Run, TenantEntry, found,
+            CredentialEntry, EndpointEntry, KeyEntry, Made, Manifest, ModelEntry, ProviderEntry, Run,
+            TenantEntry, found,
         },
         key, provider,
         tenant::Rights,
@@ -41,6 +46,10 @@ impl Run<'_> {
             for (number, entry) in tenant.keys.iter().enumerate() {
                 let place = format!("tenants[{index}].keys[{number}]");
                 self.key(&tenant.id, entry).await.map_err(|error| within(error, "", &place))?;
+            }
+            for (number, entry) in tenant.credentials.iter().enumerate() {
+                let place = format!("tenants[{index}].credentials[{number}]");
+                self.credential(&tenant.id, entry).await.map_err(|error| within(error, "", &place))?;
             }
         }
         Ok(())
@@ -131,6 +140,45 @@ impl Run<'_> {
         }
         self.tell(before, format!("{tenant}/{}", entry.draft.name), drifted);
         Ok(())
+    }
+}
+
+impl Run<'_> {
+    async fn credential(&mut self, tenant: &TenantId, entry: &CredentialEntry) -> Result<(), ServiceError> {
+        let allowed = allow::<WriteCredentials>(self.actor, Some(tenant))?;
+        let stored = found(store::credential::lock(&mut self.change, &allowed, &entry.id).await)?;
+        let drifted = stored.as_ref().is_some_and(|row| row.credential.meta.has_drifted());
+        check_variable("credential.secret", &entry.secret, &entry.secret_ref, stored.is_some())?;
+        let draft = self.with_key_ids(tenant, &entry.draft).await?;
+        let edit = service::credential::Edit { draft, secret: entry.secret.clone() };
+        let (before, crypto) = (self.mark(), &self.state.crypto);
+        match stored {
+            None => {
+                let new = (tenant, &entry.id, edit);
+                service::credential::create_in(&mut self.change, &allowed, crypto, new).await?
+            }
+            Some(row) => {
+                service::credential::update_in(&mut self.change, &allowed, crypto, (row, edit)).await?
+            }
+        };
+        self.tell(before, format!("{tenant}/{}", entry.id), drifted);
+        Ok(())
+    }
+
+    /// The same with the ids of keys in place of their names.
+    async fn with_key_ids(
+        &mut self,
+        tenant: &TenantId,
+        draft: &credential::Draft,
+    ) -> Result<credential::Draft, ServiceError> {
+        let allowed = allow::<WriteKeys>(self.actor, Some(tenant))?;
+        let mut draft = draft.clone();
+        for named in &mut draft.allowed_keys {
+            if let Some(key) = store::key::lock_by_name(&mut self.change, &allowed, named).await? {
+                *named = key.id.to_string();
+            }
+        }
+        Ok(draft)
     }
 }
 
