@@ -11,6 +11,7 @@ pub mod media;
 pub mod meter;
 pub mod reply;
 pub mod reserve;
+pub mod told;
 pub mod trail;
 
 use std::net::IpAddr;
@@ -41,8 +42,9 @@ use crate::pipeline::client::Client;
 use crate::pipeline::media::Gathered;
 use crate::pipeline::reply::{Gone, Reply, ReplyBody, Wait};
 use crate::pipeline::reserve::Skip;
+use crate::pipeline::told::Told;
 use crate::pipeline::trail::{AttemptNote, Trail};
-use crate::routing::health::{Health, Verdict};
+use crate::routing::health::Health;
 use crate::routing::plan::{self, Candidate, Plan};
 use crate::settings::Settings;
 use crate::upstream::attempt::{self, Failed, Outcome, Try};
@@ -218,6 +220,7 @@ impl Pipeline {
             let reserve::Ready { encoded, hold, credential, .. } = ready;
             let endpoint = &candidate.endpoint;
             let begun = Moment::now();
+            let told = Told::new(self, job, candidate, credential.as_ref(), begun);
             let attempt = Try {
                 endpoint,
                 drift: &self.drift,
@@ -236,10 +239,11 @@ impl Pipeline {
             match reply.wait(wait(job, candidate), trying).await {
                 Ok(Outcome::Committed(answer)) => {
                     trail.first_content = Some(trail.started.elapsed());
-                    let delivery = deliver::Delivery { pipeline: self, job, candidate, hold, begun };
+                    let delivery = deliver::Delivery { job, candidate, hold, begun, told };
                     return delivery.run(*answer, reply, trail).await;
                 }
                 Ok(Outcome::Failed(failed)) => {
+                    told.failed(&failed.failure);
                     self.note_failure(job, candidate, hold, begun, &failed, trail);
                     if !failed.failure.class.may_fall_back() || reply.is_gone() || Instant::now() >= job.until
                     {
@@ -249,6 +253,7 @@ impl Pipeline {
                 }
                 Err(Gone) => {
                     trail.cancelled = true;
+                    told.cancelled();
                     meter::settle_unseen(hold, job, candidate, "cancelled");
                     trail.attempts.push(note(candidate, begun, "cancelled", 0, None));
                     return Err(RequestError::new(ErrorCode::RequestTimeout, "The caller left."));
@@ -268,10 +273,6 @@ impl Pipeline {
         trail: &mut Trail,
     ) {
         let class = failed.failure.class;
-        let endpoint = &candidate.endpoint;
-        if explain::blames_endpoint(class) {
-            self.health.tell(&endpoint.model, &endpoint.id, Verdict::Failing);
-        }
         meter::settle_failed(hold, job, candidate, failed);
         let status = failed.failure.status.map_or(0, |status| status.as_u16());
         trail.attempts.push(note(candidate, begun, class.as_str(), status, Some(failed.failure.code)));

@@ -11,6 +11,7 @@ pub mod money;
 pub mod price;
 pub mod seal;
 pub mod secret;
+pub mod sketch;
 
 /// Messages and services of package `switchyard.v1`, generated from `proto/`.
 #[allow(clippy::all, clippy::allow_attributes_without_reason, missing_docs, reason = "generated")]

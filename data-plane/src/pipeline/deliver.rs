@@ -14,20 +14,20 @@ use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
 use crate::pipeline::meter::{self, Bill, Meter};
 use crate::pipeline::reply::{Gone, Reply};
+use crate::pipeline::told::Told;
 use crate::pipeline::trail::{AnswerNote, Trail};
-use crate::pipeline::{Job, Pipeline, ending, explain, note, wait};
-use crate::routing::health::Verdict;
+use crate::pipeline::{Job, ending, explain, note, wait};
 use crate::routing::plan::Candidate;
 use crate::upstream::attempt::Answer;
 use crate::upstream::live::Live;
 
 /// A committed attempt on its way to the caller.
 pub struct Delivery<'a> {
-    pub pipeline: &'a Pipeline,
     pub job: &'a Job<'a>,
     pub candidate: &'a Candidate,
     pub hold: Option<Hold>,
     pub begun: Moment,
+    pub told: Told<'a>,
 }
 
 impl Delivery<'_> {
@@ -78,7 +78,13 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    async fn stream(self, mut live: Live, reply: &mut Reply, trail: &mut Trail) -> Result<(), RequestError> {
+    async fn stream(
+        mut self,
+        mut live: Live,
+        reply: &mut Reply,
+        trail: &mut Trail,
+    ) -> Result<(), RequestError> {
+        self.told.first_content = Some(self.begun.elapsed());
         let (wait, until) = (wait(self.job, self.candidate), self.job.until);
         let mut encoder = StreamEncoder::new(&self.facts(trail));
         let (mut meter, mut events, mut out) = (Meter::default(), Vec::new(), BytesMut::new());
@@ -141,9 +147,7 @@ impl Delivery<'_> {
         let endpoint = &self.candidate.endpoint;
         let provider = endpoint.provider.display_name.clone();
         let until = self.job.until;
-        if explain::blames_endpoint(failure.class) {
-            self.pipeline.health.tell(&endpoint.model, &endpoint.id, Verdict::Failing);
-        }
+        self.told.failed(failure);
         let counted = meter.counted(&self.job.request.facts, cut.usage);
         trail.error = Some(failure.code);
         self.settle(meter, &counted, failure.class.as_str(), cut.status, trail);
@@ -162,9 +166,11 @@ impl Delivery<'_> {
         status: u16,
         trail: &mut Trail,
     ) -> Bill {
-        let Self { pipeline, job, candidate, hold, begun } = self;
-        if outcome == "ok" {
-            pipeline.health.tell(&candidate.endpoint.model, &candidate.endpoint.id, Verdict::Healthy);
+        let Self { job, candidate, hold, begun, told } = self;
+        match outcome {
+            "ok" => told.ok(counted.completion_tokens),
+            "cancelled" => told.cancelled(),
+            _ => {}
         }
         trail.attempts.push(note(candidate, begun, outcome, status, trail.error));
         let finish = meter.finish.clone().unwrap_or_default();

@@ -1,89 +1,170 @@
 //! How each endpoint has been doing lately: told by every attempt, read by every plan.
+//!
+//! Local first: [`Health::learn`] adds what the whole fleet knows where this instance has seen too little. Telling and
+//! reading take no lock while all is well. Who sends deltas up and brings the fleet's view is `usage`'s and `config`'s
+//! business.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+pub mod breaker;
+pub mod cell;
+pub mod count;
+pub mod delta;
+pub mod directory;
+pub mod fleet;
+pub mod reading;
+pub mod report;
+pub mod ring;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use switchyard_proto::id::{EndpointId, ModelId};
+use switchyard_proto::id::{CredentialId, EndpointId, ModelId};
 
-/// An endpoint with a failure this recent goes behind those without.
-const OUTAGE: Duration = Duration::from_secs(30);
+pub use self::breaker::State;
+pub use self::fleet::FleetHealth;
+pub use self::reading::{Band, Quantiles, Reading};
+pub use self::report::{Outcome, Report};
+
+use crate::routing::health::breaker::{Breaker, CREDENTIAL, Millis, Told};
+use crate::routing::health::count::Count;
+use crate::routing::health::delta::Delta;
+use crate::routing::health::directory::{Directory, Map};
+use crate::routing::health::fleet::View;
 
 /// What is known of endpoints' health in this process.
 #[derive(Debug)]
 pub struct Health {
     started: Instant,
-    cells: RwLock<HashMap<(ModelId, EndpointId), Arc<Cell>>>,
+    endpoints: Directory,
+    credentials: Map<CredentialId, Credential>,
 }
 
-/// Milliseconds since `started`, plus one, so that 0 means never.
-#[derive(Debug, Default)]
-struct Cell {
-    failed_at: AtomicU64,
-    succeeded_at: AtomicU64,
-}
+/// One credential of a provider.
+#[derive(Debug)]
+struct Credential(Breaker);
 
-/// How an attempt ended, as far as the endpoint is to blame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Healthy,
-    /// Refused, broken, slow or overloaded; a caller's mistake is none of these.
-    Failing,
+impl Default for Credential {
+    fn default() -> Self {
+        Self(Breaker::new(CREDENTIAL))
+    }
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Self { started: Instant::now(), cells: RwLock::default() }
+        Self { started: Instant::now(), endpoints: Directory::default(), credentials: Map::default() }
     }
 }
 
 impl Health {
-    /// Takes the outcome of one attempt.
-    pub fn tell(&self, model: &ModelId, endpoint: &EndpointId, verdict: Verdict) {
-        let now = self.now();
-        let cell = self.cell(model, endpoint);
-        let at = match verdict {
-            Verdict::Healthy => &cell.succeeded_at,
-            Verdict::Failing => &cell.failed_at,
-        };
-        at.store(now, Ordering::Relaxed);
+    /// Takes the outcome of one attempt that ended now.
+    pub fn tell(&self, report: &Report<'_>) {
+        self.tell_at(self.now(), report);
     }
 
-    /// Whether the endpoint failed within the last half minute and has not answered well since.
+    /// How an endpoint does now.
+    pub fn reading(&self, model: &ModelId, endpoint: &EndpointId) -> Reading {
+        self.reading_at(self.now(), model, endpoint)
+    }
+
+    /// Whether an endpoint belongs behind those that do well.
     pub fn is_failing(&self, model: &ModelId, endpoint: &EndpointId) -> bool {
-        let cells = self.cells.read().expect("nobody panics while holding it");
-        let Some(cell) = cells.get(&(model.clone(), endpoint.clone())) else { return false };
-        let failed = cell.failed_at.load(Ordering::Relaxed);
-        let recent = u64::try_from(OUTAGE.as_millis()).unwrap_or(u64::MAX);
-        failed > cell.succeeded_at.load(Ordering::Relaxed) && self.now().saturating_sub(failed) <= recent
+        self.reading(model, endpoint).is_failing()
     }
 
-    fn cell(&self, model: &ModelId, endpoint: &EndpointId) -> Arc<Cell> {
-        let id = (model.clone(), endpoint.clone());
-        if let Some(cell) = self.cells.read().expect("nobody panics while holding it").get(&id) {
-            return cell.clone();
+    /// Whether a request may be sent now. Where the endpoint is to be probed, that claims the probe, and others may not
+    /// until it has been told of or half a minute has passed.
+    pub fn try_probe(&self, model: &ModelId, endpoint: &EndpointId) -> bool {
+        let now = self.now();
+        self.endpoints.read(model, endpoint, |cell| cell.breaker.may_pass(now)).unwrap_or(true)
+    }
+
+    /// Whether the provider takes a credential, as far as is known: neither refused nor limited a moment ago.
+    pub fn credential_usable(&self, credential: &CredentialId) -> bool {
+        let now = self.now();
+        let is_usable =
+            |credential: &Credential| matches!(credential.0.state(now), State::Closed | State::HalfOpen);
+        self.credentials.read(credential, is_usable).unwrap_or(true)
+    }
+
+    /// Takes the fleet's view in place of the one before.
+    pub fn learn(&self, fleet: FleetHealth) {
+        self.learn_at(self.now(), fleet);
+    }
+
+    /// Takes what was counted since the last call, for the control plane: endpoints of which there is news.
+    pub fn deltas(&self) -> Vec<Delta> {
+        let now = self.now();
+        let cells = self.endpoints.all();
+        cells.iter().filter_map(|(model, endpoint, cell)| Delta::take(now, model, endpoint, cell)).collect()
+    }
+
+    /// The breaker's state of every endpoint that was ever told of.
+    pub fn states(&self) -> Vec<(ModelId, EndpointId, State)> {
+        let now = self.now();
+        let cells = self.endpoints.all().into_iter();
+        cells.map(|(model, endpoint, cell)| (model, endpoint, cell.breaker.state(now))).collect()
+    }
+
+    /// Forgets endpoints and credentials that are no longer configured.
+    pub fn retain(
+        &self,
+        endpoints: impl Fn(&ModelId, &EndpointId) -> bool,
+        credentials: impl Fn(&CredentialId) -> bool,
+    ) {
+        self.endpoints.retain(endpoints);
+        self.credentials.retain(|credential, _| credentials(credential));
+    }
+
+    fn tell_at(&self, now: Millis, report: &Report<'_>) {
+        self.tell_credential(now, report);
+        if self.endpoints.read(report.model, report.endpoint, |cell| cell.tell(now, report)).is_none() {
+            self.endpoints.get(report.model, report.endpoint).tell(now, report);
         }
-        self.cells.write().expect("nobody panics while holding it").entry(id).or_default().clone()
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    /// A credential that was refused rests for minutes; one that was limited, where another can be used, until then.
+    fn tell_credential(&self, now: Millis, report: &Report<'_>) {
+        let Some(credential) = report.credential else { return };
+        let told = match report.count() {
+            Some(Count::Credential) => Told::Failed { ratio: false },
+            Some(Count::RateLimited) if report.has_other_credentials => Told::Limited(report.retry_after),
+            Some(Count::Ok) => Told::Well,
+            _ => return,
+        };
+        let began = now.saturating_sub(millis(report.duration)).max(1);
+        let tell = |credential: &Credential| credential.0.tell(began, now, report.seed, told);
+        // Most credentials never fail, and need not be remembered.
+        if self.credentials.read(credential, tell).is_none() && told != Told::Well {
+            tell(&self.credentials.get(credential));
+        }
     }
+
+    fn reading_at(&self, now: Millis, model: &ModelId, endpoint: &EndpointId) -> Reading {
+        self.endpoints.read(model, endpoint, |cell| cell.reading(now)).unwrap_or_default()
+    }
+
+    fn learn_at(&self, now: Millis, fleet: FleetHealth) {
+        let until = now.saturating_add(millis(fleet.valid_for));
+        for (model, endpoint, cell) in self.endpoints.all() {
+            let is_named =
+                |health: &fleet::FleetEndpoint| health.model == model && health.endpoint == endpoint;
+            if cell.fleet.load().is_some() && !fleet.endpoints.iter().any(is_named) {
+                cell.fleet.store(None);
+            }
+        }
+        for health in fleet.endpoints {
+            let cell = self.endpoints.get(&health.model, &health.endpoint);
+            cell.fleet.store(Some(Arc::new(View { until, health })));
+        }
+    }
+
+    fn now(&self) -> Millis {
+        millis(self.started.elapsed()).saturating_add(1)
+    }
+}
+
+fn millis(time: Duration) -> Millis {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_counts_until_a_success_follows() {
-        let health = Health::default();
-        let (model, endpoint) = (ModelId::new("a/b"), EndpointId::new("c"));
-        assert!(!health.is_failing(&model, &endpoint));
-        health.tell(&model, &endpoint, Verdict::Failing);
-        assert!(health.is_failing(&model, &endpoint));
-        health.tell(&model, &endpoint, Verdict::Healthy);
-        assert!(!health.is_failing(&model, &endpoint));
-    }
-}
+mod tests;

@@ -36,7 +36,8 @@ const DATA_PLANE: &[Row] = &[
     pure("config::compile", &["config::shards", "config::pending", "config::snapshot", "model", "adapters"]),
     pure("price", &["config::snapshot", "model"]),
     pure("identity", &["config::snapshot", "model", "error"]),
-    pure("routing", &["config::snapshot", "identity", "price", "model", "error"]),
+    // Health tells failures apart as adapters classify them.
+    pure("routing", &["config::snapshot", "identity", "price", "model", "error", "adapters::failure"]),
     pure("catalogue", &["config::snapshot", "identity", "price", "model", "error"]),
     pure("usage::record", &["config::snapshot", "price", "model", "error"]),
     rim("settings", &[]),

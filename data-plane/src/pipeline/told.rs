@@ -1,0 +1,80 @@
+//! Tells health how an attempt ended.
+
+use std::time::{Duration, Instant as Moment};
+
+use switchyard_proto::id::CredentialId;
+
+use crate::adapters::failure::Failure;
+use crate::config::snapshot::Credential;
+use crate::pipeline::{Job, Pipeline, explain};
+use crate::routing::health::{Outcome, Report};
+use crate::routing::plan::Candidate;
+
+/// One attempt, as far as health is told of it.
+pub struct Told<'a> {
+    pipeline: &'a Pipeline,
+    candidate: &'a Candidate,
+    credential: Option<CredentialId>,
+    begun: Moment,
+    seed: u64,
+    /// Of streams alone: a whole answer's first content comes with its last.
+    pub first_content: Option<Duration>,
+}
+
+impl<'a> Told<'a> {
+    pub fn new(
+        pipeline: &'a Pipeline,
+        job: &Job<'_>,
+        candidate: &'a Candidate,
+        credential: Option<&Credential>,
+        begun: Moment,
+    ) -> Self {
+        let credential = credential.map(|credential| CredentialId::new(credential.id.clone()));
+        Self { pipeline, candidate, credential, begun, seed: job.plan.seed, first_content: None }
+    }
+
+    /// It was answered to the end.
+    pub fn ok(&self, completion_tokens: u64) {
+        let report = self.report(Outcome::Ok);
+        self.pipeline.health.tell(&Report { completion_tokens, ..report });
+    }
+
+    /// The caller left before the end.
+    pub fn cancelled(&self) {
+        self.pipeline.health.tell(&self.report(Outcome::Cancelled));
+    }
+
+    /// It failed, by the endpoint's fault or the request's.
+    pub fn failed(&self, failure: &Failure) {
+        let outcome = if explain::blames_endpoint(failure.class) {
+            Outcome::Failed(failure.class)
+        } else {
+            Outcome::CallersFault
+        };
+        let report = Report { retry_after: failure.retry_after, ..self.report(outcome) };
+        let has_other_credentials = self.has_other_credentials();
+        self.pipeline.health.tell(&Report { has_other_credentials, ..report });
+    }
+
+    fn has_other_credentials(&self) -> bool {
+        let is_other = |id: &CredentialId| {
+            Some(id) != self.credential.as_ref() && self.pipeline.health.credential_usable(id)
+        };
+        self.candidate
+            .endpoint
+            .provider
+            .credentials
+            .iter()
+            .any(|other| is_other(&CredentialId::new(other.id.clone())))
+    }
+
+    fn report(&self, outcome: Outcome) -> Report<'_> {
+        let endpoint = &self.candidate.endpoint;
+        Report {
+            credential: self.credential.as_ref(),
+            first_content: self.first_content,
+            seed: self.seed,
+            ..Report::new(&endpoint.model, &endpoint.id, outcome, self.begun.elapsed())
+        }
+    }
+}
