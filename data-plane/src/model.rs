@@ -4,6 +4,7 @@
 //! No I/O, no provider's habits: those are settled in the adapter before a value of this module exists.
 
 pub mod deadlines;
+pub mod escalate;
 pub mod event;
 pub mod facts;
 pub mod media;
@@ -15,6 +16,7 @@ pub mod response;
 pub mod usage;
 
 pub use self::deadlines::Deadlines;
+pub use self::escalate::Escalation;
 pub use self::event::{ChoiceDelta, Chunk, Delta, Event, Fold, Start, ToolDelta};
 pub use self::facts::{Facts, Media, MediaFacts};
 pub use self::media::{Fetched, FetchedFile};

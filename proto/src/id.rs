@@ -51,6 +51,8 @@ text_id! {
     ModelId;
     /// An endpoint's id, unique in its model.
     EndpointId;
+    /// A routing policy's slug, unique in its tenant.
+    PolicyId;
     /// The id of a data plane's disk.
     InstanceId;
 }

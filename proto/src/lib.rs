@@ -1,6 +1,7 @@
 //! The vocabulary that both planes share, and nothing else.
 //!
-//! Generated messages and services are in [`v1`]; ids, money, error codes, keys and secrets are written by hand. No I/O.
+//! Generated messages and services are in [`v1`]; ids, money, error codes, keys and secrets are written by hand, and so is the language of
+//! routing policies' conditions. No I/O.
 
 pub mod auth;
 pub mod clock;
@@ -8,6 +9,7 @@ pub mod code;
 pub mod id;
 pub mod key;
 pub mod money;
+pub mod policy;
 pub mod price;
 pub mod seal;
 pub mod secret;

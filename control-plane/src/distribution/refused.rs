@@ -86,6 +86,9 @@ fn name(resource: &v1::Resource) -> Option<Name> {
         Body::Credential(credential) => {
             (v1::ResourceKind::ResourceCredential, format!("{}#{}", credential.tenant, credential.id))
         }
+        Body::Policy(policy) => {
+            (v1::ResourceKind::ResourcePolicy, format!("{}#{}", policy.tenant, policy.id))
+        }
         Body::Key(key) => (v1::ResourceKind::ResourceKey, key.id.clone()),
         Body::Tombstone(gone) => (gone.kind(), gone.id.clone()),
     };

@@ -4,13 +4,14 @@
 //! on a missing one is refused with it, and tried again with the next push. Disabling, deleting and narrowing access are never refused.
 
 mod quirks;
+mod policy;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use switchyard_proto::auth::{Scheme, UnknownScheme};
 use switchyard_proto::clock;
-use switchyard_proto::id::{EndpointId, KeyId, ModelId, ProviderId, TenantId};
+use switchyard_proto::id::{EndpointId, KeyId, ModelId, PolicyId, ProviderId, TenantId};
 use switchyard_proto::key::KeyHash;
 use switchyard_proto::money::NanoUsd;
 use switchyard_proto::price::Prices;
@@ -20,6 +21,7 @@ use switchyard_proto::v1::{self, Refusal, Resource, ResourceKind};
 
 use crate::adapters;
 use crate::config::pending;
+use crate::config::snapshot::policy::Policy;
 use crate::config::snapshot::{
     Catalogue, Credential, Endpoint, Key, Limit, Model, Provider, Revision, Snapshot, Tenant,
 };
@@ -82,6 +84,11 @@ struct Fault {
     reason: String,
 }
 
+/// Whose a resource is; the operator's names no tenant.
+fn owner(tenant: &str) -> Option<TenantId> {
+    (!tenant.is_empty()).then(|| TenantId::new(tenant))
+}
+
 fn fault(field: impl Into<String>, reason: impl Into<String>) -> Fault {
     Fault { field: field.into(), reason: reason.into() }
 }
@@ -95,6 +102,7 @@ impl Next<'_> {
             Some(Body::Endpoint(config)) => self.endpoint(config, revision),
             Some(Body::Tenant(config)) => self.tenant(config, revision),
             Some(Body::Credential(config)) => self.credential(config, revision),
+            Some(Body::Policy(config)) => self.policy(config, revision),
             Some(Body::Key(config)) => self.key(config, revision),
             Some(Body::Tombstone(tombstone)) => self.tombstone(&tombstone),
             None => self.refuse(
@@ -172,6 +180,29 @@ impl Next<'_> {
         self.snapshot.tenants.insert(id, Arc::new(row));
     }
 
+    fn policy(&mut self, config: v1::PolicyConfig, revision: u64) {
+        let id = format!("{}#{}", config.tenant, config.id);
+        let (tenant, name) = (owner(&config.tenant), PolicyId::new(config.id.as_str()));
+        let disabled = config.disabled;
+        let known = tenant.as_ref().is_none_or(|tenant| self.snapshot.tenants.get(tenant).is_some());
+        let row = if known {
+            policy::compile(config, revision)
+        } else {
+            Err(fault("tenant", format!("`{}` is not there", config.tenant)))
+        };
+        match row {
+            Ok(row) => self.snapshot.policies.put(row),
+            Err(fault) => {
+                if let Some(old) = self.before.policies.get(tenant.as_ref(), &name) {
+                    let mut old = Policy::clone(old);
+                    old.config.disabled |= disabled;
+                    self.snapshot.policies.put(old);
+                }
+                self.refuse(ResourceKind::ResourcePolicy, &id, fault);
+            }
+        }
+    }
+
     fn key(&mut self, config: v1::KeyConfig, revision: u64) {
         let (id, disabled) = (KeyId::new(config.id.as_str()), config.disabled);
         let known = self.snapshot.tenants.get(config.tenant.as_str()).is_some();
@@ -228,6 +259,11 @@ impl Next<'_> {
             ResourceKind::ResourceCredential => {
                 if let Some((tenant, credential)) = id.split_once('#') {
                     self.take_credential(&TenantId::new(tenant), credential);
+                }
+            }
+            ResourceKind::ResourcePolicy => {
+                if let Some((tenant, policy)) = id.split_once('#') {
+                    self.snapshot.policies.remove(owner(tenant).as_ref(), policy);
                 }
             }
             ResourceKind::Unspecified => {}
@@ -306,7 +342,7 @@ fn provider(config: v1::ProviderConfig, revision: u64) -> Result<Provider, Fault
     let credentials = config.credentials.iter().map(|row| credential(row, &config.tenant)).collect();
     Ok(Provider {
         id: ProviderId::new(config.id.as_str()),
-        tenant: (!config.tenant.is_empty()).then(|| TenantId::new(config.tenant.as_str())),
+        tenant: owner(&config.tenant),
         display_name: if config.display_name.is_empty() {
             config.id.clone()
         } else {

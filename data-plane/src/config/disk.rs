@@ -265,6 +265,8 @@ fn resources(snapshot: &Snapshot) -> Vec<Resource> {
         catalogue.endpoints.values().map(|row| resource(row.revision, Body::Endpoint(row.config.clone())));
     let tenants =
         snapshot.tenants.values().map(|row| resource(row.revision, Body::Tenant(row.config.clone())));
+    let policies =
+        snapshot.policies.all().map(|row| resource(row.revision, Body::Policy(row.config.clone())));
     let keys = snapshot.keys.values().map(|row| resource(row.revision, Body::Key(row.config.clone())));
     let credentials = snapshot.credentials.values().flat_map(|rows| rows.iter());
     let credentials = credentials.map(|row| resource(row.revision, Body::Credential(row.config.clone())));
@@ -274,6 +276,7 @@ fn resources(snapshot: &Snapshot) -> Vec<Resource> {
         .chain(endpoints)
         .chain(tenants)
         .chain(credentials)
+        .chain(policies)
         .chain(keys)
         .chain(pending)
         .collect()

@@ -25,6 +25,7 @@ pub fn identity(resource: &Resource) -> Option<Identity> {
         Body::Credential(credential) => {
             (ResourceKind::ResourceCredential, format!("{}#{}", credential.tenant, credential.id))
         }
+        Body::Policy(policy) => (ResourceKind::ResourcePolicy, format!("{}#{}", policy.tenant, policy.id)),
         Body::Key(key) => (ResourceKind::ResourceKey, key.id.clone()),
         Body::Tombstone(tombstone) => (tombstone.kind(), tombstone.id.clone()),
     };
@@ -51,6 +52,7 @@ fn rank(resource: &Resource) -> u8 {
         Some(Body::Endpoint(_)) => 2,
         Some(Body::Tenant(_)) => 3,
         Some(Body::Credential(_)) => 4,
+        Some(Body::Policy(_)) => 4,
         Some(Body::Key(_)) => 5,
         Some(Body::Tombstone(_)) | None => 6,
     }

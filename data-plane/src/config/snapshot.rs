@@ -1,6 +1,8 @@
 //! The read model of one config revision: what a request looks things up in.
 //!
-//! Immutable once made. `compile` makes the next one; nobody else does.
+//! Immutable once made. `compile` makes the next one; nobody else does. Routing policies are in [`policy`].
+
+pub mod policy;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use crate::adapters::Adapter;
 use crate::adapters::quirks::Quirks;
 use crate::config::pending::Pending;
 use crate::config::shards::Shards;
+use crate::config::snapshot::policy::{Policies, Policy};
 use crate::model::parameter::Parameters;
 
 /// One revision of the config.
@@ -32,6 +35,7 @@ pub struct Snapshot {
     /// Tenants' own credentials in the order of use, by tenant; read with [`Snapshot::credentials`].
     pub credentials: Shards<TenantId, Arc<[Arc<TenantCredential>]>>,
     pub catalogue: Arc<Catalogue>,
+    pub policies: Policies,
     /// Refused so far: tried again with every push.
     pub pending: Pending,
 }
@@ -235,5 +239,18 @@ impl Snapshot {
             .get(name)
             .or_else(|| catalogue.models.get(catalogue.names.get(name)?))
             .filter(|model| !model.config.disabled)
+    }
+
+    /// The policy that a caller of this tenant means by a name: the tenant's own, else the operator's.
+    ///
+    /// A tenant's own that is disabled still hides the operator's of the same name.
+    pub fn policy(&self, tenant: &TenantId, name: &str) -> Option<&Arc<Policy>> {
+        self.policies.named(tenant, name).filter(|policy| !policy.config.disabled)
+    }
+
+    /// Enabled policies with a condition for whole requests, the tenant's own and the operator's, in the order in which
+    /// they are asked: by priority, then the tenant's first, then by id.
+    pub fn matching_policies(&self, tenant: &TenantId) -> impl Iterator<Item = &Arc<Policy>> {
+        self.policies.matching(tenant)
     }
 }

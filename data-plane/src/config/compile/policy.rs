@@ -1,0 +1,198 @@
+//! One policy, from its wire form: every condition compiled, every name known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchyard_proto::id::PolicyId;
+use switchyard_proto::money::ParseError;
+use switchyard_proto::policy::{self, Condition, Scope};
+use switchyard_proto::price::UnitPrice;
+use switchyard_proto::v1;
+
+use super::{Fault, fault, owner};
+use crate::config::snapshot::policy::{Hedge, Policy, PolicyStage, StageDeadlines, StickyBy, WeightedModel};
+use crate::model::escalate::Escalation;
+use crate::model::preferences::{MaxPrice, Preferences, Sort, SortBy};
+
+/// Compiles a policy; a fault names its field, as `stages[1].when`.
+pub(super) fn compile(config: v1::PolicyConfig, revision: u64) -> Result<Policy, Fault> {
+    if config.stages.is_empty() {
+        return Err(fault("stages", "at least one is needed"));
+    }
+    let common = deadlines(config.deadlines.as_ref(), "deadlines")?;
+    let stages = config.stages.iter().enumerate();
+    let stages = stages
+        .map(|(index, config)| {
+            stage(config, index + 1, common)
+                .map_err(|inner| fault(format!("stages[{index}].{}", inner.field), inner.reason))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Policy {
+        id: PolicyId::new(config.id.as_str()),
+        tenant: owner(&config.tenant),
+        matches: condition("match", &config.r#match, Scope::Request)?,
+        sticky_by: sticky_by(&config.sticky_by)?,
+        stages,
+        config,
+        revision,
+    })
+}
+
+fn condition(field: &str, source: &str, scope: Scope) -> Result<Option<Condition>, Fault> {
+    if source.is_empty() {
+        return Ok(None);
+    }
+    Condition::compile(source, scope).map(Some).map_err(|error| fault(field, error.to_string()))
+}
+
+fn sticky_by(name: &str) -> Result<StickyBy, Fault> {
+    match name {
+        "" | "request" => Ok(StickyBy::Request),
+        "user" => Ok(StickyBy::User),
+        "session" => Ok(StickyBy::Session),
+        "key" => Ok(StickyBy::Key),
+        other => Err(fault("sticky_by", format!("`{other}` is none of {}", policy::STICKY_BY.join(", ")))),
+    }
+}
+
+fn stage(config: &v1::PolicyStage, number: usize, common: StageDeadlines) -> Result<PolicyStage, Fault> {
+    let check = condition("check", &config.check, Scope::Answer)?;
+    let schema = schema(&config.schema)?;
+    let added = [("check", check.is_some()), ("schema", schema.is_some())];
+    Ok(PolicyStage {
+        name: if config.name.is_empty() { number.to_string() } else { config.name.clone() },
+        when: condition("when", &config.when, Scope::Request)?,
+        models: models(&config.models)?,
+        is_weighted: config.models.iter().any(|model| model.weight > 0),
+        preferences: preferences(config.provider.as_ref())?,
+        escalate_on: escalation(&config.escalate_on, added)?,
+        check,
+        schema,
+        deadlines: deadlines(config.deadlines.as_ref(), "deadlines")?.over(common),
+        hedge: hedge(config.hedge.as_ref())?,
+        retries: config.retries,
+    })
+}
+
+fn models(models: &[v1::WeightedModel]) -> Result<Vec<WeightedModel>, Fault> {
+    if models.is_empty() {
+        return Err(fault("models", "at least one is needed"));
+    }
+    if let Some(index) = models.iter().position(|row| row.model.starts_with(policy::PREFIX)) {
+        return Err(fault(format!("models[{index}]"), "a policy cannot name a policy"));
+    }
+    let model =
+        |row: &v1::WeightedModel| WeightedModel { model: row.model.clone(), weight: row.weight.max(1) };
+    Ok(models.iter().map(model).collect())
+}
+
+/// What was named, or the usual; a check and a schema of its own are reasons unasked.
+fn escalation(names: &[String], added: [(&str, bool); 2]) -> Result<Escalation, Fault> {
+    let mut set = if names.is_empty() { Escalation::usual() } else { Escalation::default() };
+    for name in names {
+        let reason = Escalation::from_name(name).ok_or_else(|| {
+            fault("escalate_on", format!("`{name}` is none of {}", policy::ESCALATE_ON.join(", ")))
+        })?;
+        set = set.and(reason);
+    }
+    let added = added.into_iter().filter(|(_, is_there)| *is_there);
+    Ok(added.filter_map(|(name, _)| Escalation::from_name(name)).fold(set, Escalation::and))
+}
+
+fn schema(text: &str) -> Result<Option<Arc<serde_json::Value>>, Fault> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let schema: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| fault("schema", format!("is not JSON: {error}")))?;
+    if !schema.is_object() {
+        return Err(fault("schema", "is not a JSON object"));
+    }
+    Ok(Some(Arc::new(schema)))
+}
+
+fn preferences(config: Option<&v1::ProviderPreferences>) -> Result<Preferences, Fault> {
+    let Some(config) = config else { return Ok(Preferences::default()) };
+    Ok(Preferences {
+        order: config.order.clone(),
+        only: config.only.clone(),
+        ignore: config.ignore.clone(),
+        allow_fallbacks: config.allow_fallbacks.unwrap_or(true),
+        require_parameters: config.require_parameters.unwrap_or(false),
+        deny_data_collection: denies(&config.data_collection)?,
+        zdr: config.zdr.unwrap_or(false),
+        quantizations: config.quantizations.clone(),
+        sort: sort(&config.sort)?,
+        max_price: config.max_price.as_ref().map(max_price).transpose()?.unwrap_or_default(),
+        ..Preferences::default()
+    })
+}
+
+fn denies(data_collection: &str) -> Result<bool, Fault> {
+    match data_collection {
+        "" | "allow" => Ok(false),
+        "deny" => Ok(true),
+        other => Err(fault("provider.data_collection", format!("`{other}` is none of allow, deny"))),
+    }
+}
+
+fn sort(name: &str) -> Result<Option<Sort>, Fault> {
+    let by = match name {
+        "" => return Ok(None),
+        "price" => SortBy::Price,
+        "throughput" => SortBy::Throughput,
+        "latency" => SortBy::Latency,
+        other => {
+            return Err(fault("provider.sort", format!("`{other}` is none of price, throughput, latency")));
+        }
+    };
+    Ok(Some(Sort { by, across_models: false }))
+}
+
+fn max_price(config: &v1::MaxPrice) -> Result<MaxPrice, Fault> {
+    let amount = |field: &str, text: &str, parse: fn(&str) -> Result<UnitPrice, ParseError>| match text {
+        "" => Ok(None),
+        text => parse(text)
+            .map(|_| Some(text.to_owned()))
+            .map_err(|error| fault(format!("provider.max_price.{field}"), error.to_string())),
+    };
+    Ok(MaxPrice {
+        prompt: amount("prompt", &config.prompt, UnitPrice::parse_per_million)?,
+        completion: amount("completion", &config.completion, UnitPrice::parse_per_million)?,
+        request: amount("request", &config.request, UnitPrice::parse_per_unit)?,
+        image: amount("image", &config.image, UnitPrice::parse_per_unit)?,
+        audio: amount("audio", &config.audio, UnitPrice::parse_per_unit)?,
+    })
+}
+
+fn deadlines(config: Option<&v1::Deadlines>, within: &str) -> Result<StageDeadlines, Fault> {
+    let config = config.copied().unwrap_or_default();
+    let time = |name: &str, milliseconds: Option<u64>| match milliseconds {
+        Some(0) => Err(fault(format!("{within}.{name}"), "must be more than 0")),
+        other => Ok(other.map(Duration::from_millis)),
+    };
+    Ok(StageDeadlines {
+        connect: time("connect_ms", config.connect_ms)?,
+        headers: time("headers_ms", config.headers_ms)?,
+        first_content: time("first_content_ms", config.first_content_ms)?,
+        idle: time("idle_ms", config.idle_ms)?,
+        total: time("total_ms", config.total_ms)?,
+        min_tokens_per_second: config.min_tokens_per_second.filter(|rate| *rate > 0),
+    })
+}
+
+fn hedge(config: Option<&v1::Hedge>) -> Result<Option<Hedge>, Fault> {
+    let Some(config) = config else { return Ok(None) };
+    let (quantile_permille, max_rate_permille) = (config.quantile_permille, config.max_rate_permille);
+    if quantile_permille > 999 {
+        return Err(fault("hedge.quantile_permille", "must be below 1000"));
+    }
+    if max_rate_permille > 1000 {
+        return Err(fault("hedge.max_rate_permille", "must be at most 1000"));
+    }
+    let is_off = quantile_permille == 0 || max_rate_permille == 0;
+    Ok((!is_off).then_some(Hedge { quantile_permille, max_rate_permille }))
+}
+
+#[cfg(test)]
+mod tests;
