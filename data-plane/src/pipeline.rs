@@ -31,7 +31,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::openai_chat;
 use crate::config::Current;
 use crate::config::lookup::Lookup;
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::{Endpoint, Snapshot};
 use crate::drift::Drift;
 use crate::error::RequestError;
 use crate::identity::{self, Caller, IdentifyError};
@@ -45,6 +45,8 @@ use crate::pipeline::reserve::Skip;
 use crate::pipeline::told::Told;
 use crate::pipeline::trail::{AttemptNote, Trail};
 use crate::routing::health::Health;
+use crate::routing::inputs::Inputs;
+use crate::routing::plan::{self, Candidate, Plan};
 use crate::routing::plan::{self, Candidate, Plan};
 use crate::settings::Settings;
 use crate::upstream::attempt::{self, Failed, Outcome, Try};
@@ -185,10 +187,8 @@ impl Pipeline {
         request: &ChatRequest,
         trail: &Trail,
     ) -> Result<Plan, RequestError> {
-        let is_failing = |endpoint: &crate::config::snapshot::Endpoint| {
-            self.health.is_failing(&endpoint.model, &endpoint.id)
-        };
-        Ok(plan::plan(config, is_failing, caller, request, trail.id.seed())?)
+        let reading = |endpoint: &Endpoint| self.health.reading(&endpoint.model, &endpoint.id);
+        Ok(plan::plan(config, &Inputs::of(caller, request, trail.id.seed(), &reading))?)
     }
 
     /// Tries candidates in order until one commits.
@@ -200,7 +200,7 @@ impl Pipeline {
         trail: &mut Trail,
     ) -> Result<(), RequestError> {
         let (mut skips, mut gathered) = (Vec::new(), Gathered::new(&self.fetcher));
-        for candidate in &job.plan.candidates {
+        for candidate in job.plan.candidates() {
             let ready = match gathered.add(&self.fetcher, job, candidate, reply, trail).await {
                 Ok(()) => reserve::reserve(self, job, candidate, permit, trail, &gathered.files).await,
                 Err(skip) => Err(skip),

@@ -20,6 +20,11 @@ impl UnitPrice {
         money::scaled(text, 15).map(Self)
     }
 
+    /// USD per million units as the shortest exact decimal.
+    pub fn per_million(self) -> String {
+        money::decimal(self.0, 9)
+    }
+
     /// USD per unit as the shortest exact decimal: the form of OpenRouter's `pricing`.
     pub fn per_unit(self) -> String {
         money::decimal(self.0, 15)

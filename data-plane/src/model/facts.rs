@@ -2,6 +2,8 @@
 //!
 //! Surfaces count while they decode; nothing here holds contents.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::parameter::Parameters;
 
 /// A kind of content that is not text.
@@ -29,7 +31,7 @@ impl Media {
 }
 
 /// How much of one kind of media a prompt carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MediaFacts {
     /// Items of this kind.
     pub count: u32,
@@ -40,7 +42,7 @@ pub struct MediaFacts {
 }
 
 /// A request's measurements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Facts {
     /// Messages in the prompt.
     pub messages: u32,

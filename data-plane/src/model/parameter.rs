@@ -2,6 +2,8 @@
 //!
 //! A set of them is one machine word, so that routing can compare a request with an endpoint for free.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Declares the parameters once: variant and wire name.
 macro_rules! parameters {
     ($($variant:ident = $name:literal),+ $(,)?) => {
@@ -76,6 +78,16 @@ impl Parameters {
     /// No parameter.
     pub const NONE: Self = Self(0);
 
+    /// These parameters.
+    pub const fn of(members: &[Parameter]) -> Self {
+        let (mut set, mut at) = (0, 0);
+        while at < members.len() {
+            set |= bit(members[at]);
+            at += 1;
+        }
+        Self(set)
+    }
+
     /// The known ones among these names; others are ignored.
     pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         names.into_iter().filter_map(Parameter::from_name).collect()
@@ -123,6 +135,20 @@ impl FromIterator<Parameter> for Parameters {
 impl std::fmt::Debug for Parameters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.iter().map(Parameter::name)).finish()
+    }
+}
+
+/// By name, so that a record stays right when parameters are added.
+impl Serialize for Parameters {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Parameter::name))
+    }
+}
+
+impl<'de> Deserialize<'de> for Parameters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        Ok(Self::from_names(names.iter().map(String::as_str)))
     }
 }
 

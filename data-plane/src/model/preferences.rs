@@ -2,12 +2,13 @@
 //!
 //! Only data; what each preference does is `routing`'s business.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::deadlines::Deadlines;
 
 /// The parsed `provider` object; the default is what an absent object means.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Preferences {
     /// Provider slugs to try first, in this order.
     pub order: Vec<String>,
@@ -64,7 +65,7 @@ impl Default for Preferences {
 }
 
 /// The `provider.sort` preference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sort {
     /// The measure to sort by.
     pub by: SortBy,
@@ -74,7 +75,8 @@ pub struct Sort {
 }
 
 /// A measure that endpoints can be sorted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SortBy {
     Price,
     Throughput,
@@ -83,8 +85,20 @@ pub enum SortBy {
     Exacto,
 }
 
+impl SortBy {
+    /// The name in requests.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Price => "price",
+            Self::Throughput => "throughput",
+            Self::Latency => "latency",
+            Self::Exacto => "exacto",
+        }
+    }
+}
+
 /// Price ceilings as decimal text: USD per million tokens, or per request, image or audio unit.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MaxPrice {
     pub prompt: Option<String>,
     pub completion: Option<String>,
@@ -94,10 +108,17 @@ pub struct MaxPrice {
 }
 
 /// A wish per percentile; a plain number in the request means `p50`.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Percentiles {
     pub p50: Option<f64>,
     pub p75: Option<f64>,
     pub p90: Option<f64>,
     pub p99: Option<f64>,
+}
+
+impl Percentiles {
+    /// Whether nothing is wished.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }

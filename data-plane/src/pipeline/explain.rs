@@ -10,6 +10,7 @@ use crate::config::snapshot::Endpoint;
 use crate::error::RequestError;
 use crate::pipeline::reserve::Skip;
 use crate::pipeline::trail::{AttemptNote, Trail};
+use crate::routing::refusal::{self, Availability};
 use crate::upstream::attempt::Failed;
 
 /// Whether a failure says something about the endpoint, and not about the request.
@@ -58,7 +59,10 @@ pub fn exhausted(trail: &Trail, skips: Vec<Skip>) -> RequestError {
     match limited {
         Some(after) => RequestError { retry_after: after, ..error }.with(
             "availability",
-            json!({"code": "capacity_exhausted", "retryable": true, "retry_after": after.map(|after| after.as_secs_f64().ceil())}),
+            refusal::after_attempts(
+                Availability::CapacityExhausted,
+                after.map(|after| after.as_secs_f64().ceil()),
+            ),
         ),
         None => error,
     }
@@ -130,7 +134,7 @@ pub fn metadata(trail: &Trail) -> Value {
                 "provider": excluded.endpoint.provider.display_name,
                 "model": excluded.endpoint.model.as_str(),
                 "rule": excluded.rule.as_str(),
-                "detail": excluded.detail,
+                "detail": excluded.to_string(),
             })
         })
         .collect();

@@ -100,7 +100,10 @@ pub async fn reserve(
     fetched: &Fetched,
 ) -> Result<Ready, Skip> {
     let endpoint = &candidate.endpoint;
-    let credential = pick(&endpoint.provider.credentials, job.plan.seed).cloned();
+    let credential = match &candidate.credential {
+        Some(own) => own.secret.clone(),
+        None => pick(&endpoint.provider.credentials, job.plan.seed).cloned(),
+    };
     let mut cap = Cap::of(endpoint, job, pipeline.settings.leases.default_output_tokens);
     let mut encoded = encode(job, endpoint, cap.injected(job.request), fetched)?;
     let Some(permit) = permit else {

@@ -14,7 +14,7 @@ use crate::config::snapshot::{Endpoint, Revision};
 use crate::identity::Caller;
 use crate::model::response::Finish;
 use crate::pipeline::client::Client;
-use crate::routing::plan::Excluded;
+use crate::routing::filter::Excluded;
 use crate::telemetry::spans::RequestSpan;
 
 /// The trail of one request.

@@ -1,37 +1,51 @@
 //! The rules that exclude an endpoint, each with the value that it met.
+//!
+//! Capabilities are asked before wishes, and policies last, so that an exclusion by a policy means that all else fits.
 
-use std::fmt::Write as _;
+pub mod capability;
+pub mod policy;
+pub mod wishes;
 
-use switchyard_proto::id::ModelId;
+use std::fmt;
+use std::sync::Arc;
+
 use switchyard_proto::price::UnitPrice;
 
 use crate::config::snapshot::{Endpoint, Model};
-use crate::identity::Caller;
 use crate::model::facts::Media;
-use crate::model::parameter::{Parameter, Parameters};
-use crate::model::preferences::MaxPrice;
-use crate::model::request::ChatRequest;
-use crate::price;
+use crate::model::parameter::Parameters;
+use crate::routing::inputs::Inputs;
+use crate::routing::names::Target;
+use crate::routing::wishes::Wishes;
 
 /// Why an endpoint is out; the names are OpenRouter's `excluded_by` where it has one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rule {
     Disabled,
-    /// A provider that belongs to another tenant.
-    Owner,
     AllowedProviders,
     IgnoredProviders,
     DataPolicy,
     Zdr,
     Quantization,
     MaxPrice,
+    /// `:free` was asked for.
+    Free,
     Modality,
+    OutputModality,
     ContextLength,
     OutputLimit,
     RequireParameters,
     /// A tool cannot be called there.
     Tools,
+    /// The model cannot be made to call a tool there.
+    ToolChoice,
+    StructuredOutput,
+    Distillable,
+    /// An endpoint of another service tier.
+    ServiceTier,
     Fallbacks,
+    /// A credential of the tenant's own must be used for the provider.
+    OwnCredential,
     Budget,
     /// The request cannot be expressed in the provider's dialect.
     Unsupported,
@@ -42,193 +56,167 @@ impl Rule {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
-            Self::Owner => "owner",
             Self::AllowedProviders => "allowed_providers",
             Self::IgnoredProviders => "ignored_providers",
             Self::DataPolicy => "data_policy:training",
             Self::Zdr => "data_policy:zdr",
             Self::Quantization => "quantization",
             Self::MaxPrice => "max_price",
+            Self::Free => "free",
             Self::Modality => "modality",
+            Self::OutputModality => "output_modality",
             Self::ContextLength => "context_length",
             Self::OutputLimit => "max_tokens",
             Self::RequireParameters => "require_parameters",
             Self::Tools => "tools",
+            Self::ToolChoice => "tool_choice",
+            Self::StructuredOutput => "structured_outputs",
+            Self::Distillable => "enforce_distillable_text",
+            Self::ServiceTier => "service_tier",
             Self::Fallbacks => "allow_fallbacks",
+            Self::OwnCredential => "byok_required",
             Self::Budget => "budget",
             Self::Unsupported => "unsupported",
+        }
+    }
+
+    /// The request's member that the rule reads; empty if it reads none.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Disabled | Self::OwnCredential | Self::Budget | Self::Unsupported => "",
+            Self::AllowedProviders => "provider.only",
+            Self::IgnoredProviders => "provider.ignore",
+            Self::DataPolicy => "provider.data_collection",
+            Self::Zdr => "provider.zdr",
+            Self::Quantization => "provider.quantizations",
+            Self::MaxPrice => "provider.max_price",
+            Self::Free => "model",
+            Self::Modality | Self::ContextLength => "messages",
+            Self::OutputModality => "modalities",
+            Self::OutputLimit => "max_tokens",
+            Self::RequireParameters => "provider.require_parameters",
+            Self::Tools => "tools",
+            Self::ToolChoice => "tool_choice",
+            Self::StructuredOutput => "response_format",
+            Self::Distillable => "provider.enforce_distillable_text",
+            Self::ServiceTier => "service_tier",
+            Self::Fallbacks => "provider.allow_fallbacks",
+        }
+    }
+}
+
+/// The value that a rule met; put into words only where somebody asks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Detail {
+    /// The rule says it all.
+    Plain,
+    Media(Media),
+    Parameters(Parameters),
+    Price {
+        part: &'static str,
+        price: UnitPrice,
+        ceiling: UnitPrice,
+    },
+    Tokens {
+        asked: u64,
+        most: u64,
+    },
+}
+
+/// A rule that excludes, and the value that it met.
+pub type Reason = (Rule, Detail);
+
+/// One endpoint that may not be tried. Displays as the rest of a sentence about it.
+#[derive(Debug, Clone)]
+pub struct Excluded {
+    pub endpoint: Arc<Endpoint>,
+    pub rule: Rule,
+    pub detail: Detail,
+    /// The place in the plan's policy of the stage that it was meant for; 0 without a policy.
+    pub stage: u16,
+}
+
+impl fmt::Display for Excluded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let detail = &self.detail;
+        match (self.rule, detail) {
+            (Rule::Disabled, _) => f.write_str("is disabled"),
+            (Rule::AllowedProviders, _) => f.write_str("is not in provider.only"),
+            (Rule::IgnoredProviders, _) => f.write_str("is in provider.ignore"),
+            (Rule::DataPolicy, _) => f.write_str("may store prompts or train on them"),
+            (Rule::Zdr, _) => f.write_str("may retain prompts"),
+            (Rule::Quantization, _) => {
+                write!(f, "is quantized as `{}`", wishes::quantization(&self.endpoint))
+            }
+            (Rule::MaxPrice, Detail::Price { part, price, ceiling }) => write!(
+                f,
+                "costs {} per {part}, more than max_price.{part} = {}",
+                wishes::dollars(part, *price),
+                wishes::dollars(part, *ceiling)
+            ),
+            (Rule::MaxPrice, _) => f.write_str("costs more than max_price"),
+            (Rule::Free, _) => f.write_str("is not free"),
+            (Rule::Modality, Detail::Media(media)) => write!(f, "does not accept {} input", media.name()),
+            (Rule::Modality, _) => f.write_str("does not accept the input"),
+            (Rule::OutputModality, _) => f.write_str("does not produce the output asked for"),
+            (Rule::ContextLength, Detail::Tokens { asked, most }) => {
+                write!(f, "has a window of {most} tokens, the prompt about {asked}")
+            }
+            (Rule::ContextLength, _) => f.write_str("has too small a window"),
+            (Rule::OutputLimit, Detail::Tokens { asked, most }) => {
+                write!(f, "cannot produce {asked} tokens, at most {most}")
+            }
+            (Rule::OutputLimit, _) => f.write_str("cannot produce so many tokens"),
+            (Rule::RequireParameters, Detail::Parameters(lacking)) => {
+                f.write_str("does not support ")?;
+                let names = lacking.iter().map(|parameter| parameter.name());
+                names
+                    .enumerate()
+                    .try_for_each(|(at, name)| write!(f, "{}{name}", if at == 0 { "" } else { ", " }))
+            }
+            (Rule::RequireParameters, _) => f.write_str("does not support every parameter"),
+            (Rule::Tools, _) => f.write_str("does not support tools"),
+            (Rule::ToolChoice, _) => f.write_str("cannot be made to call a tool"),
+            (Rule::StructuredOutput, _) => f.write_str("does not support structured output"),
+            (Rule::Distillable, _) => f.write_str("serves a model whose text may not train others"),
+            (Rule::ServiceTier, _) => match self.endpoint.config.service_tier.as_str() {
+                "" => f.write_str("is not of the tier asked for"),
+                tier => write!(f, "is of the tier `{tier}`, which was not asked for"),
+            },
+            (Rule::Fallbacks, _) => f.write_str("is a fallback, and allow_fallbacks is false"),
+            (Rule::OwnCredential, _) => f.write_str("may only be used with a credential of your own"),
+            (Rule::Budget, _) => f.write_str("costs more than is left"),
+            (Rule::Unsupported, _) => f.write_str("cannot be told the request"),
         }
     }
 }
 
 /// Whether tenant and key both allow the model; an empty list allows all, `author/*` a whole author.
-pub fn may_use(caller: &Caller, model: &ModelId) -> bool {
-    let allows = |list: &[String]| {
-        list.is_empty()
-            || list.iter().any(|entry| match entry.strip_suffix('*') {
-                Some(prefix) => model.as_str().starts_with(prefix),
-                None => model.as_str() == entry,
-            })
-    };
-    allows(&caller.tenant.config.allowed_models) && allows(&caller.key.config.allowed_models)
+pub fn may_use(inputs: &Inputs<'_>, model: &Model) -> bool {
+    let id = model.id.as_str();
+    let (tenant, key) = (&inputs.caller.tenant.config, &inputs.caller.key.config);
+    covers(&tenant.allowed_models, id) && covers(&key.allowed_models, id)
 }
 
-/// The first rule that excludes an endpoint from a request.
-pub fn excludes(
-    model: &Model,
-    endpoint: &Endpoint,
-    caller: &Caller,
-    request: &ChatRequest,
-) -> Option<(Rule, String)> {
-    ownership(endpoint, caller)
-        .or_else(|| wishes(endpoint, request))
-        .or_else(|| capabilities(model, endpoint, request))
-        .or_else(|| fit(endpoint, request))
-}
-
-fn ownership(endpoint: &Endpoint, caller: &Caller) -> Option<(Rule, String)> {
-    if !endpoint.is_enabled() {
-        return Some((Rule::Disabled, "is disabled".to_owned()));
-    }
-    match &endpoint.provider.tenant {
-        Some(owner) if *owner != caller.tenant.id => {
-            Some((Rule::Owner, "belongs to another tenant".to_owned()))
-        }
-        _ => None,
-    }
-}
-
-/// Whether a slug or display name of the request means this endpoint: `openai`, or `openai/turbo` in full.
-pub fn matches(endpoint: &Endpoint, slug: &str) -> bool {
-    let (provider, id) = (endpoint.provider.id.as_str(), endpoint.id.as_str());
-    slug.eq_ignore_ascii_case(provider)
-        || slug.eq_ignore_ascii_case(&endpoint.provider.display_name)
-        || slug.split_once('/').is_some_and(|(base, variant)| {
-            base.eq_ignore_ascii_case(provider) && variant.eq_ignore_ascii_case(id)
+/// Whether a list of models has this one; an empty list has all, `author/*` a whole author.
+pub fn covers(list: &[String], model: &str) -> bool {
+    list.is_empty()
+        || list.iter().any(|entry| match entry.strip_suffix('*') {
+            Some(prefix) => model.starts_with(prefix),
+            None => model == entry,
         })
 }
 
-fn wishes(endpoint: &Endpoint, request: &ChatRequest) -> Option<(Rule, String)> {
-    let wishes = &request.provider;
-    let named = |list: &[String]| list.iter().any(|slug| matches(endpoint, slug));
-    if !wishes.only.is_empty() && !named(&wishes.only) {
-        return Some((Rule::AllowedProviders, "is not in provider.only".to_owned()));
+/// The first rule that excludes an endpoint from a request, whoever's credential would be used.
+pub fn excludes(
+    inputs: &Inputs<'_>,
+    wishes: &Wishes<'_>,
+    target: &Target<'_>,
+    endpoint: &Endpoint,
+) -> Option<Reason> {
+    if !endpoint.is_enabled() {
+        return Some((Rule::Disabled, Detail::Plain));
     }
-    if named(&wishes.ignore) {
-        return Some((Rule::IgnoredProviders, "is in provider.ignore".to_owned()));
-    }
-    if !wishes.order.is_empty() && !wishes.allow_fallbacks && !named(&wishes.order) {
-        return Some((Rule::Fallbacks, "is not in provider.order, and allow_fallbacks is false".to_owned()));
-    }
-    // What is not known of a provider is taken as the worse.
-    let policy = endpoint.provider.config.data_policy.unwrap_or_default();
-    let retains = policy.retains_prompts.unwrap_or(true);
-    if wishes.deny_data_collection && (retains || policy.trains.unwrap_or(true)) {
-        return Some((Rule::DataPolicy, "may store prompts or train on them".to_owned()));
-    }
-    if wishes.zdr && !endpoint.provider.keeps_nothing() {
-        return Some((Rule::Zdr, "may retain prompts".to_owned()));
-    }
-    if !wishes.quantizations.is_empty() && !quantized(endpoint, &wishes.quantizations) {
-        return Some((Rule::Quantization, format!("is quantized as `{}`", quantization(endpoint))));
-    }
-    too_dear(endpoint, &wishes.max_price)
-}
-
-fn quantization(endpoint: &Endpoint) -> &str {
-    match endpoint.config.quantization.as_str() {
-        "" => "unknown",
-        quantization => quantization,
-    }
-}
-
-fn quantized(endpoint: &Endpoint, wanted: &[String]) -> bool {
-    let own = quantization(endpoint);
-    wanted.iter().any(|wanted| match wanted.as_str() {
-        "fp4" => matches!(own, "fp4" | "mxfp4" | "nvfp4"),
-        "fp8" => matches!(own, "fp8" | "mxfp8"),
-        wanted => wanted == own,
-    })
-}
-
-fn too_dear(endpoint: &Endpoint, ceilings: &MaxPrice) -> Option<(Rule, String)> {
-    let prices = &endpoint.prices;
-    let per_million = [
-        ("prompt", &ceilings.prompt, prices.input),
-        ("completion", &ceilings.completion, prices.output),
-        ("audio", &ceilings.audio, prices.audio_input),
-    ];
-    let per_unit = [("request", &ceilings.request, prices.request), ("image", &ceilings.image, prices.image)];
-    let over = |(name, ceiling, price): (&str, &Option<String>, UnitPrice),
-                parse: fn(&str) -> Option<UnitPrice>| {
-        let ceiling = ceiling.as_deref()?;
-        // Surfaces have checked that ceilings are numbers; finer ones than a price can have do not bind.
-        (price > parse(ceiling)?)
-            .then(|| (Rule::MaxPrice, format!("costs more than max_price.{name} = {ceiling}")))
-    };
-    let million =
-        per_million.into_iter().find_map(|row| over(row, |text| UnitPrice::parse_per_million(text).ok()));
-    million.or_else(|| {
-        per_unit.into_iter().find_map(|row| over(row, |text| UnitPrice::parse_per_unit(text).ok()))
-    })
-}
-
-fn capabilities(model: &Model, endpoint: &Endpoint, request: &ChatRequest) -> Option<(Rule, String)> {
-    let accepted = match endpoint.config.input_modalities.as_slice() {
-        [] => &model.config.input_modalities,
-        own => own,
-    };
-    // Files are taken apart by adapters where a provider cannot read them, so they are not asked for here.
-    let missing = request.facts.modalities().find(|media| {
-        *media != Media::File && !accepted.is_empty() && !accepted.iter().any(|name| name == media.name())
-    });
-    if let Some(media) = missing {
-        return Some((Rule::Modality, format!("does not accept {} input", media.name())));
-    }
-    if endpoint.supported.is_empty() {
-        return None;
-    }
-    let lacking = request.facts.parameters.without(endpoint.supported).without(always());
-    if lacking.contains(Parameter::Tools) {
-        return Some((Rule::Tools, "does not support tools".to_owned()));
-    }
-    if request.provider.require_parameters && !lacking.is_empty() {
-        let mut names = String::new();
-        for parameter in lacking.iter() {
-            let _ = write!(names, "{}{}", if names.is_empty() { "" } else { ", " }, parameter.name());
-        }
-        return Some((Rule::RequireParameters, format!("does not support {names}")));
-    }
-    None
-}
-
-/// Parameters that every endpoint can be given, or that the router itself takes care of.
-fn always() -> Parameters {
-    use Parameter::*;
-    [
-        MaxTokens,
-        MaxCompletionTokens,
-        User,
-        Metadata,
-        SafetyIdentifier,
-        Plugins,
-        Transforms,
-        CacheControl,
-        IncludeReasoning,
-        Store,
-        N,
-    ]
-    .into_iter()
-    .collect()
-}
-
-fn fit(endpoint: &Endpoint, request: &ChatRequest) -> Option<(Rule, String)> {
-    let most = endpoint.config.max_output_tokens;
-    if let Some(asked) = request.max_output_tokens.filter(|asked| most > 0 && *asked > most) {
-        return Some((Rule::OutputLimit, format!("cannot produce {asked} tokens, at most {most}")));
-    }
-    let prompt = price::prompt_estimate(&request.facts);
-    let window = endpoint.context_length();
-    (prompt > window)
-        .then(|| (Rule::ContextLength, format!("has a window of {window} tokens, the prompt about {prompt}")))
+    capability::excludes(inputs, target.model, endpoint)
+        .or_else(|| wishes::excludes(inputs, wishes, target, endpoint))
 }

@@ -1,59 +1,176 @@
-//! The order of candidates: the caller's wishes, else recent outage last and then by weight of 1/price².
+//! The order of candidates. Each gets a [`Place`], whose members are compared one after the other; the lowest is
+//! tried first.
 
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
+pub mod price;
+pub mod quality;
+pub mod speed;
+pub mod sticky;
 
-use crate::model::preferences::{Preferences, SortBy};
-use crate::routing::filter;
+use std::cmp::Ordering;
+
+use serde::Serialize;
+
+use crate::model::preferences::SortBy;
+use crate::routing::candidates::Search;
+use crate::routing::filter::capability;
+use crate::routing::health::{Band, Reading, State};
+use crate::routing::names::Target;
+use crate::routing::order::price::Lots;
 use crate::routing::plan::Candidate;
+use crate::routing::tier;
 
-/// Orders the candidates of one model, or of all when the caller sorts across models.
-pub fn order(candidates: &mut [Candidate], wishes: &Preferences, seed: u64) {
-    match wishes.sort.map(|sort| sort.by) {
-        // What is not measured yet leaves the price as the only known difference.
-        Some(SortBy::Price | SortBy::Throughput | SortBy::Latency | SortBy::Exacto) => {
-            candidates.sort_by(|one, two| price(one).total_cmp(&price(two)));
+/// Why a candidate stands where it stands: its members in the order in which they are compared.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize)]
+pub struct Place {
+    /// Its breaker is open or its provider asked to wait: tried only when nobody else is left.
+    pub is_shelved: bool,
+    /// The rank of its model; 0 for all where models are sorted as one list.
+    pub model: u16,
+    pub payer: Payer,
+    /// How much of what was asked for would be lost there.
+    pub losses: u8,
+    /// The place in `provider.order`; the largest number for those that are not named.
+    pub order: u16,
+    /// Not where the conversation's prompt is cached.
+    pub is_cold: bool,
+    /// Not of the tier asked for.
+    pub is_other_tier: bool,
+    /// How many of the preferred figures it misses or is not known to meet.
+    pub misses: u8,
+    /// Degraded, then with a recent outage.
+    pub health: u8,
+    /// How well it calls tools, where that matters.
+    pub quality: quality::Tier,
+    /// The place among the tenant's own credentials.
+    pub credential: u16,
+    /// The measure sorted by, or the lot drawn by price; lower is better.
+    pub score: f64,
+    /// Prompt plus completion price in dollars per million tokens.
+    pub price: f64,
+}
+
+/// Whose credential a candidate is called with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Payer {
+    /// The tenant's own, before everybody's.
+    Own,
+    #[default]
+    Shared,
+    /// The tenant's own, behind everybody's.
+    Fallback,
+}
+
+impl Search<'_> {
+    /// Puts candidates into the order of trying. `seed` decides what is drawn.
+    pub fn order(&self, candidates: &mut [Candidate], seed: u64) {
+        let across_models = self.wishes.sort.is_some_and(|sort| sort.across_models);
+        let mut from = 0;
+        while from < candidates.len() {
+            let rank = candidates[from].place.model;
+            let same = candidates[from..].iter().take_while(|one| one.place.model == rank).count();
+            let end = if across_models { candidates.len() } else { from + same };
+            let mut lots = Lots::new(seed.wrapping_add(u64::from(rank)));
+            self.place(&mut candidates[from..end], &mut lots);
+            from = end;
         }
-        None => shuffle(candidates, seed),
+        if across_models {
+            candidates.iter_mut().for_each(|candidate| candidate.place.model = 0);
+        }
+        candidates.sort_by(|one, two| one.place.partial_cmp(&two.place).unwrap_or(Ordering::Equal));
     }
-    if wishes.sort.is_none() && wishes.order.is_empty() {
-        candidates.sort_by_key(|candidate| candidate.is_failing);
+
+    /// Gives the candidates of one list their places in it.
+    fn place(&self, candidates: &mut [Candidate], lots: &mut Lots) {
+        let tiers = quality::Tiers::of(candidates, self.asks_quality(candidates));
+        for candidate in candidates {
+            let target = &self.targets[usize::from(candidate.place.model)];
+            candidate.place = self.place_of(candidate, target, &tiers, lots);
+        }
     }
-    if !wishes.order.is_empty() {
-        let rank = |candidate: &Candidate| {
-            wishes
-                .order
-                .iter()
-                .position(|slug| filter::matches(&candidate.endpoint, slug))
-                .unwrap_or(usize::MAX)
+
+    fn place_of(
+        &self,
+        candidate: &Candidate,
+        target: &Target<'_>,
+        tiers: &quality::Tiers,
+        lots: &mut Lots,
+    ) -> Place {
+        let (endpoint, reading) = (&*candidate.endpoint, &candidate.reading);
+        let sort = self.sort(target);
+        let asked_tier = tier::asked(self.inputs);
+        let is_asked_tier = asked_tier == Some(endpoint.config.service_tier.as_str());
+        let price = price::dollars(endpoint);
+        let score = match sort {
+            None if is_asked_tier => speed::slowness(reading),
+            None => lots.draw(price),
+            Some(SortBy::Price | SortBy::Exacto) => price,
+            Some(SortBy::Throughput) => speed::slowness(reading),
+            Some(SortBy::Latency) => speed::latency(reading),
         };
-        candidates.sort_by_key(rank);
+        Place {
+            is_shelved: !reading.may_try() || !self.may_sign(candidate),
+            model: candidate.place.model,
+            payer: candidate.payer(),
+            losses: capability::losses(self.inputs, endpoint),
+            order: if self.wishes.order.is_empty() { 0 } else { self.wishes.rank(endpoint) },
+            is_cold: !sticky::holds(self, sort, candidate),
+            is_other_tier: asked_tier.is_some() && !is_asked_tier,
+            misses: speed::misses(self.wishes, reading),
+            // Who sorts wants that order and no other.
+            health: if sort.is_some() { 0 } else { health(reading) },
+            quality: tiers.of_reading(reading),
+            credential: self.credential_place(candidate),
+            score,
+            price,
+        }
+    }
+
+    /// The measure that a model's candidates are sorted by: its suffix says more than the request's `sort`.
+    fn sort(&self, target: &Target<'_>) -> Option<SortBy> {
+        let wished = self.wishes.sort;
+        match wished {
+            Some(sort) if sort.across_models => Some(sort.by),
+            _ => target.suffixes.sort.or(wished.map(|sort| sort.by)),
+        }
+    }
+
+    /// Whether quality in calling tools orders these: by wish, and by itself where tools are sent.
+    fn asks_quality(&self, candidates: &[Candidate]) -> bool {
+        let Some(first) = candidates.first() else { return false };
+        match self.sort(&self.targets[usize::from(first.place.model)]) {
+            Some(by) => by == SortBy::Exacto,
+            None => self.inputs.facts.tools > 0,
+        }
+    }
+
+    /// Whether the provider takes the tenant's own credential, as far as is known.
+    fn may_sign(&self, candidate: &Candidate) -> bool {
+        candidate.credential.as_deref().is_none_or(self.inputs.usable)
+    }
+
+    fn credential_place(&self, candidate: &Candidate) -> u16 {
+        let Some(own) = &candidate.credential else { return 0 };
+        let place = self.own.iter().position(|row| row.id == own.id).unwrap_or_default();
+        u16::try_from(place).unwrap_or(u16::MAX)
     }
 }
 
-/// A random order in which the chance to stand first is proportional to 1/price².
-fn shuffle(candidates: &mut [Candidate], seed: u64) {
-    if candidates.len() < 2 {
-        return;
-    }
-    let mut random = SmallRng::seed_from_u64(seed);
-    // Efraimidis and Spirakis: sorting by u^(1/weight), falling, draws without replacement by weight.
-    let mut draws: Vec<(f64, Candidate)> = candidates
-        .iter()
-        .map(|candidate| {
-            let price = price(candidate).max(1e-12);
-            let draw: f64 = random.random_range(f64::MIN_POSITIVE..1.0);
-            (draw.ln() * price * price, candidate.clone())
-        })
-        .collect();
-    draws.sort_by(|one, two| two.0.total_cmp(&one.0));
-    for (place, (_, candidate)) in candidates.iter_mut().zip(draws) {
-        *place = candidate;
+impl Candidate {
+    /// Whose credential it is called with.
+    pub fn payer(&self) -> Payer {
+        match &self.credential {
+            None => Payer::Shared,
+            Some(own) if own.fallback => Payer::Fallback,
+            Some(_) => Payer::Own,
+        }
     }
 }
 
-/// Prompt plus completion price in dollars per million tokens: what load balancing compares.
-fn price(candidate: &Candidate) -> f64 {
-    let prices = &candidate.endpoint.prices;
-    (prices.input.0 + prices.output.0) as f64 / 1e9
+/// Whether an endpoint goes behind others for how it has been doing: half-open or degraded, then out lately.
+fn health(reading: &Reading) -> u8 {
+    if reading.recent_outage || reading.uptime == Band::Bad {
+        return 2;
+    }
+    u8::from(reading.state == State::HalfOpen || reading.uptime == Band::Degraded)
 }

@@ -8,9 +8,11 @@ use switchyard_proto::v1::{DataPolicy, EndpointConfig, ProviderConfig, Resource}
 use super::{Plan, PlanError, plan};
 use crate::api::openai_chat;
 use crate::config::fixtures::{caller, endpoint, full, model, provider, resource, tenant};
-use crate::config::snapshot::Snapshot;
+use crate::config::snapshot::{Endpoint, Snapshot};
 use crate::error::RequestError;
 use crate::model::request::ChatRequest;
+use crate::routing::inputs::Inputs;
+use crate::routing::health::Reading;
 
 /// Providers `cheap` ($1), `mid` ($2, fp8, no tools, may train) and `dear` ($3) for `a/m`; `cheap` for `b/n`.
 fn config() -> Snapshot {
@@ -49,12 +51,15 @@ fn request(fields: Value) -> ChatRequest {
 }
 
 fn run(config: &Snapshot, fields: Value, failing: &[&str]) -> Result<Plan, PlanError> {
-    let is_failing = |endpoint: &crate::config::snapshot::Endpoint| failing.contains(&endpoint.id.as_str());
-    plan(config, is_failing, &caller(config), &request(fields), 7)
+    let reading = |endpoint: &Endpoint| Reading {
+        recent_outage: failing.contains(&endpoint.id.as_str()),
+        ..Reading::default()
+    };
+    plan(config, &Inputs::of(&caller(config), &request(fields), 7, &reading))
 }
 
 fn order(plan: &Plan) -> Vec<String> {
-    plan.candidates.iter().map(|candidate| candidate.endpoint.full_id()).collect()
+    plan.candidates().map(|candidate| candidate.endpoint.full_id()).collect()
 }
 
 /// The order of candidates, and the excluded with their rules.
@@ -169,7 +174,8 @@ fn cheaper_endpoints_are_drawn_by_the_inverse_square_of_their_price() {
     let caller = caller(&config);
     let mut first = std::collections::HashMap::<String, u32>::new();
     for seed in 0..4_000 {
-        let plan = plan(&config, |_| false, &caller, &request, seed * 7_919).unwrap();
+        let inputs = Inputs::of(&caller, &request, seed * 7_919, &|_| Reading::default());
+        let plan = plan(&config, &inputs).unwrap();
         *first.entry(order(&plan)[0].clone()).or_default() += 1;
     }
     // 1 : 1/4 : 1/9 of 4000.

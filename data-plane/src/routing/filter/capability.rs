@@ -1,0 +1,112 @@
+//! What an endpoint can do: media, tools, structured output, how much it reads and writes.
+
+use crate::config::snapshot::{Endpoint, Model};
+use crate::model::facts::{Facts, Media};
+use crate::model::parameter::{Parameter, Parameters};
+use crate::price;
+use crate::routing::filter::{Detail, Reason, Rule};
+use crate::routing::inputs::{FormatDemand, Inputs, ToolDemand};
+
+/// The first capability that the endpoint lacks.
+pub fn excludes(inputs: &Inputs<'_>, model: &Model, endpoint: &Endpoint) -> Option<Reason> {
+    media(inputs.facts, model, endpoint)
+        .or_else(|| output(inputs, model))
+        .or_else(|| calls(inputs, endpoint))
+        .or_else(|| fit(inputs, endpoint))
+}
+
+fn media(facts: &Facts, model: &Model, endpoint: &Endpoint) -> Option<Reason> {
+    let accepted = match endpoint.config.input_modalities.as_slice() {
+        [] => &model.config.input_modalities,
+        own => own,
+    };
+    if accepted.is_empty() {
+        return None;
+    }
+    // Files are taken apart by adapters where a provider cannot read them, so they are not asked for here.
+    facts
+        .modalities()
+        .find(|media| *media != Media::File && !accepted.iter().any(|name| name == media.name()))
+        .map(|media| (Rule::Modality, Detail::Media(media)))
+}
+
+fn output(inputs: &Inputs<'_>, model: &Model) -> Option<Reason> {
+    let produced = &model.config.output_modalities;
+    let lacks = |kind: &String| kind != "text" && !produced.contains(kind);
+    (!produced.is_empty() && inputs.output_modalities.iter().any(lacks))
+        .then_some((Rule::OutputModality, Detail::Plain))
+}
+
+/// Tools and forms of output. Where the row does not say what is supported, everything is tried.
+fn calls(inputs: &Inputs<'_>, endpoint: &Endpoint) -> Option<Reason> {
+    let supported = endpoint.supported;
+    if supported.is_empty() {
+        return None;
+    }
+    let has = |parameter| supported.contains(parameter);
+    let sends_tools = inputs.tools != ToolDemand::None || inputs.facts.parameters.contains(Parameter::Tools);
+    if sends_tools && !has(Parameter::Tools) {
+        return Some((Rule::Tools, Detail::Plain));
+    }
+    if inputs.tools == ToolDemand::Forced && !has(Parameter::ToolChoice) {
+        return Some((Rule::ToolChoice, Detail::Plain));
+    }
+    // A schema can be enforced by a forced tool, too.
+    let can_structure = has(Parameter::StructuredOutputs)
+        || has(Parameter::ResponseFormat)
+        || (has(Parameter::Tools) && has(Parameter::ToolChoice));
+    let is_missing = match inputs.format {
+        FormatDemand::Schema => !can_structure,
+        FormatDemand::Other => !has(Parameter::ResponseFormat),
+        FormatDemand::Text | FormatDemand::Json => false,
+    };
+    is_missing.then_some((Rule::StructuredOutput, Detail::Plain))
+}
+
+fn fit(inputs: &Inputs<'_>, endpoint: &Endpoint) -> Option<Reason> {
+    let most = endpoint.config.max_output_tokens;
+    if let Some(asked) = inputs.max_output_tokens.filter(|asked| most > 0 && *asked > most) {
+        return Some((Rule::OutputLimit, Detail::Tokens { asked, most }));
+    }
+    let (asked, most) = (price::prompt_estimate(inputs.facts), endpoint.context_length());
+    (asked > most).then_some((Rule::ContextLength, Detail::Tokens { asked, most }))
+}
+
+/// How much of what a request asks for would be lost at an endpoint that is not excluded for it: reasoning, native
+/// structured output. Endpoints that lose nothing are tried first.
+pub fn losses(inputs: &Inputs<'_>, endpoint: &Endpoint) -> u8 {
+    let supported = endpoint.supported;
+    if supported.is_empty() {
+        return 0;
+    }
+    let has = |parameter| supported.contains(parameter);
+    let formats = inputs.format != FormatDemand::Text
+        && !has(Parameter::ResponseFormat)
+        && !has(Parameter::StructuredOutputs);
+    let reasons = inputs.reasoning && !has(Parameter::Reasoning) && !has(Parameter::ReasoningEffort);
+    u8::from(formats) + u8::from(reasons)
+}
+
+/// Parameters sent that the endpoint does not take.
+pub fn lacking(facts: &Facts, endpoint: &Endpoint) -> Parameters {
+    if endpoint.supported.is_empty() {
+        return Parameters::NONE;
+    }
+    facts.parameters.without(endpoint.supported).without(ALWAYS)
+}
+
+/// Parameters that every endpoint can be given, or that the router itself takes care of.
+const ALWAYS: Parameters = Parameters::of(&[
+    Parameter::MaxTokens,
+    Parameter::MaxCompletionTokens,
+    Parameter::User,
+    Parameter::Metadata,
+    Parameter::SafetyIdentifier,
+    Parameter::Plugins,
+    Parameter::Transforms,
+    Parameter::CacheControl,
+    Parameter::IncludeReasoning,
+    Parameter::Store,
+    Parameter::N,
+    Parameter::ServiceTier,
+]);

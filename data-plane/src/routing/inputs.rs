@@ -1,0 +1,171 @@
+//! Everything that a plan is made from besides the snapshot, borrowed from the request.
+//!
+//! [`super::record`] keeps it for later, so that a plan can be made again.
+
+use serde::{Deserialize, Serialize};
+use switchyard_proto::id::{EndpointId, ModelId};
+
+use crate::config::snapshot::{Endpoint, TenantCredential};
+use crate::identity::Caller;
+use crate::model::facts::Facts;
+use crate::model::message::ToolChoice;
+use crate::model::preferences::Preferences;
+use crate::model::request::{ChatRequest, Effort, ResponseFormat};
+use crate::routing::health::Reading;
+
+/// What decides where one request goes.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    pub caller: &'a Caller,
+    /// As asked for, suffixes included.
+    pub model: Option<&'a str>,
+    pub fallback_models: &'a [String],
+    pub preferences: &'a Preferences,
+    /// Measurements of the prompt, and which parameters were sent.
+    pub facts: &'a Facts,
+    /// The caller's cap on output tokens.
+    pub max_output_tokens: Option<u64>,
+    /// Answers asked for.
+    pub n: u32,
+    pub stream: bool,
+    pub tools: ToolDemand,
+    /// `auto`, `none`, `required` or a function's name; empty: not said.
+    pub tool_choice: &'a str,
+    pub format: FormatDemand,
+    /// Whether thinking was asked for, by level or by budget.
+    pub reasoning: bool,
+    pub effort: Option<Effort>,
+    /// Output kinds asked for; empty means text.
+    pub output_modalities: &'a [String],
+    pub service_tier: Option<&'a str>,
+    pub user: Option<&'a str>,
+    pub session: Option<&'a str>,
+    /// The caller's own word for how urgent the request is.
+    pub priority: Option<&'a str>,
+    /// Request headers that policies may ask for, names in lower case.
+    pub headers: &'a [(String, String)],
+    /// Milliseconds since 1970.
+    pub now_ms: u64,
+    /// Share of the tightest budget that is left, 0 to 1; absent: no budget.
+    pub budget_left: Option<f64>,
+    /// Where the conversation's prompt is cached.
+    pub sticky: Option<&'a Sticky>,
+    /// Decides random choices.
+    pub seed: u64,
+    /// The health of an endpoint.
+    pub reading: &'a dyn Fn(&Endpoint) -> Reading,
+    /// Whether a tenant's own credential is taken, as far as is known.
+    pub usable: &'a dyn Fn(&TenantCredential) -> bool,
+}
+
+/// Whether tools are to be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolDemand {
+    #[default]
+    None,
+    /// The model may.
+    Offered,
+    /// The model must.
+    Forced,
+}
+
+/// How the answer's text must look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FormatDemand {
+    #[default]
+    Text,
+    /// Any JSON object.
+    Json,
+    /// JSON of a schema.
+    Schema,
+    /// A grammar or the like.
+    Other,
+}
+
+/// The endpoint whose cache holds a conversation's prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sticky {
+    pub model: ModelId,
+    pub endpoint: EndpointId,
+}
+
+impl<'a> Inputs<'a> {
+    /// The inputs of a chat request. What the request does not say (time, budget, headers, cache) is to be added.
+    pub fn of(
+        caller: &'a Caller,
+        request: &'a ChatRequest,
+        seed: u64,
+        reading: &'a dyn Fn(&Endpoint) -> Reading,
+    ) -> Self {
+        Self {
+            caller,
+            model: request.model.as_deref(),
+            fallback_models: &request.fallback_models,
+            preferences: &request.provider,
+            facts: &request.facts,
+            max_output_tokens: request.max_output_tokens,
+            n: request.n,
+            stream: request.stream,
+            tools: ToolDemand::of(request),
+            tool_choice: tool_choice(request.tool_choice.as_ref()),
+            format: FormatDemand::of(request.response_format.as_ref()),
+            reasoning: reasons(request),
+            effort: request.reasoning.level(),
+            output_modalities: &request.modalities,
+            service_tier: request.service_tier.as_deref(),
+            user: request.user.as_deref(),
+            session: request.session_id.as_deref(),
+            priority: None,
+            headers: &[],
+            now_ms: 0,
+            budget_left: None,
+            sticky: None,
+            seed,
+            reading,
+            usable: &|_| true,
+        }
+    }
+}
+
+impl ToolDemand {
+    fn of(request: &ChatRequest) -> Self {
+        let forced = match &request.tool_choice {
+            Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Custom(_)) => true,
+            Some(ToolChoice::Allowed { required, .. }) => *required,
+            None | Some(ToolChoice::None | ToolChoice::Auto) => false,
+        };
+        match (request.facts.tools > 0, forced) {
+            (_, true) => Self::Forced,
+            (true, false) => Self::Offered,
+            (false, false) => Self::None,
+        }
+    }
+}
+
+impl FormatDemand {
+    fn of(format: Option<&ResponseFormat>) -> Self {
+        match format {
+            None | Some(ResponseFormat::Text) => Self::Text,
+            Some(ResponseFormat::JsonObject) => Self::Json,
+            Some(ResponseFormat::JsonSchema { .. }) => Self::Schema,
+            Some(ResponseFormat::Other { .. }) => Self::Other,
+        }
+    }
+}
+
+fn tool_choice(choice: Option<&ToolChoice>) -> &str {
+    match choice {
+        None => "",
+        Some(ToolChoice::None) => "none",
+        Some(ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) => "auto",
+        Some(ToolChoice::Required | ToolChoice::Allowed { required: true, .. }) => "required",
+        Some(ToolChoice::Named(name) | ToolChoice::Custom(name)) => name,
+    }
+}
+
+fn reasons(request: &ChatRequest) -> bool {
+    let wish = &request.reasoning;
+    wish.max_tokens.is_some() || wish.level().is_some_and(|level| level != Effort::None)
+}

@@ -1,0 +1,35 @@
+//! Prices as an order, and lots drawn by 1/price².
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+use crate::config::snapshot::Endpoint;
+
+/// Prompt plus completion price in dollars per million tokens: what load balancing compares.
+pub fn dollars(endpoint: &Endpoint) -> f64 {
+    let prices = &endpoint.prices;
+    prices.input.0.saturating_add(prices.output.0) as f64 / 1e9
+}
+
+/// Draws lots, the same ones for the same seed.
+pub struct Lots(SmallRng);
+
+impl Lots {
+    /// Lots of this seed.
+    pub fn new(seed: u64) -> Self {
+        Self(SmallRng::seed_from_u64(seed))
+    }
+
+    /// A lot; the chance to have the lowest is proportional to 1/price².
+    ///
+    /// Efraimidis and Spirakis: sorting by u^(1/weight), falling, draws without replacement by weight.
+    pub fn draw(&mut self, price: f64) -> f64 {
+        self.by_weight(1.0 / (price * price).max(1e-24))
+    }
+
+    /// A lot; the chance to have the lowest is proportional to the weight.
+    pub fn by_weight(&mut self, weight: f64) -> f64 {
+        let uniform: f64 = self.0.random_range(f64::MIN_POSITIVE..1.0);
+        -uniform.ln() / weight
+    }
+}

@@ -1,0 +1,158 @@
+//! What a caller hears of a request that nobody can be tried for: status, which rule removed whom, what is near.
+
+use serde_json::{Value, json};
+use switchyard_proto::code::ErrorCode;
+
+use crate::error::RequestError;
+use crate::routing::filter::{Excluded, Rule};
+use crate::routing::plan::PlanError;
+
+/// OpenRouter's words for why a model cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    ModelNotFound,
+    /// Nobody serves it.
+    NoEndpoints,
+    /// A wish of the request is met by nobody.
+    ConstraintFiltered,
+    PrivacyRestricted,
+    RegionRestricted,
+    /// Every attempt was rate limited.
+    CapacityExhausted,
+    TemporarilyUnavailable,
+}
+
+impl Availability {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ModelNotFound => "model_not_found",
+            Self::NoEndpoints => "no_endpoints",
+            Self::ConstraintFiltered => "constraint_filtered",
+            Self::PrivacyRestricted => "privacy_restricted",
+            Self::RegionRestricted => "region_restricted",
+            Self::CapacityExhausted => "capacity_exhausted",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+        }
+    }
+
+    /// Whether the same request may be served a little later.
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::CapacityExhausted | Self::TemporarilyUnavailable)
+    }
+
+    /// The error's code where nothing says it more exactly.
+    fn code(self) -> ErrorCode {
+        match self {
+            Self::ModelNotFound => ErrorCode::InvalidRequest,
+            Self::NoEndpoints | Self::ConstraintFiltered | Self::PrivacyRestricted => ErrorCode::NotFound,
+            Self::RegionRestricted => ErrorCode::PermissionDenied,
+            Self::CapacityExhausted => ErrorCode::RateLimitExceeded,
+            Self::TemporarilyUnavailable => ErrorCode::ProviderOverloaded,
+        }
+    }
+}
+
+impl From<PlanError> for RequestError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::NoModel => Self::new(ErrorCode::InvalidRequest, "`model` is required.").field("model"),
+            PlanError::UnknownModel { name, suffix, near } => unknown(&name, suffix.as_deref(), &near),
+            PlanError::Forbidden { model } => Self::new(
+                ErrorCode::PermissionDenied,
+                format!("This API key may not use the model `{model}`."),
+            )
+            .field("model"),
+            PlanError::Empty { models, excluded, only } => empty(&models, &excluded, &only),
+        }
+    }
+}
+
+fn unknown(name: &str, suffix: Option<&str>, near: &[String]) -> RequestError {
+    let hint = match (suffix, near) {
+        (Some(suffix), _) => {
+            format!(" The suffix `:{suffix}` is none of `:free`, `:nitro`, `:floor`, `:exacto`.")
+        }
+        (None, []) => " `GET /api/v1/models` lists what there is.".to_owned(),
+        (None, near) => {
+            let near: Vec<String> = near.iter().map(|id| format!("`{id}`")).collect();
+            format!(" Did you mean {}?", near.join(", "))
+        }
+    };
+    let availability = Availability::ModelNotFound;
+    let rows = json!({"code": availability.as_str(), "retryable": false, "requested_models": [name], "fallback_models": near});
+    RequestError::new(availability.code(), format!("`{name}` is not a valid model ID.{hint}"))
+        .field("model")
+        .with("availability", rows)
+}
+
+/// Says which rules emptied the set, and for which endpoints.
+fn empty(models: &[String], excluded: &[Excluded], only: &[String]) -> RequestError {
+    let availability = availability(excluded);
+    let all = |rule: Rule| !excluded.is_empty() && excluded.iter().all(|excluded| excluded.rule == rule);
+    // A prompt that fits nowhere is the caller's to shorten.
+    let code = if all(Rule::ContextLength) {
+        ErrorCode::ContextLengthExceeded
+    } else if all(Rule::Modality) {
+        ErrorCode::InvalidRequest
+    } else {
+        availability.code()
+    };
+    let decisive = decisive(excluded);
+    let field = decisive.map_or("", |excluded| excluded.rule.field());
+    let constraint =
+        decisive.map(|excluded| json!({"field": field, "detail": excluded.to_string()})).unwrap_or_default();
+    let rows = json!({
+        "code": availability.as_str(),
+        "retryable": availability.is_retryable(),
+        "requested_models": models,
+        "affected_providers": distinct(excluded.iter().map(|row| row.endpoint.provider.display_name.as_str())),
+        "excluded_by": distinct(excluded.iter().map(|row| row.rule.as_str())),
+        "constraint": constraint,
+    });
+    RequestError::new(code, text(models, excluded, only)).field(field).with("availability", rows)
+}
+
+/// What the emptiness is called: by the rule that was asked last, as all else fitted there.
+fn availability(excluded: &[Excluded]) -> Availability {
+    match decisive(excluded).map(|excluded| excluded.rule) {
+        None | Some(Rule::Disabled) => Availability::NoEndpoints,
+        Some(Rule::Zdr | Rule::DataPolicy) => Availability::PrivacyRestricted,
+        Some(_) => Availability::ConstraintFiltered,
+    }
+}
+
+/// The exclusion that came nearest to being none.
+fn decisive(excluded: &[Excluded]) -> Option<&Excluded> {
+    excluded.iter().rev().max_by_key(|excluded| match excluded.rule {
+        Rule::Disabled => 0,
+        Rule::Zdr | Rule::DataPolicy => 2,
+        _ => 1,
+    })
+}
+
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn text(models: &[String], excluded: &[Excluded], only: &[String]) -> String {
+    let names = models.join("`, `");
+    if excluded.iter().all(|row| row.rule == Rule::Disabled) {
+        return format!("No provider serves `{names}`.");
+    }
+    let rows: Vec<String> =
+        excluded.iter().map(|row| format!("{}: {row}", row.endpoint.provider.display_name)).collect();
+    let only = match only {
+        [] => String::new(),
+        only => format!(" provider.only allows `{}`.", only.join("`, `")),
+    };
+    format!("No endpoint of `{names}` meets the request ({}).{only}", rows.join("; "))
+}
+
+/// The `availability` of an error that came after attempts.
+pub fn after_attempts(availability: Availability, retry_after_s: Option<f64>) -> Value {
+    json!({"code": availability.as_str(), "retryable": availability.is_retryable(), "retry_after": retry_after_s})
+}
