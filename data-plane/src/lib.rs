@@ -1,6 +1,6 @@
 //! Carries requests: identify, decode, plan, admit, attempt, settle. Start reading at [`pipeline`].
 //!
-//! `model`, `wire`, `api`, `adapters`, `price`, `identity`, `routing` and `catalogue` are pure; `journal`, `link`,
+//! `model`, `wire`, `api`, `adapters`, `price`, `identity`, `routing`, `judge` and `catalogue` are pure; `journal`, `link`,
 //! `limits`, `drift`, `upstream`, `usage`, `account`, `config::{watch, disk, lookup}` and `server` do I/O. `tests/it/tidy.rs`
 //! holds the table of who may import whom.
 
@@ -15,6 +15,7 @@ pub mod drift;
 pub mod error;
 pub mod identity;
 pub mod journal;
+pub mod judge;
 pub mod limits;
 pub mod link;
 pub mod model;

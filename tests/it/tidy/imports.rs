@@ -38,6 +38,8 @@ const DATA_PLANE: &[Row] = &[
     pure("identity", &["config::snapshot", "model", "error"]),
     // Health tells failures apart as adapters classify them.
     pure("routing", &["config::snapshot", "identity", "price", "model", "error", "adapters::failure"]),
+    // An answer is judged by what was asked; what follows from it, and for whom, is the pipeline's.
+    pure("judge", &["model", "error"]),
     pure("catalogue", &["config::snapshot", "identity", "price", "model", "error"]),
     pure("usage::record", &["config::snapshot", "price", "model", "error"]),
     rim("settings", &[]),
@@ -56,8 +58,8 @@ const DATA_PLANE: &[Row] = &[
     rim("usage", &["background", "drift", "settings", "journal", "link", "config::snapshot", "price", "model", "error"]),
     rim("account", &["link", "model", "error"]),
     rim("pipeline", &[
-        "account", "adapters", "api", "background", "catalogue", "config", "drift", "error", "identity", "journal", "limits", "link",
-        "model", "price", "routing", "settings", "telemetry", "upstream", "usage", "wire",
+        "account", "adapters", "api", "background", "catalogue", "config", "drift", "error", "identity", "journal", "judge",
+        "limits", "link", "model", "price", "routing", "settings", "telemetry", "upstream", "usage", "wire",
     ]),
     rim("server", &["*"]),
     rim("app", &["*"]),
