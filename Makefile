@@ -1,7 +1,7 @@
 # Recipes are in scripts/. ARGS is passed on: make run ARGS="--listen 127.0.0.1:9000"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fmt bench bench-adapters fuzz check-all
+.PHONY: help run test fmt bench bench-adapters bench-routing fuzz check-all
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ bench: ## build a release and measure it beside a bare pass-through
 
 bench-adapters: ## measure what a streamed chunk and a big request cost, per dialect
 	@scripts/bench-adapters $(ARGS)
+
+bench-routing: ## measure what a plan costs, over four endpoints and over fifty
+	@scripts/bench-routing $(ARGS)
 
 fuzz: ## feed every decoder and framer with mutated traffic, ten minutes each: make fuzz ARGS="-s 60 stream-gemini"
 	@scripts/fuzz $(ARGS)

@@ -47,7 +47,6 @@ use crate::pipeline::trail::{AttemptNote, Trail};
 use crate::routing::health::Health;
 use crate::routing::inputs::Inputs;
 use crate::routing::plan::{self, Candidate, Plan};
-use crate::routing::plan::{self, Candidate, Plan};
 use crate::settings::Settings;
 use crate::upstream::attempt::{self, Failed, Outcome, Try};
 use crate::upstream::fetch::Fetcher;

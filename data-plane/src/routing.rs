@@ -2,7 +2,8 @@
 //!
 //! [`plan::plan`] is pure: snapshot and [`inputs::Inputs`] in, a [`plan::Plan`] out. It resolves [`names`], asks the
 //! [`filter`]s, adds the tenant's own credentials ([`candidates`]) and puts what is left into an [`order`]. Sending is
-//! `upstream`'s business; [`health`] is told outcomes by the pipeline.
+//! `upstream`'s business; [`health`] and [`sticky`] are told outcomes by the pipeline. A [`record`] of the inputs makes the
+//! same plan again.
 
 pub mod candidates;
 pub mod filter;
@@ -11,7 +12,13 @@ pub mod inputs;
 pub mod names;
 pub mod order;
 pub mod plan;
+pub mod record;
 pub mod refusal;
 pub mod slug;
+pub mod stages;
+pub mod sticky;
 pub mod tier;
 pub mod wishes;
+
+#[cfg(test)]
+mod tests;

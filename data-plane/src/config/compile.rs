@@ -3,8 +3,8 @@
 //! Pure and off the request path. One bad resource does not block the good ones: its old form stays, and what depends
 //! on a missing one is refused with it, and tried again with the next push. Disabling, deleting and narrowing access are never refused.
 
-mod quirks;
 mod policy;
+mod quirks;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -207,7 +207,9 @@ fn owners(resources: &[Resource]) -> Vec<String> {
         Body::Tenant(tenant) => Some(tenant.id.clone()),
         Body::Key(key) => Some(key.id.clone()),
         Body::Tombstone(tombstone) => Some(tombstone.id.clone()),
-        Body::Provider(_) | Body::Model(_) | Body::Endpoint(_) | Body::Credential(_) | Body::Policy(_) => None,
+        Body::Provider(_) | Body::Model(_) | Body::Endpoint(_) | Body::Credential(_) | Body::Policy(_) => {
+            None
+        }
     });
     ids.collect()
 }

@@ -36,7 +36,8 @@ pub struct Preferences {
     pub preferred_min_throughput: Percentiles,
     /// Seconds above which an endpoint goes to the back.
     pub preferred_max_latency: Percentiles,
-    /// Pass-through options by provider slug, as sent.
+    /// Pass-through options by provider slug, as sent; they may hold anything, so they are never written down.
+    #[serde(skip)]
     pub options: Option<Value>,
     /// Stricter deadlines for this request; Switchyard's own extension.
     pub deadlines: Deadlines,

@@ -121,13 +121,14 @@ impl Search<'_> {
         for candidate in others {
             let known = &excluded[from..];
             if !known.iter().any(|known| Arc::ptr_eq(&known.endpoint, &candidate.endpoint)) {
-                excluded.push(self.out(&candidate.endpoint, (rule, Detail::Plain)));
+                let reading = Some(candidate.reading);
+                excluded.push(Excluded { reading, ..self.out(&candidate.endpoint, (rule, Detail::Plain)) });
             }
         }
     }
 
     fn out(&self, endpoint: &Arc<Endpoint>, (rule, detail): Reason) -> Excluded {
-        Excluded { endpoint: endpoint.clone(), rule, detail, stage: self.stage }
+        Excluded { endpoint: endpoint.clone(), rule, detail, reading: None, stage: self.stage }
     }
 }
 

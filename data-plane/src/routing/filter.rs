@@ -14,6 +14,7 @@ use switchyard_proto::price::UnitPrice;
 use crate::config::snapshot::{Endpoint, Model};
 use crate::model::facts::Media;
 use crate::model::parameter::Parameters;
+use crate::routing::health::Reading;
 use crate::routing::inputs::Inputs;
 use crate::routing::names::Target;
 use crate::routing::wishes::Wishes;
@@ -132,6 +133,8 @@ pub struct Excluded {
     pub endpoint: Arc<Endpoint>,
     pub rule: Rule,
     pub detail: Detail,
+    /// Its health, where it was a candidate until others were preferred.
+    pub reading: Option<Reading>,
     /// The place in the plan's policy of the stage that it was meant for; 0 without a policy.
     pub stage: u16,
 }

@@ -2,15 +2,18 @@
 //!
 //! [`super::record`] keeps it for later, so that a plan can be made again.
 
+use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use switchyard_proto::id::{EndpointId, ModelId};
+use switchyard_proto::policy::RequestFacts;
 
 use crate::config::snapshot::{Endpoint, TenantCredential};
 use crate::identity::Caller;
-use crate::model::facts::Facts;
+use crate::model::facts::{Facts, Media};
 use crate::model::message::ToolChoice;
 use crate::model::preferences::Preferences;
 use crate::model::request::{ChatRequest, Effort, ResponseFormat};
+use crate::price;
 use crate::routing::health::Reading;
 
 /// What decides where one request goes.
@@ -125,6 +128,41 @@ impl<'a> Inputs<'a> {
             seed,
             reading,
             usable: &|_| true,
+        }
+    }
+
+    /// The names asked for, in order.
+    pub fn models(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.model.into_iter().chain(self.fallback_models.iter().map(String::as_str))
+    }
+
+    /// What a policy's conditions are about.
+    pub fn facts(&self) -> RequestFacts<'a> {
+        let media = self.facts.modalities().map(Media::name);
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        RequestFacts {
+            model: self.models().next().unwrap_or_default(),
+            models: self.models().collect(),
+            priority: self.priority.unwrap_or_default(),
+            prompt_tokens: price::prompt_estimate(self.facts),
+            max_tokens: self.max_output_tokens.unwrap_or_default(),
+            modalities: std::iter::once("text").chain(media).collect(),
+            tools: self.facts.tools.into(),
+            tool_choice: self.tool_choice,
+            stream: self.stream,
+            user: self.user.unwrap_or_default(),
+            session: self.session.unwrap_or_default(),
+            reasoning: self.effort.map(Effort::as_str).unwrap_or_default(),
+            json: matches!(self.format, FormatDemand::Json | FormatDemand::Schema),
+            headers: headers.collect(),
+            tenant_id: self.caller.tenant.id.as_str(),
+            key_id: self.caller.key.id.as_str(),
+            key_name: &self.caller.key.config.name,
+            now: i64::try_from(self.now_ms)
+                .ok()
+                .and_then(DateTime::from_timestamp_millis)
+                .unwrap_or_default(),
+            budget_left: self.budget_left.unwrap_or(1.0),
         }
     }
 }

@@ -39,6 +39,8 @@ pub enum Address {
     Alias,
     /// `~author/family-latest`.
     Latest,
+    /// By a policy: `policy/NAME`, or one that matched.
+    Policy,
 }
 
 impl Address {
@@ -48,6 +50,7 @@ impl Address {
             Self::Direct => "direct",
             Self::Alias => "alias",
             Self::Latest => "latest",
+            Self::Policy => "policy",
         }
     }
 }
@@ -67,8 +70,7 @@ enum Nowhere<'a> {
 pub fn resolve<'a>(config: &'a Snapshot, inputs: &Inputs<'a>) -> Result<Vec<Target<'a>>, PlanError> {
     let mut found: Vec<Target<'a>> = Vec::with_capacity(1 + inputs.fallback_models.len());
     let mut problem = None;
-    let names = inputs.model.into_iter().chain(inputs.fallback_models.iter().map(String::as_str));
-    for (at, name) in names.enumerate() {
+    for (at, name) in inputs.models().enumerate() {
         match target(config, inputs, name) {
             Ok(target) if found.iter().any(|known| known.model.id == target.model.id) => {}
             Ok(target) => found.push(target),

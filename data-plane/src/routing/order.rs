@@ -157,6 +157,16 @@ impl Search<'_> {
 }
 
 impl Candidate {
+    /// Whether it goes first for the conversation's prompt being cached there.
+    pub fn is_sticky(&self) -> bool {
+        !self.place.is_cold
+    }
+
+    /// The provider's service tier that it is; empty: the default one.
+    pub fn tier(&self) -> &str {
+        &self.endpoint.config.service_tier
+    }
+
     /// Whose credential it is called with.
     pub fn payer(&self) -> Payer {
         match &self.credential {

@@ -2,20 +2,26 @@
 
 use std::sync::Arc;
 
+use crate::config::snapshot::policy::{Policy, PolicyStage};
 use crate::config::snapshot::{Endpoint, Model, Snapshot, TenantCredential};
 use crate::routing::candidates::Search;
 use crate::routing::filter::Excluded;
-use crate::routing::inputs::Inputs;
-use crate::routing::names::{self, Address};
-use crate::routing::order::Place;
 use crate::routing::health::Reading;
+use crate::routing::inputs::Inputs;
+use crate::routing::names::Address;
+use crate::routing::order::Place;
+use crate::routing::stages::{self, Draft, SkipReason, Skipped};
 use crate::routing::wishes::Wishes;
 
 /// Who to try for a request, in what order, and why not the others.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// The policy whose stages these are.
+    pub policy: Option<Arc<Policy>>,
     /// Never empty, and none of them is.
     pub stages: Vec<Stage>,
+    /// The policy's other stages.
+    pub skipped: Vec<Skipped>,
     pub excluded: Vec<Excluded>,
     /// What the random choices were made from.
     pub seed: u64,
@@ -26,8 +32,8 @@ pub struct Plan {
 /// Candidates that are tried one after the other.
 #[derive(Debug, Clone)]
 pub struct Stage {
-    /// As its policy calls it; empty without a policy.
-    pub name: Arc<str>,
+    /// The place in the policy; 0 without one.
+    pub index: u16,
     /// Never empty.
     pub candidates: Vec<Candidate>,
 }
@@ -57,6 +63,10 @@ pub enum PlanError {
         /// Names that look like it, best first.
         near: Vec<String>,
     },
+    /// No policy of this name, `policy/` included.
+    UnknownPolicy { name: String },
+    /// No stage of the policy is for this request.
+    NoStage { policy: String, skipped: Vec<Skipped> },
     /// The caller may not use the model.
     Forbidden { model: String },
     /// Every endpoint was excluded.
@@ -69,6 +79,11 @@ pub enum PlanError {
 }
 
 impl Plan {
+    /// What the policy says of a stage: when to escalate, what to check, how long to wait; none without a policy.
+    pub fn rules(&self, stage: &Stage) -> Option<&PolicyStage> {
+        self.policy.as_ref()?.stages.get(usize::from(stage.index))
+    }
+
     /// Every candidate in the order of trying.
     pub fn candidates(&self) -> impl Iterator<Item = &Candidate> {
         self.stages.iter().flat_map(|stage| &stage.candidates)
@@ -80,18 +95,39 @@ impl Plan {
 /// # Errors
 /// [`PlanError`] if there is nobody to try.
 pub fn plan(config: &Snapshot, inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
-    let targets = names::resolve(config, inputs)?;
-    let mut excluded = Vec::new();
-    let wishes = Wishes::of(inputs.preferences, None);
+    let drafts = stages::draft(config, inputs)?;
     let own = config.credentials(&inputs.caller.tenant.id);
-    let search = Search { own, inputs, wishes: &wishes, targets: &targets, stage: 0 };
-    let candidates = search.run(inputs.seed, &mut excluded);
-    if candidates.is_empty() {
-        let models = targets.iter().map(|target| target.model.id.to_string()).collect();
-        return Err(PlanError::Empty { models, excluded, only: inputs.preferences.only.clone() });
+    let (mut stages, mut skipped) = (Vec::with_capacity(drafts.stages.len()), drafts.skipped);
+    let mut excluded = Vec::new();
+    for draft in &drafts.stages {
+        let wishes = Wishes::of(inputs.preferences, draft.preferences);
+        let search = Search { own, inputs, wishes: &wishes, targets: &draft.targets, stage: draft.index };
+        // Each stage draws lots of its own.
+        let candidates = search.run(inputs.seed.wrapping_add(u64::from(draft.index) << 32), &mut excluded);
+        if candidates.is_empty() {
+            skipped.push(Skipped { stage: draft.index, reason: SkipReason::NoCandidate });
+        } else {
+            stages.push(Stage { index: draft.index, candidates });
+        }
     }
-    let stage = Stage { name: Arc::default(), candidates };
-    Ok(Plan { stages: vec![stage], excluded, seed: inputs.seed, strategy: targets[0].address })
+    if stages.is_empty() {
+        return Err(empty(inputs, &drafts.stages, excluded));
+    }
+    let strategy = drafts.policy.map_or(drafts.stages[0].targets[0].address, |_| Address::Policy);
+    Ok(Plan { policy: drafts.policy.cloned(), stages, skipped, excluded, seed: inputs.seed, strategy })
+}
+
+fn empty(inputs: &Inputs<'_>, stages: &[Draft<'_>], excluded: Vec<Excluded>) -> PlanError {
+    let mut models: Vec<String> = Vec::new();
+    for target in stages.iter().flat_map(|stage| &stage.targets) {
+        if !models.iter().any(|known| known == target.model.id.as_str()) {
+            models.push(target.model.id.to_string());
+        }
+    }
+    let stages = stages.iter().filter_map(|stage| stage.preferences);
+    let lists = std::iter::once(inputs.preferences).chain(stages);
+    let only = lists.flat_map(|wishes| &wishes.only).cloned().collect();
+    PlanError::Empty { models, excluded, only }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use switchyard_proto::code::ErrorCode;
 use crate::error::RequestError;
 use crate::routing::filter::{Excluded, Rule};
 use crate::routing::plan::PlanError;
+use crate::routing::stages::{SkipReason, Skipped};
 
 /// OpenRouter's words for why a model cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,12 @@ impl From<PlanError> for RequestError {
         match error {
             PlanError::NoModel => Self::new(ErrorCode::InvalidRequest, "`model` is required.").field("model"),
             PlanError::UnknownModel { name, suffix, near } => unknown(&name, suffix.as_deref(), &near),
+            PlanError::UnknownPolicy { name } => {
+                let text = format!("There is no policy `{name}`.");
+                let rows = rows(Availability::ModelNotFound, &[name]);
+                Self::new(ErrorCode::InvalidRequest, text).field("model").with("availability", rows)
+            }
+            PlanError::NoStage { policy, skipped } => no_stage(&policy, &skipped),
             PlanError::Forbidden { model } => Self::new(
                 ErrorCode::PermissionDenied,
                 format!("This API key may not use the model `{model}`."),
@@ -66,6 +73,28 @@ impl From<PlanError> for RequestError {
             PlanError::Empty { models, excluded, only } => empty(&models, &excluded, &only),
         }
     }
+}
+
+/// The members that every availability has.
+fn rows(availability: Availability, requested: &[String]) -> Value {
+    json!({
+        "code": availability.as_str(),
+        "retryable": availability.is_retryable(),
+        "requested_models": requested,
+    })
+}
+
+fn no_stage(policy: &str, skipped: &[Skipped]) -> RequestError {
+    let all = |reason| skipped.iter().all(|skipped| skipped.reason == reason);
+    let why = if all(SkipReason::NoModel) {
+        "names no model that this API key may use"
+    } else {
+        "has no stage for this request"
+    };
+    let availability = Availability::ConstraintFiltered;
+    RequestError::new(availability.code(), format!("The policy `{policy}` {why}."))
+        .field("model")
+        .with("availability", rows(availability, &[format!("policy/{policy}")]))
 }
 
 fn unknown(name: &str, suffix: Option<&str>, near: &[String]) -> RequestError {

@@ -88,7 +88,9 @@ impl Sender<'_> {
             }
             Ok(Ok(signed)) => signed,
         };
-        match timeout_at(self.head, self.client.send(owner(self.provider), draft.finish(), self.connect)).await {
+        match timeout_at(self.head, self.client.send(owner(self.provider), draft.finish(), self.connect))
+            .await
+        {
             Err(_) => Err(Failed::broken(timeout("no answer within the deadline"))),
             Ok(Err(error)) => Err(Failed::unanswered(&error)),
             Ok(Ok(response)) => Ok((response, signed)),

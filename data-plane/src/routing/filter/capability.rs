@@ -20,13 +20,14 @@ fn media(facts: &Facts, model: &Model, endpoint: &Endpoint) -> Option<Reason> {
         [] => &model.config.input_modalities,
         own => own,
     };
-    if accepted.is_empty() {
-        return None;
-    }
-    // Files are taken apart by adapters where a provider cannot read them, so they are not asked for here.
+    // Adapters take files apart where a model does not read them whole, so its row need not name them.
+    let is_unread = |media: Media| {
+        media != Media::File && !accepted.is_empty() && !accepted.iter().any(|name| name == media.name())
+    };
+    let refused = &endpoint.quirks.chat.refuse_media;
     facts
         .modalities()
-        .find(|media| *media != Media::File && !accepted.iter().any(|name| name == media.name()))
+        .find(|media| refused.contains(media) || is_unread(*media))
         .map(|media| (Rule::Modality, Detail::Media(media)))
 }
 

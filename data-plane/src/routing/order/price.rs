@@ -21,15 +21,14 @@ impl Lots {
     }
 
     /// A lot; the chance to have the lowest is proportional to 1/price².
-    ///
-    /// Efraimidis and Spirakis: sorting by u^(1/weight), falling, draws without replacement by weight.
     pub fn draw(&mut self, price: f64) -> f64 {
-        self.by_weight(1.0 / (price * price).max(1e-24))
+        lot(self.0.random_range(f64::MIN_POSITIVE..1.0), 1.0 / (price * price).max(1e-24))
     }
+}
 
-    /// A lot; the chance to have the lowest is proportional to the weight.
-    pub fn by_weight(&mut self, weight: f64) -> f64 {
-        let uniform: f64 = self.0.random_range(f64::MIN_POSITIVE..1.0);
-        -uniform.ln() / weight
-    }
+/// A lot from an even share of 0 to 1; the chance to have the lowest is proportional to the weight.
+///
+/// Efraimidis and Spirakis: sorting by u^(1/weight), falling, draws without replacement by weight.
+pub fn lot(share: f64, weight: f64) -> f64 {
+    -share.ln() / weight
 }

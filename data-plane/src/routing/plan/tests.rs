@@ -1,5 +1,11 @@
 //! Plans as tables: a request, and who may serve it in which order, or why not.
 
+mod credentials;
+mod names;
+mod policies;
+mod preference;
+mod vectors;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 use switchyard_proto::v1::resource::Body;
@@ -11,8 +17,8 @@ use crate::config::fixtures::{caller, endpoint, full, model, provider, resource,
 use crate::config::snapshot::{Endpoint, Snapshot};
 use crate::error::RequestError;
 use crate::model::request::ChatRequest;
-use crate::routing::inputs::Inputs;
 use crate::routing::health::Reading;
+use crate::routing::inputs::Inputs;
 
 /// Providers `cheap` ($1), `mid` ($2, fp8, no tools, may train) and `dear` ($3) for `a/m`; `cheap` for `b/n`.
 fn config() -> Snapshot {
