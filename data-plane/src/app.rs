@@ -23,7 +23,9 @@ use crate::limits::rates::{RateError, RateLimiter};
 use crate::limits::{Limits, Parts};
 use crate::link::{Link, LinkError};
 use crate::pipeline::Pipeline;
+use crate::pipeline::retries::Budgets;
 use crate::routing::health::Health;
+use crate::routing::sticky::Stickiness;
 use crate::server::listen;
 use crate::server::ops::{self, Ops};
 use crate::server::routes::{self, Client};
@@ -130,6 +132,9 @@ impl DataPlane {
 struct Shared {
     current: Arc<Current>,
     health: Arc<Health>,
+    sticky: Arc<Stickiness>,
+    retries: Arc<Budgets>,
+    hedges: Arc<Budgets>,
     drift: Arc<Drift>,
     journal: Arc<Journal>,
     limits: Arc<Limits>,
@@ -174,6 +179,9 @@ fn build(settings: &Arc<Settings>, background: &Background) -> Result<Shared, St
     Ok(Shared {
         current,
         health: Arc::default(),
+        sticky: Arc::default(),
+        retries: Arc::default(),
+        hedges: Arc::default(),
         drift,
         limits,
         lookup: Arc::new(Lookup::new(link.clone())),
@@ -219,6 +227,7 @@ fn worker(
     let drift = shared.drift.clone();
     let (journal, lookup, account) = (shared.journal.clone(), shared.lookup.clone(), shared.account.clone());
     let (signer, room) = (shared.signer.clone(), shared.room.clone());
+    let (sticky, retries, hedges) = (shared.sticky.clone(), shared.retries.clone(), shared.hedges.clone());
     let drain = settings.requests.drain;
     let settings = settings.clone();
     let router = move |tasks| {
@@ -235,6 +244,9 @@ fn worker(
             client,
             fetcher,
             signer,
+            sticky,
+            retries,
+            hedges,
             settings,
             tasks,
         });

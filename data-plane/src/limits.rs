@@ -139,6 +139,14 @@ impl Limits {
         self.leases.affordable(account)
     }
 
+    /// The share of this account's limit, 0 to 1, that is left as far as this instance knows; `None` while nothing is
+    /// known of it.
+    ///
+    /// An estimate: what other instances hold counts as spent.
+    pub fn left(&self, account: &Account) -> Option<f64> {
+        self.leases.left(account)
+    }
+
     /// Tenants and keys changed: what was denied to them is asked again.
     pub fn config_changed(&self, owners: &[&str]) {
         self.leases.config_changed(owners);

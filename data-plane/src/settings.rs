@@ -38,6 +38,8 @@ pub struct Settings {
     pub client_tls: ClientTls,
     pub requests: Requests,
     pub deadlines: Deadlines,
+    pub retries: Retries,
+    pub routing: Routing,
     pub fetch: Fetch,
     pub journal: Journal,
     pub leases: Leases,
@@ -143,6 +145,42 @@ pub struct Deadlines {
     pub min_rate_over: Duration,
 }
 
+/// Trying the same candidate again, after all others.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retries {
+    /// Further rounds over the candidates that failed in a way that may pass.
+    pub most: u32,
+    /// Retries of a provider as a share, 0 to 1, of the requests that were sent to it.
+    pub share: f64,
+    /// Retries that a provider's share may save up.
+    pub burst: u32,
+    /// The first pause; it doubles with every round.
+    #[serde(rename = "base_ms", deserialize_with = "milliseconds")]
+    pub base: Duration,
+    /// The longest pause, and the longest that a provider may ask for.
+    #[serde(rename = "longest_ms", deserialize_with = "milliseconds")]
+    pub longest: Duration,
+}
+
+impl Retries {
+    /// The share in thousandths.
+    pub fn share_permille(&self) -> u32 {
+        (self.share.clamp(0.0, 1.0) * 1000.0).round() as u32
+    }
+}
+
+/// What plans may know of requests, and what is kept of plans.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Routing {
+    /// Request headers that policies' conditions can read; names in lower case.
+    #[serde(deserialize_with = "words")]
+    pub policy_headers: Vec<String>,
+    /// The share, 0 to 1, of requests that went well whose decision is kept; those of failed ones always are.
+    pub keep_decisions: f64,
+}
+
 /// Reading what callers' URLs hold, where a provider cannot read them itself.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -214,6 +252,13 @@ pub struct Drift {
 
 fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
     String::deserialize(from).map(Secret::new)
+}
+
+/// Words between commas, in lower case.
+fn words<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let text = String::deserialize(from)?;
+    let words = text.split(',').map(|word| word.trim().to_ascii_lowercase());
+    Ok(words.filter(|word| !word.is_empty()).collect())
 }
 
 fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

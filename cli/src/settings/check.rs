@@ -66,9 +66,14 @@ pub(super) fn data_plane(settings: &Settings, section: &DataPlane) -> Checked {
     ] {
         more_than_zero(settings, setting, is_zero)?;
     }
-    let share = section.drift.sample;
-    if !(0.0..=1.0).contains(&share) {
-        return Err(settings.wrong("data_plane.drift.sample", format!("`{share}` is not between 0 and 1")));
+    for (setting, share) in [
+        ("data_plane.drift.sample", section.drift.sample),
+        ("data_plane.retries.share", section.retries.share),
+        ("data_plane.routing.keep_decisions", section.routing.keep_decisions),
+    ] {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(settings.wrong(setting, format!("`{share}` is not between 0 and 1")));
+        }
     }
     segments(settings, section)
 }

@@ -240,6 +240,11 @@ impl Leases {
         self.shard(account).get(account)?.affordable(epoch).map(NanoUsd)
     }
 
+    /// See [`Entry::left`].
+    pub fn left(&self, account: &Account) -> Option<f64> {
+        self.shard(account).get(account)?.left()
+    }
+
     /// These owners changed: their denials are dropped.
     pub fn config_changed(&self, owners: &[&str]) {
         for owner in owners {

@@ -18,6 +18,10 @@ pub struct Client {
     pub app_title: String,
     /// `x-session-id`.
     pub session: String,
+    /// `x-switchyard-priority`: how urgent the request is, in words that policies know.
+    pub priority: String,
+    /// The headers that policies may ask for, as they were sent; names in lower case.
+    pub policy_headers: Vec<(String, String)>,
     /// W3C trace context, as sent.
     pub traceparent: String,
     pub tracestate: String,
@@ -26,14 +30,17 @@ pub struct Client {
 }
 
 impl Client {
-    /// Reads a head.
-    pub fn of(head: &HeaderMap, address: Option<IpAddr>) -> Self {
+    /// Reads a head. `chosen` names the headers that policies may ask for.
+    pub fn of(head: &HeaderMap, address: Option<IpAddr>, chosen: &[String]) -> Self {
         let first = |names: &[&str]| {
             let value = names.iter().find_map(|name| head.get(*name)?.to_str().ok());
             value.map(|value| value.chars().take(MAX_CHARACTERS).collect::<String>()).unwrap_or_default()
         };
         let metadata = first(&["x-openrouter-metadata", "x-openrouter-experimental-metadata"]);
+        let sent = |name: &&String| head.contains_key(name.as_str());
         Self {
+            priority: first(&["x-switchyard-priority"]),
+            policy_headers: chosen.iter().filter(sent).map(|name| (name.clone(), first(&[name]))).collect(),
             address,
             user_agent: first(&["user-agent"]),
             app_url: first(&["http-referer", "referer"]),

@@ -16,7 +16,7 @@ use crate::pipeline::meter::{self, Bill, Meter};
 use crate::pipeline::reply::{Gone, Reply};
 use crate::pipeline::told::Told;
 use crate::pipeline::trail::{AnswerNote, Trail};
-use crate::pipeline::{Job, ending, explain, note, wait};
+use crate::pipeline::{Job, decision, ending, explain, note, wait};
 use crate::routing::plan::Candidate;
 use crate::upstream::attempt::Answer;
 use crate::upstream::live::Live;
@@ -148,6 +148,7 @@ impl Delivery<'_> {
         let provider = endpoint.provider.display_name.clone();
         let until = self.job.until;
         self.told.failed(failure);
+        decision::keep(trail, self.job);
         let counted = meter.counted(&self.job.request.facts, cut.usage);
         trail.error = Some(failure.code);
         self.settle(meter, &counted, failure.class.as_str(), cut.status, trail);
@@ -168,11 +169,11 @@ impl Delivery<'_> {
     ) -> Bill {
         let Self { job, candidate, hold, begun, told } = self;
         match outcome {
-            "ok" => told.ok(counted.completion_tokens),
+            "ok" => told.ok(job, counted),
             "cancelled" => told.cancelled(),
             _ => {}
         }
-        trail.attempts.push(note(candidate, begun, outcome, status, trail.error));
+        trail.note(note(candidate, begun, outcome, status, trail.error));
         let finish = meter.finish.clone().unwrap_or_default();
         let bill = meter::settle(hold, job, candidate, counted, outcome, status, |tokens, cost| {
             trail.answer = Some(AnswerNote { finish, tokens: *tokens, cost, charged: Default::default() });
@@ -185,7 +186,7 @@ impl Delivery<'_> {
             attempt.charged = bill.settled.charged;
         }
         trail.is_recorded = true;
-        trail.spent_tokens = counted.total_tokens();
+        trail.spent_tokens += counted.total_tokens();
         bill
     }
 
@@ -213,5 +214,5 @@ impl Cut {
 
 fn print(bill: &Bill, trail: &Trail) -> PrintedBill {
     let metadata: Option<Value> = trail.client.wants_metadata.then(|| explain::metadata(trail));
-    PrintedBill { cost: bill.settled.charged, upstream_cost: Some(bill.cost), is_byok: false, metadata }
+    PrintedBill { cost: trail.charged(), upstream_cost: Some(bill.cost), is_byok: bill.is_byok, metadata }
 }

@@ -11,6 +11,7 @@ use crate::api::{AnswerFacts, ErrorBody};
 use crate::error::{RequestError, Side};
 use crate::model::request::ChatRequest;
 use crate::pipeline::Pipeline;
+use crate::pipeline::decision;
 use crate::pipeline::reply::{Reply, ReplyBody};
 use crate::pipeline::trail::Trail;
 use crate::telemetry::record as telemetry;
@@ -128,7 +129,8 @@ pub fn record(trail: &Trail, request: Option<&ChatRequest>) -> GenerationRecord 
         native_finish_reason: answer.and_then(|answer| answer.finish.native.clone()).unwrap_or_default(),
         tokens: Some(answer.map_or_else(TokenUsage::default, |answer| answer.tokens)),
         cost_nano: answer.map_or(0, |answer| answer.cost.0),
-        charge_nano: answer.map_or(0, |answer| answer.charged.0),
+        // What an attempt that is settled with this record is charged is added by its line.
+        charge_nano: trail.charged().0,
         attempts: u32::try_from(trail.attempts.len()).unwrap_or(u32::MAX),
         admitted_at: Some(clock::to_timestamp(trail.admitted_at)),
         first_content_ms: trail.first_content.map_or(0, millis),
@@ -140,7 +142,7 @@ pub fn record(trail: &Trail, request: Option<&ChatRequest>) -> GenerationRecord 
         app_url: trail.client.app_url.clone(),
         user_agent: trail.client.user_agent.clone(),
         trace_id: trail.trace_id(),
-        decision: String::new(),
+        decision: decision::kept(trail),
     }
 }
 

@@ -8,8 +8,10 @@ use switchyard_proto::code::ErrorCode;
 use crate::adapters::failure::FailureClass;
 use crate::config::snapshot::Endpoint;
 use crate::error::RequestError;
+use crate::pipeline::decision;
 use crate::pipeline::reserve::Skip;
 use crate::pipeline::trail::{AttemptNote, Trail};
+use crate::routing::plan::Plan;
 use crate::routing::refusal::{self, Availability};
 use crate::upstream::attempt::Failed;
 
@@ -32,12 +34,6 @@ pub fn blames_endpoint(class: FailureClass) -> bool {
     }
 }
 
-/// The error of a request whose last attempt failed for good.
-pub fn failed(trail: &Trail, failed: &Failed, endpoint: &Endpoint) -> RequestError {
-    let error = RequestError::from_failure(&failed.failure, &endpoint.provider.display_name);
-    with_previous(error, trail)
-}
-
 /// The error of a request that ran out of candidates.
 ///
 /// A failed attempt says most; then a budget, which the caller can act on; then a URL that could not be read; then what
@@ -49,7 +45,7 @@ pub fn exhausted(trail: &Trail, skips: Vec<Skip>) -> RequestError {
         Skip::Budget { affordable_tokens, .. } => 2 + u64::from(*affordable_tokens > 0),
         // What cannot be told now may be well in a moment, so a budget is no final word.
         Skip::Refused(_) | Skip::Media(_) => 4,
-        Skip::Failed(..) => 5,
+        Skip::Failed(..) | Skip::Faulty(..) => 5,
     };
     let limited = all_rate_limited(&skips);
     let Some(last) = skips.into_iter().max_by_key(weight) else {
@@ -98,53 +94,54 @@ fn previous(attempt: &AttemptNote) -> Value {
     })
 }
 
-/// `openrouter_metadata`: what was asked, who could have served, and who was tried.
+/// `openrouter_metadata`: what was asked, who could serve, and who was tried, briefly.
 pub fn metadata(trail: &Trail) -> Value {
     let selected = trail.last();
-    let attempts: Vec<Value> = trail
-        .attempts
-        .iter()
-        .map(|attempt| {
+    let is_selected = |endpoint: &Arc<Endpoint>| {
+        selected.is_some_and(|attempt| attempt.code.is_none() && Arc::ptr_eq(&attempt.endpoint, endpoint))
+    };
+    let plan = trail.plan.as_deref();
+    let available: Vec<Value> = plan
+        .into_iter()
+        .flat_map(Plan::candidates)
+        .map(|candidate| {
+            let endpoint = &candidate.endpoint;
             json!({
-                "provider": attempt.endpoint.provider.display_name,
-                "model": attempt.endpoint.model.as_str(),
-                "status": attempt.status,
-                "outcome": attempt.outcome,
-                "charge": attempt.charged.to_string(),
+                "provider": endpoint.provider.display_name,
+                "model": endpoint.model.as_str(),
+                "selected": is_selected(endpoint) && candidate.is_byok() == selected.is_some_and(|note| note.is_byok),
             })
         })
         .collect();
-    let mut seen: Vec<&Arc<Endpoint>> = Vec::new();
-    let named = trail.attempts.iter().map(|attempt| &attempt.endpoint).filter(|endpoint| {
-        let is_new = !seen.iter().any(|known| Arc::ptr_eq(known, endpoint));
-        seen.push(endpoint);
-        is_new
-    });
-    let available: Vec<Value> = named
-        .map(|endpoint| {
-            let is_selected = selected.is_some_and(|attempt| Arc::ptr_eq(&attempt.endpoint, endpoint));
-            json!({"provider": endpoint.provider.display_name, "model": endpoint.model.as_str(), "selected": is_selected})
-        })
-        .collect();
-    let excluded: Vec<Value> = trail
-        .excluded
-        .iter()
-        .map(|excluded| {
-            json!({
-                "provider": excluded.endpoint.provider.display_name,
-                "model": excluded.endpoint.model.as_str(),
-                "rule": excluded.rule.as_str(),
-                "detail": excluded.to_string(),
-            })
-        })
-        .collect();
-    json!({
+    let excluded = plan.map_or(&[][..], |plan| &plan.excluded);
+    let attempts: Vec<Value> = trail.attempts.iter().map(|note| decision::attempt(note, trail)).collect();
+    let mut metadata = json!({
         "requested": trail.requested_model,
-        "strategy": if trail.attempts.len() > 1 { "fallback" } else { "direct" },
-        "attempt": trail.attempts.len(),
-        "is_byok": false,
+        "strategy": strategy(trail),
+        "attempt": attempts.len(),
+        "is_byok": selected.is_some_and(|attempt| attempt.is_byok),
         "config_revision": trail.revision.number,
-        "endpoints": {"total": available.len() + excluded.len(), "available": available, "excluded": excluded},
+        "endpoints": {
+            "total": available.len() + excluded.len(),
+            "available": available,
+            "excluded": decision::excluded(excluded, plan),
+        },
         "attempts": attempts,
-    })
+    });
+    if let Some(policy) = plan.and_then(|plan| plan.policy.as_ref()) {
+        metadata["policy"] = json!(policy.id.as_str());
+        metadata["stages"] =
+            trail.stages.iter().map(|stage| json!({"name": stage.name, "left": stage.left})).collect();
+    }
+    metadata
+}
+
+/// How the model was found; `fallback` where the first attempt was not the last.
+fn strategy(trail: &Trail) -> &'static str {
+    match &trail.plan {
+        Some(plan) if plan.policy.is_some() => plan.strategy.as_str(),
+        _ if trail.attempts.len() > 1 => "fallback",
+        Some(plan) => plan.strategy.as_str(),
+        None => "direct",
+    }
 }

@@ -87,6 +87,8 @@ pub struct Bill {
     pub tokens: v1::TokenUsage,
     pub cost: NanoUsd,
     pub settled: Settled,
+    /// The tenant pays the provider itself.
+    pub is_byok: bool,
 }
 
 /// Settles an attempt that produced something; without a hold (no governance) it is only priced.
@@ -101,9 +103,12 @@ pub fn settle(
 ) -> Bill {
     let tokens = price::tokens(counted, &job.request.facts);
     let (cost, owed) = price::bill(&candidate.endpoint, &job.caller.tenant, &tokens);
+    // With its own credential a tenant pays the provider, and us nothing.
+    let is_byok = candidate.is_byok();
+    let owed = if is_byok { NanoUsd::ZERO } else { owed };
     let generation = generation(&tokens, cost);
     let Some(hold) = hold else {
-        return Bill { tokens, cost, settled: Settled { charged: owed, house: NanoUsd::ZERO } };
+        return Bill { tokens, cost, settled: Settled { charged: owed, house: NanoUsd::ZERO }, is_byok };
     };
     let settled = hold.settle(Settlement {
         cost,
@@ -115,7 +120,7 @@ pub fn settle(
         ended_at: clock::now(),
         generation,
     });
-    Bill { tokens, cost, settled }
+    Bill { tokens, cost, settled, is_byok }
 }
 
 /// Settles an attempt that failed before the caller saw anything of it: the tenant pays nothing for it.
@@ -134,6 +139,13 @@ pub fn settle_failed(hold: Option<Hold>, job: &Job<'_>, candidate: &Candidate, f
         unseen(&candidate.endpoint, &job.request.facts, failed.usage)
     };
     hold.settle(free(usage, cost, job, failure.class.as_str(), status));
+}
+
+/// Settles an attempt that a policy had sent beside another and that lost: the tenant wanted it and pays what its provider
+/// may bill.
+pub fn settle_lost(hold: Option<Hold>, job: &Job<'_>, candidate: &Candidate, outcome: &'static str) -> Bill {
+    let asked = Meter::default().counted(&job.request.facts, None);
+    settle(hold, job, candidate, &asked, outcome, 0, |_, _| None)
 }
 
 /// Settles an attempt that was called off before the caller saw anything of it.

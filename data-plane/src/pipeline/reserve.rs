@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use switchyard_proto::clock;
 use switchyard_proto::code::ErrorCode;
 use switchyard_proto::id::CredentialId;
@@ -10,8 +11,9 @@ use switchyard_proto::v1::AccountKind;
 
 use crate::adapters::{Encoded, Target, Unsupported};
 use crate::config::snapshot::{Credential, Endpoint};
-use crate::error::RequestError;
+use crate::error::{RequestError, Side};
 use crate::identity::Caller;
+use crate::judge::Fault;
 use crate::limits::{
     Account, Admission, AdmitError, Due, Hold, Period, Permit, Rates, Reservation, ReserveError,
 };
@@ -53,6 +55,8 @@ pub enum Skip {
     },
     Refused(ReserveError),
     Failed(Box<Failed>, Arc<Endpoint>),
+    /// It answered, and the policy does not take the answer.
+    Faulty(Fault, Arc<Endpoint>),
 }
 
 impl Skip {
@@ -96,7 +100,7 @@ pub async fn reserve(
     job: &Job<'_>,
     candidate: &Candidate,
     permit: Option<&Permit>,
-    trail: &Trail,
+    trail: &mut Trail,
     fetched: &Fetched,
 ) -> Result<Ready, Skip> {
     let endpoint = &candidate.endpoint;
@@ -109,9 +113,7 @@ pub async fn reserve(
     let Some(permit) = permit else {
         return Ok(Ready { encoded, hold: None, credential, lowered_cap: None });
     };
-    let number = u32::try_from(trail.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
-    let make =
-        |cap: &Cap| reservation(job, endpoint, credential.as_ref(), trail, number, &cap.worst(endpoint, job));
+    let make = |cap: &Cap| reservation(job, candidate, credential.as_ref(), trail, &cap.worst(endpoint, job));
     let hold = match permit.reserve(make(&cap)).await {
         Err(ReserveError::Exhausted { kind, affordable }) => {
             let lower = cap
@@ -124,12 +126,11 @@ pub async fn reserve(
         first => first,
     };
     match hold {
-        Ok(hold) => Ok(Ready {
-            encoded,
-            hold: Some(hold),
-            credential,
-            lowered_cap: cap.is_lowered.then_some(cap.tokens),
-        }),
+        Ok(hold) => {
+            trail.reserved += 1;
+            let lowered_cap = cap.is_lowered.then_some(cap.tokens);
+            Ok(Ready { encoded, hold: Some(hold), credential, lowered_cap })
+        }
         Err(ReserveError::Exhausted { kind, affordable }) => Err(cap.short(kind, affordable, endpoint, job)),
         Err(error) => Err(Skip::Refused(error)),
     }
@@ -241,17 +242,17 @@ fn pick(credentials: &[Credential], seed: u64) -> Option<&Credential> {
 
 fn reservation(
     job: &Job<'_>,
-    endpoint: &Endpoint,
+    candidate: &Candidate,
     credential: Option<&Credential>,
     trail: &Trail,
-    attempt: u32,
     worst: &WorstCase,
 ) -> Reservation {
-    let Caller { tenant, key } = job.caller;
+    let (Caller { tenant, key }, endpoint) = (job.caller, &candidate.endpoint);
+    let charge = if candidate.is_byok() { NanoUsd::ZERO } else { worst.charge };
     Reservation {
         generation: trail.id,
-        attempt,
-        charges: charges(job.caller, trail, worst.charge),
+        attempt: trail.reserved + 1,
+        charges: charges(job.caller, trail, charge),
         cost_bound: worst.cost,
         facts: Facts {
             tenant: tenant.id.clone(),
@@ -273,19 +274,27 @@ fn reservation(
 
 /// The accounts that an attempt is counted against; the first is the payer of record.
 fn charges(caller: &Caller, trail: &Trail, amount: NanoUsd) -> Vec<Due> {
-    let credits = Account {
-        kind: AccountKind::TenantCredits,
-        owner: caller.tenant.id.as_str().into(),
-        period: Period::All,
-    };
-    let mut charges = vec![Due { account: credits, amount, leased: caller.tenant.config.prepaid }];
-    let limit = caller.key.limit.map(|limit| Account {
-        kind: AccountKind::KeyLimit,
-        owner: caller.key.id.as_str().into(),
-        period: Period::at(limit.reset, trail.admitted_at),
-    });
+    let mut charges = vec![Due { account: credits(caller), amount, leased: caller.tenant.config.prepaid }];
+    let limit = key_limit(caller, trail.admitted_at);
     charges.extend(limit.map(|account| Due { account, amount, leased: true }));
     charges
+}
+
+/// The caller's accounts that have a limit.
+pub fn limited(caller: &Caller, at: DateTime<Utc>) -> Vec<Account> {
+    let credits = caller.tenant.config.prepaid.then(|| credits(caller));
+    credits.into_iter().chain(key_limit(caller, at)).collect()
+}
+
+fn credits(caller: &Caller) -> Account {
+    let owner = caller.tenant.id.as_str().into();
+    Account { kind: AccountKind::TenantCredits, owner, period: Period::All }
+}
+
+fn key_limit(caller: &Caller, at: DateTime<Utc>) -> Option<Account> {
+    let limit = caller.key.limit?;
+    let owner = caller.key.id.as_str().into();
+    Some(Account { kind: AccountKind::KeyLimit, owner, period: Period::at(limit.reset, at) })
 }
 
 impl From<AdmitError> for RequestError {
@@ -310,11 +319,19 @@ impl From<Skip> for RequestError {
                 Self::from_failure(&failed.failure, &endpoint.provider.display_name)
             }
             Skip::Refused(error) => refused(error),
+            Skip::Faulty(fault, endpoint) => faulty(&fault, &endpoint),
             Skip::Budget { kind, affordable_tokens, asked_tokens } => {
                 short(kind, affordable_tokens, asked_tokens)
             }
         }
     }
+}
+
+fn faulty(fault: &Fault, endpoint: &Endpoint) -> RequestError {
+    let (reason, provider) = (fault.reason.as_str(), endpoint.provider.display_name.clone());
+    let text = format!("The answer did not pass the policy's last stage: {reason}: {}.", fault.detail);
+    let error = RequestError::new(ErrorCode::ProviderUnavailable, text).with("failed_check", reason);
+    RequestError { side: Side::Provider, provider: Some(provider), ..error }
 }
 
 fn refused(error: ReserveError) -> RequestError {

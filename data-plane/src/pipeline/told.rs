@@ -6,7 +6,8 @@ use switchyard_proto::id::CredentialId;
 
 use crate::adapters::failure::Failure;
 use crate::config::snapshot::Credential;
-use crate::pipeline::{Job, Pipeline, explain};
+use crate::model::usage::Usage;
+use crate::pipeline::{Job, Pipeline, explain, situation};
 use crate::routing::health::{Outcome, Report};
 use crate::routing::plan::Candidate;
 
@@ -33,10 +34,14 @@ impl<'a> Told<'a> {
         Self { pipeline, candidate, credential, begun, seed: job.plan.seed, first_content: None }
     }
 
-    /// It was answered to the end.
-    pub fn ok(&self, completion_tokens: u64) {
+    /// It was answered to the end; the conversation's prompt may be cached there now.
+    pub fn ok(&self, job: &Job<'_>, usage: &Usage) {
         let report = self.report(Outcome::Ok);
-        self.pipeline.health.tell(&Report { completion_tokens, ..report });
+        self.pipeline.health.tell(&Report { completion_tokens: usage.completion_tokens, ..report });
+        if let Some(conversation) = job.conversation {
+            let (endpoint, cached) = (&self.candidate.endpoint, usage.cached_tokens);
+            self.pipeline.sticky.tell(conversation, endpoint, cached, situation::now_ms());
+        }
     }
 
     /// The caller left before the end.

@@ -12,9 +12,11 @@ use switchyard_proto::v1;
 
 use crate::config::snapshot::{Endpoint, Revision};
 use crate::identity::Caller;
+use crate::model::request::ChatRequest;
 use crate::model::response::Finish;
 use crate::pipeline::client::Client;
-use crate::routing::filter::Excluded;
+use crate::routing::plan::Plan;
+use crate::routing::record::Recorded;
 use crate::telemetry::spans::RequestSpan;
 
 /// The trail of one request.
@@ -25,11 +27,16 @@ pub struct Trail {
     pub admitted_at: DateTime<Utc>,
     pub revision: Revision,
     pub caller: Option<Caller>,
-    pub client: Client,
+    pub client: Arc<Client>,
     pub requested_model: String,
     pub streamed: bool,
     pub attempts: Vec<AttemptNote>,
-    pub excluded: Vec<Excluded>,
+    /// Attempts that were reserved for: the next one's number, less one.
+    pub reserved: u32,
+    pub stages: Vec<StageNote>,
+    pub plan: Option<Arc<Plan>>,
+    /// What the plan was made from, where the decision is kept with the generation.
+    pub inputs: Option<Box<Recorded>>,
     pub first_content: Option<Duration>,
     /// What the answer was, if there was one.
     pub answer: Option<AnswerNote>,
@@ -37,7 +44,7 @@ pub struct Trail {
     /// The generation went into the journal with its last attempt.
     pub is_recorded: bool,
     pub cancelled: bool,
-    /// Prompt and completion tokens of the answer, whole or not.
+    /// Prompt and completion tokens of all answers that were produced, whole or not.
     pub spent_tokens: u64,
     /// Absent unless the request is sampled.
     pub span: Option<RequestSpan>,
@@ -54,6 +61,23 @@ pub struct AttemptNote {
     pub status: u16,
     pub code: Option<ErrorCode>,
     pub charged: NanoUsd,
+    /// What went wrong, in words that callers may read.
+    pub reason: Option<String>,
+    /// The stage of the policy; empty without one.
+    pub stage: String,
+    /// Made with the tenant's own credential.
+    pub is_byok: bool,
+}
+
+/// A stage that was entered.
+#[derive(Debug, Clone)]
+pub struct StageNote {
+    /// Empty without a policy.
+    pub name: String,
+    /// From the request's head.
+    pub entered: Duration,
+    /// Why nothing was given there; none where the answer was given, or the request ended.
+    pub left: Option<&'static str>,
 }
 
 /// The answer that was given.
@@ -76,11 +100,14 @@ impl Trail {
             revision,
             caller: None,
             span: RequestSpan::begin(&client),
-            client,
+            client: Arc::new(client),
             requested_model: String::new(),
             streamed: false,
             attempts: Vec::new(),
-            excluded: Vec::new(),
+            reserved: 0,
+            stages: Vec::new(),
+            plan: None,
+            inputs: None,
             first_content: None,
             answer: None,
             error: None,
@@ -93,6 +120,41 @@ impl Trail {
     /// The attempt that served, or the last that failed.
     pub fn last(&self) -> Option<&AttemptNote> {
         self.attempts.last()
+    }
+
+    /// Notes what is asked for.
+    pub fn asks(&mut self, request: &ChatRequest) {
+        let named = request.model.as_ref().or_else(|| request.fallback_models.first());
+        self.requested_model = named.cloned().unwrap_or_default();
+        self.streamed = request.stream;
+    }
+
+    /// Notes that a stage was entered.
+    pub fn enter_stage(&mut self, name: &str) {
+        self.stages.push(StageNote { name: name.to_owned(), entered: self.started.elapsed(), left: None });
+    }
+
+    /// The stage that was entered last; empty without a policy.
+    pub fn stage(&self) -> String {
+        self.stages.last().map(|stage| stage.name.clone()).unwrap_or_default()
+    }
+
+    /// Adds an attempt that has ended, or whose answer is about to be given.
+    pub fn note(&mut self, attempt: AttemptNote) {
+        let stage = self.stage();
+        self.attempts.push(AttemptNote { stage, ..attempt });
+    }
+
+    /// Notes why nothing was given in the stage that was entered last.
+    pub fn leave_stage(&mut self, why: &'static str) {
+        if let Some(stage) = self.stages.last_mut() {
+            stage.left = Some(why);
+        }
+    }
+
+    /// What all attempts so far were charged.
+    pub fn charged(&self) -> NanoUsd {
+        NanoUsd(self.attempts.iter().map(|attempt| attempt.charged.0).sum())
     }
 
     /// Trace context for records, empty unless sampled.

@@ -56,9 +56,9 @@ pub struct Inputs<'a> {
     /// Decides random choices.
     pub seed: u64,
     /// The health of an endpoint.
-    pub reading: &'a dyn Fn(&Endpoint) -> Reading,
+    pub reading: &'a (dyn Fn(&Endpoint) -> Reading + Sync),
     /// Whether a tenant's own credential is taken, as far as is known.
-    pub usable: &'a dyn Fn(&TenantCredential) -> bool,
+    pub usable: &'a (dyn Fn(&TenantCredential) -> bool + Sync),
 }
 
 /// Whether tools are to be called.
@@ -100,7 +100,7 @@ impl<'a> Inputs<'a> {
         caller: &'a Caller,
         request: &'a ChatRequest,
         seed: u64,
-        reading: &'a dyn Fn(&Endpoint) -> Reading,
+        reading: &'a (dyn Fn(&Endpoint) -> Reading + Sync),
     ) -> Self {
         Self {
             caller,

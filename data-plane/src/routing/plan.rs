@@ -78,6 +78,13 @@ pub enum PlanError {
     },
 }
 
+impl Candidate {
+    /// Whether the tenant pays the provider itself.
+    pub fn is_byok(&self) -> bool {
+        self.credential.is_some()
+    }
+}
+
 impl Plan {
     /// What the policy says of a stage: when to escalate, what to check, how long to wait; none without a policy.
     pub fn rules(&self, stage: &Stage) -> Option<&PolicyStage> {

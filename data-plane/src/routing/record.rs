@@ -150,7 +150,7 @@ impl Recorded {
         &'a self,
         caller: &'a Caller,
         sticky: Option<&'a Sticky>,
-        reading: &'a dyn Fn(&Endpoint) -> Reading,
+        reading: &'a (dyn Fn(&Endpoint) -> Reading + Sync),
     ) -> Inputs<'a> {
         Inputs {
             caller,

@@ -36,6 +36,7 @@ pub struct Client {
 pub fn router(client: Arc<Client>) -> Router {
     let api = Router::new()
         .route("/chat/completions", post(chat))
+        .route("/route/explain", post(explain))
         .route("/models", get(models))
         .route("/models/{author}/{slug}", get(model))
         .route("/model/{author}/{slug}", get(model))
@@ -89,6 +90,20 @@ async fn chat(
     }
     let address = peer.map(|Extension(Peer(address))| address.ip());
     client.pipeline.clone().chat(Inbound { head: headers, body, address }).await.map(Body::new)
+}
+
+/// The plan of a chat request that is not sent.
+async fn explain(
+    State(client): State<Arc<Client>>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let address = peer.map(|Extension(Peer(address))| address.ip());
+    match client.pipeline.explain(Inbound { head: headers, body, address }).await {
+        Ok(plan) => json_response(200, Bytes::from(plan.to_string())),
+        Err(error) => error_response(&error),
+    }
 }
 
 async fn models(State(client): State<Arc<Client>>) -> Response {

@@ -35,7 +35,7 @@ impl Pace {
     pub fn count(&mut self, events: &[Event]) {
         let bytes = events.iter().map(|event| match event {
             Event::Chunk(chunk) => chunk.choices.iter().map(|choice| choice.delta.text_bytes()).sum(),
-            Event::Start(_) | Event::Usage(_) | Event::Done => 0,
+            Event::Start(_) | Event::Tier(_) | Event::Usage(_) | Event::Done => 0,
         });
         self.bytes += bytes.sum::<usize>();
     }

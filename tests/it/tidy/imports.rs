@@ -32,8 +32,8 @@ const DATA_PLANE: &[Row] = &[
     pure("adapters", &["model", "wire", "error"]),
     pure("config::shards", &[]),
     pure("config::pending", &[]),
-    pure("config::snapshot", &["config::shards", "config::pending", "model", "adapters"]),
-    pure("config::compile", &["config::shards", "config::pending", "config::snapshot", "model", "adapters"]),
+    pure("config::snapshot", &["config::shards", "config::pending", "judge", "model", "adapters"]),
+    pure("config::compile", &["config::shards", "config::pending", "config::snapshot", "judge", "model", "adapters"]),
     pure("price", &["config::snapshot", "model"]),
     pure("identity", &["config::snapshot", "model", "error"]),
     // Health tells failures apart as adapters classify them.

@@ -11,6 +11,7 @@ use switchyard_proto::v1;
 
 use super::{Fault, fault, owner};
 use crate::config::snapshot::policy::{Hedge, Policy, PolicyStage, StageDeadlines, StickyBy, WeightedModel};
+use crate::judge::Schema;
 use crate::model::escalate::Escalation;
 use crate::model::preferences::{MaxPrice, Preferences, Sort, SortBy};
 
@@ -99,15 +100,17 @@ fn escalation(names: &[String], added: [(&str, bool); 2]) -> Result<Escalation, 
     Ok(added.filter_map(|(name, _)| Escalation::from_name(name)).fold(set, Escalation::and))
 }
 
-fn schema(text: &str) -> Result<Option<Arc<serde_json::Value>>, Fault> {
+fn schema(text: &str) -> Result<Option<Arc<Schema>>, Fault> {
     if text.is_empty() {
         return Ok(None);
     }
-    let schema: serde_json::Value =
-        serde_json::from_str(text).map_err(|error| fault("schema", format!("is not JSON: {error}")))?;
-    if !schema.is_object() {
+    let is_object = serde_json::from_str::<serde_json::Value>(text)
+        .map_err(|error| fault("schema", format!("is not JSON: {error}")))?
+        .is_object();
+    if !is_object {
         return Err(fault("schema", "is not a JSON object"));
     }
+    let schema = Schema::compile(text).map_err(|error| fault("schema", error.to_string()))?;
     Ok(Some(Arc::new(schema)))
 }
 

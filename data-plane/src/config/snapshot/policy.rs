@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use switchyard_proto::id::{PolicyId, TenantId};
 use switchyard_proto::policy::Condition;
 use switchyard_proto::v1;
 
 use crate::config::shards::Shards;
+use crate::judge::Schema;
 use crate::model::escalate::Escalation;
 use crate::model::preferences::Preferences;
 
@@ -57,7 +57,7 @@ pub struct PolicyStage {
     /// Over the answer: false escalates.
     pub check: Option<Condition>,
     /// What the answer's text must satisfy; absent: the request's own schema, if it has one.
-    pub schema: Option<Arc<Value>>,
+    pub schema: Option<Arc<Schema>>,
     pub deadlines: StageDeadlines,
     pub hedge: Option<Hedge>,
     /// Further tries per candidate; absent: the setting.

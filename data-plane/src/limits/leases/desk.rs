@@ -120,7 +120,8 @@ impl Leases {
     /// Books the answer to one ask: in the journal first, so that a restart finds the money.
     fn book(&self, account: &Account, epoch: u64, grant: Option<v1::Grant>) {
         let outcome = grant.as_ref().map_or(GrantOutcome::Unspecified, v1::Grant::outcome);
-        let (amount, headroom) = grant.map_or((0, 0), |grant| (grant.granted_nano, grant.headroom_nano));
+        let grant = grant.unwrap_or_default();
+        let (amount, headroom, limit) = (grant.granted_nano, grant.headroom_nano, grant.limit_nano);
         let (answer, label) = match outcome {
             GrantOutcome::Granted => (Answer::Granted { epoch, amount, headroom }, "granted"),
             GrantOutcome::Exhausted => (Answer::Refused(Refusal::Exhausted { headroom }), "exhausted"),
@@ -136,7 +137,10 @@ impl Leases {
         {
             tracing::warn!(%error, %account, "a grant is not in the journal: a restart would forget it");
         }
-        self.with(account, |entry| entry.answered(answer, Instant::now()));
+        self.with(account, |entry| {
+            entry.is_limited_to(limit);
+            entry.answered(answer, Instant::now());
+        });
     }
 
     /// Once a second: demand, idle leases, gauges.

@@ -59,6 +59,8 @@ pub(super) struct Entry {
     spent_this_second: u64,
     spent_per_second: f64,
     headroom: Option<u64>,
+    /// The limit in force when the control plane last answered; 0: none was named.
+    limit: u64,
     unlimited: bool,
     refusal: Option<(Refusal, Instant)>,
     last_used: Instant,
@@ -94,6 +96,7 @@ impl Entry {
             spent_this_second: 0,
             spent_per_second: 0.0,
             headroom: None,
+            limit: 0,
             unlimited: false,
             refusal: None,
             last_used: now,
@@ -196,6 +199,17 @@ impl Entry {
         let largest = self.lots.iter().map(|lot| lot.free).max().unwrap_or(0);
         let headroom = self.headroom?;
         Some(largest.max(self.free(epoch).saturating_add(headroom)))
+    }
+
+    /// Takes the limit that an answer named.
+    pub fn is_limited_to(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
+    /// The share of the limit, 0 to 1, that is neither spent nor lent elsewhere; `None` while nothing is known of it.
+    pub fn left(&self) -> Option<f64> {
+        let left = self.headroom?.saturating_add(self.total()).saturating_add(self.out());
+        (self.limit > 0).then(|| (left as f64 / self.limit as f64).min(1.0))
     }
 
     /// Whether the account could cover an attempt once those under way have given back what they do not use.
@@ -387,6 +401,20 @@ mod tests {
         entry.add(2, 50);
         assert!(!entry.take(1, 80, now) && !entry.take(2, 80, now));
         assert!(entry.take(1, 50, now) && entry.take(2, 50, now));
+    }
+
+    #[test]
+    fn the_share_that_is_left_counts_what_is_held_here() {
+        let (mut entry, now) = granted(100, 300);
+        assert_eq!(entry.left(), None, "no limit was named");
+        entry.is_limited_to(1_000);
+        assert_eq!(entry.left(), Some(0.4));
+        assert!(entry.take(1, 60, now));
+        assert_eq!(entry.left(), Some(0.4), "what is reserved may come back");
+        entry.settle(1, 60, 60, false);
+        assert_eq!(entry.left(), Some(0.34));
+        entry.forget_answers();
+        assert_eq!(entry.left(), None);
     }
 
     #[test]

@@ -1,0 +1,126 @@
+//! One attempt from its reservation to its commit point or its failure.
+
+use std::time::Instant as Moment;
+
+use crate::adapters::Encoded;
+use crate::config::snapshot::Credential;
+use crate::limits::Hold;
+use crate::model::deadlines::Deadlines;
+use crate::pipeline::reply::{Gone, Reply};
+use crate::pipeline::reserve::Ready;
+use crate::pipeline::told::Told;
+use crate::pipeline::trail::{AttemptNote, Trail};
+use crate::pipeline::{Job, Pipeline, meter, note, wait};
+use crate::routing::plan::Candidate;
+use crate::upstream::attempt::{self, Answer, Failed, Outcome, Try};
+use crate::upstream::waits::Waits;
+
+/// The outcome of an attempt that another was quicker than.
+const HEDGE_LOST: &str = "hedge_lost";
+
+/// What an attempt is settled by, whatever becomes of it.
+pub struct Flight<'a> {
+    pub candidate: &'a Candidate,
+    pub hold: Option<Hold>,
+    pub begun: Moment,
+    pub told: Told<'a>,
+    /// The output cap, where money made it lower than the endpoint's own.
+    pub lowered_cap: Option<u64>,
+}
+
+/// What an attempt sends.
+pub struct Shot<'a> {
+    candidate: &'a Candidate,
+    encoded: Encoded,
+    credential: Option<Credential>,
+}
+
+/// What became of an attempt before the caller saw anything of it.
+pub enum Landed<'a> {
+    Committed(Flight<'a>, Box<Answer>),
+    Failed(Flight<'a>, Box<Failed>),
+}
+
+/// Both halves of an attempt that may be sent; its time begins now.
+pub fn ready<'a>(
+    pipeline: &'a Pipeline,
+    job: &Job<'_>,
+    candidate: &'a Candidate,
+    ready: Ready,
+) -> (Flight<'a>, Shot<'a>) {
+    let Ready { encoded, hold, credential, lowered_cap } = ready;
+    let begun = Moment::now();
+    let told = Told::new(pipeline, job, candidate, credential.as_ref(), begun);
+    let flight = Flight { candidate, hold, begun, told, lowered_cap };
+    (flight, Shot { candidate, encoded, credential })
+}
+
+impl Shot<'_> {
+    /// Sends it and waits for the first content. `asked` is what request and policy want of the deadlines.
+    pub async fn send(self, pipeline: &Pipeline, job: &Job<'_>, asked: &Deadlines) -> Outcome {
+        let (endpoint, stream) = (&self.candidate.endpoint, job.request.stream);
+        let waits = Waits::of(endpoint, &pipeline.settings.deadlines, asked, stream, job.until);
+        let (drift, credential) = (&pipeline.drift, self.credential.as_ref());
+        let attempt = Try { endpoint, drift, encoded: self.encoded, credential, stream, waits };
+        attempt::attempt(&pipeline.client, &pipeline.signer, attempt).await
+    }
+}
+
+impl<'a> Flight<'a> {
+    /// Waits for the outcome in the caller's company.
+    ///
+    /// # Errors
+    /// [`Gone`] where the caller left and the wait ended with that; the attempt is settled then.
+    pub async fn follow(
+        self,
+        trying: impl Future<Output = Outcome>,
+        job: &Job<'_>,
+        reply: &mut Reply,
+        trail: &mut Trail,
+    ) -> Result<Landed<'a>, Gone> {
+        match reply.wait(wait(job, self.candidate), trying).await {
+            Ok(outcome) => Ok(self.land(outcome)),
+            Err(Gone) => {
+                self.call_off(job, "cancelled", trail);
+                Err(Gone)
+            }
+        }
+    }
+
+    pub fn land(self, outcome: Outcome) -> Landed<'a> {
+        match outcome {
+            Outcome::Committed(answer) => Landed::Committed(self, answer),
+            Outcome::Failed(failed) => Landed::Failed(self, failed),
+        }
+    }
+
+    /// Settles an attempt that nobody waits for any more: its provider may bill what it was asked.
+    pub fn call_off(self, job: &Job<'_>, outcome: &'static str, trail: &mut Trail) {
+        self.told.cancelled();
+        meter::settle_unseen(self.hold, job, self.candidate, outcome);
+        trail.note(note(self.candidate, self.begun, outcome, 0, None));
+    }
+
+    /// Settles an attempt that another was quicker than.
+    pub fn lose(self, job: &Job<'_>, trail: &mut Trail) {
+        self.told.cancelled();
+        let bill = meter::settle_lost(self.hold, job, self.candidate, HEDGE_LOST);
+        trail.note(AttemptNote {
+            charged: bill.settled.charged,
+            ..note(self.candidate, self.begun, HEDGE_LOST, 0, None)
+        });
+    }
+
+    /// Settles an attempt that failed before the caller saw anything of it.
+    pub fn fail(self, job: &Job<'_>, failed: &Failed, trail: &mut Trail) {
+        let failure = &failed.failure;
+        self.told.failed(failure);
+        meter::settle_failed(self.hold, job, self.candidate, failed);
+        let status = failure.status.map_or(0, |status| status.as_u16());
+        let code = Some(failure.code);
+        trail.note(AttemptNote {
+            reason: Some(failure.message.clone()),
+            ..note(self.candidate, self.begun, failure.class.as_str(), status, code)
+        });
+    }
+}

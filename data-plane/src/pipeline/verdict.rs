@@ -1,0 +1,105 @@
+//! Hears an answer to its end before any of it is given, and says whether it may be.
+
+use std::sync::Arc;
+
+use crate::config::snapshot::Endpoint;
+use crate::error::RequestError;
+use crate::judge::Fault;
+use crate::model::event::{Event, Fold};
+use crate::model::response::ChatResponse;
+use crate::pipeline::attempts::gone;
+use crate::pipeline::flight::Flight;
+use crate::pipeline::meter::{self, Meter};
+use crate::pipeline::reply::{Gone, Reply};
+use crate::pipeline::rules::Rules;
+use crate::pipeline::trail::{AttemptNote, Trail};
+use crate::pipeline::{Job, note, wait};
+use crate::upstream::attempt::{Answer, Failed};
+use crate::upstream::live::Live;
+
+/// What was heard.
+pub enum Heard<'a> {
+    /// It may be given.
+    Good(Flight<'a>, Answer),
+    /// It may not: it is settled, and paid, since it was produced as the policy asked.
+    Faulty(Fault, Arc<Endpoint>),
+    /// It broke off; it is settled.
+    Broken(Box<Failed>),
+}
+
+/// Hears a committed answer.
+///
+/// # Errors
+/// The caller left and the wait ended with that; the attempt is settled then.
+pub async fn hear<'a>(
+    mut flight: Flight<'a>,
+    answer: Answer,
+    job: &Job<'_>,
+    rules: &Rules<'_>,
+    reply: &mut Reply,
+    trail: &mut Trail,
+) -> Result<Heard<'a>, RequestError> {
+    let (answer, status) = match answer {
+        Answer::Whole(answer, status) => (answer, status),
+        Answer::Stream(mut live) => {
+            flight.told.first_content = Some(flight.begun.elapsed());
+            let status = live.status;
+            match reply.wait(wait(job, flight.candidate), to_its_end(&mut live)).await {
+                Ok(Ok(answer)) => (Box::new(answer), status),
+                Ok(Err(failed)) => {
+                    flight.fail(job, &failed, trail);
+                    return Ok(Heard::Broken(failed));
+                }
+                Err(Gone) => {
+                    flight.call_off(job, "cancelled", trail);
+                    return Err(gone(trail));
+                }
+            }
+        }
+    };
+    match rules.fault(&answer, flight.candidate) {
+        None => Ok(Heard::Good(flight, Answer::Whole(answer, status))),
+        Some(fault) => {
+            let endpoint = flight.candidate.endpoint.clone();
+            settle(flight, &answer, status.as_u16(), &fault, job, trail);
+            Ok(Heard::Faulty(fault, endpoint))
+        }
+    }
+}
+
+async fn to_its_end(live: &mut Live) -> Result<ChatResponse, Box<Failed>> {
+    let (mut fold, mut events) = (Fold::default(), Vec::new());
+    loop {
+        let step = live.next(&mut events).await;
+        let is_done = events.iter().any(|event| matches!(event, Event::Done));
+        events.drain(..).for_each(|event| fold.push(&event));
+        match step {
+            Err(failure) => {
+                return Err(Box::new(Failed { failure, reached: true, refused: false, usage: live.usage() }));
+            }
+            Ok(()) if is_done => return Ok(fold.finish()),
+            Ok(()) => {}
+        }
+    }
+}
+
+fn settle(
+    flight: Flight<'_>,
+    answer: &ChatResponse,
+    status: u16,
+    fault: &Fault,
+    job: &Job<'_>,
+    trail: &mut Trail,
+) {
+    let Flight { candidate, hold, begun, told, .. } = flight;
+    let counted = Meter::of(answer).counted(&job.request.facts, None);
+    told.ok(job, &counted);
+    let outcome = fault.reason.as_str();
+    let bill = meter::settle(hold, job, candidate, &counted, outcome, status, |_, _| None);
+    trail.spent_tokens += counted.total_tokens();
+    trail.note(AttemptNote {
+        charged: bill.settled.charged,
+        reason: Some(fault.detail.clone()),
+        ..note(candidate, begun, outcome, status, None)
+    });
+}
