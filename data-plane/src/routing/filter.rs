@@ -122,6 +122,12 @@ pub enum Detail {
         asked: u64,
         most: u64,
     },
+    /// Estimated prompt, output asked for, and the window that they do not fit.
+    Window {
+        prompt: u64,
+        output: u64,
+        window: u64,
+    },
 }
 
 /// A rule that excludes, and the value that it met.
@@ -162,8 +168,14 @@ impl fmt::Display for Excluded {
             (Rule::Modality, Detail::Media(media)) => write!(f, "does not accept {} input", media.name()),
             (Rule::Modality, _) => f.write_str("does not accept the input"),
             (Rule::OutputModality, _) => f.write_str("does not produce the output asked for"),
-            (Rule::ContextLength, Detail::Tokens { asked, most }) => {
-                write!(f, "has a window of {most} tokens, the prompt about {asked}")
+            (Rule::ContextLength, Detail::Window { prompt, output: 0, window }) => {
+                write!(f, "has a window of {window} tokens, the prompt about {prompt}")
+            }
+            (Rule::ContextLength, Detail::Window { prompt, output, window }) => {
+                write!(
+                    f,
+                    "has a window of {window} tokens, the prompt about {prompt} beside {output} of output"
+                )
             }
             (Rule::ContextLength, _) => f.write_str("has too small a window"),
             (Rule::OutputLimit, Detail::Tokens { asked, most }) => {

@@ -55,12 +55,17 @@ impl Address {
     }
 }
 
-/// Why a name leads nowhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Nowhere<'a> {
-    Unknown,
+/// Why a name leads nowhere; put into words only where it is the answer.
+#[derive(Debug, Clone, Copy)]
+pub enum Nowhere<'a> {
+    Unknown(&'a str),
     /// The model is there, the suffix is not.
-    Suffix(&'a str),
+    Suffix {
+        name: &'a str,
+        suffix: &'a str,
+    },
+    /// The caller may not use it.
+    Forbidden(&'a Model),
 }
 
 /// The models asked for, in order, each once. An unknown fallback is passed over while another model is known.
@@ -74,15 +79,16 @@ pub fn resolve<'a>(config: &'a Snapshot, inputs: &Inputs<'a>) -> Result<Vec<Targ
         match target(config, inputs, name) {
             Ok(target) if found.iter().any(|known| known.model.id == target.model.id) => {}
             Ok(target) => found.push(target),
+            Err(nowhere) if at == 0 && inputs.model.is_some() && !nowhere.is_forbidden() => {
+                return Err(nowhere.error(config));
+            }
             // Wrong fallbacks of a right model are not worth failing for.
-            Err(error) if at > 0 || inputs.model.is_none() => problem = problem.or(Some(error)),
-            Err(error @ PlanError::Forbidden { .. }) => problem = Some(error),
-            Err(error) => return Err(error),
+            Err(nowhere) => problem = problem.or(Some(nowhere)),
         }
     }
     match (found.is_empty(), problem) {
         (false, _) => Ok(found),
-        (true, Some(problem)) => Err(problem),
+        (true, Some(nowhere)) => Err(nowhere.error(config)),
         (true, None) => Err(PlanError::NoModel),
     }
 }
@@ -90,14 +96,14 @@ pub fn resolve<'a>(config: &'a Snapshot, inputs: &Inputs<'a>) -> Result<Vec<Targ
 /// The model of one name, which the caller may use.
 ///
 /// # Errors
-/// [`PlanError::UnknownModel`] and [`PlanError::Forbidden`].
-pub fn target<'a>(config: &'a Snapshot, inputs: &Inputs<'_>, name: &str) -> Result<Target<'a>, PlanError> {
-    let target = find(config, inputs, name).map_err(|nowhere| unknown(config, name, nowhere))?;
-    if filter::may_use(inputs, target.model) {
-        Ok(target)
-    } else {
-        Err(PlanError::Forbidden { model: target.model.id.to_string() })
-    }
+/// [`Nowhere`] says why there is none.
+pub fn target<'a>(
+    config: &'a Snapshot,
+    inputs: &Inputs<'_>,
+    name: &'a str,
+) -> Result<Target<'a>, Nowhere<'a>> {
+    let target = find(config, inputs, name)?;
+    if filter::may_use(inputs, target.model) { Ok(target) } else { Err(Nowhere::Forbidden(target.model)) }
 }
 
 /// The longest part of the name that is a model; what follows must be suffixes.
@@ -105,13 +111,13 @@ fn find<'a, 'n>(config: &'a Snapshot, inputs: &Inputs<'_>, name: &'n str) -> Res
     let mut base = name;
     loop {
         if let Some((model, address)) = base_model(config, inputs, base) {
-            let rest = name[base.len()..].split(':').skip(1);
-            let suffixes = rest.clone().try_fold(Suffixes::default(), Suffixes::with);
-            let first_unknown = || rest.clone().find(|suffix| Suffixes::default().with(suffix).is_none());
-            let suffixes = suffixes.ok_or_else(|| Nowhere::Suffix(first_unknown().unwrap_or_default()))?;
+            let mut suffixes = Suffixes::default();
+            for suffix in name[base.len()..].split(':').skip(1) {
+                suffixes = suffixes.with(suffix).ok_or(Nowhere::Suffix { name, suffix })?;
+            }
             return Ok(Target { model, suffixes, address });
         }
-        base = base.rsplit_once(':').ok_or(Nowhere::Unknown)?.0;
+        base = base.rsplit_once(':').ok_or(Nowhere::Unknown(name))?.0;
     }
 }
 
@@ -159,19 +165,32 @@ fn newest<'a>(config: &'a Snapshot, inputs: &Inputs<'_>, family: &str) -> Option
     visible.max_by_key(|model| created(model))
 }
 
-/// An unknown name, and at most three that look like it.
-fn unknown(config: &Snapshot, name: &str, nowhere: Nowhere<'_>) -> PlanError {
-    let suffix = match nowhere {
-        Nowhere::Unknown => None,
-        Nowhere::Suffix(suffix) => Some(suffix.to_owned()),
-    };
+impl Nowhere<'_> {
+    fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Forbidden(_))
+    }
+
+    fn error(self, config: &Snapshot) -> PlanError {
+        match self {
+            Self::Unknown(name) => {
+                PlanError::UnknownModel { name: name.to_owned(), suffix: None, near: near(config, name) }
+            }
+            Self::Suffix { name, suffix } => PlanError::UnknownModel {
+                name: name.to_owned(),
+                suffix: Some(suffix.to_owned()),
+                near: Vec::new(),
+            },
+            Self::Forbidden(model) => PlanError::Forbidden { model: model.id.to_string() },
+        }
+    }
+}
+
+/// At most three models whose names look like an unknown one, best first.
+fn near(config: &Snapshot, name: &str) -> Vec<String> {
     let asked = name.trim_start_matches('~');
     let tail = |id: &str| id.split_once('/').map_or(id.to_owned(), |(_, tail)| tail.to_owned());
-    let mut near: Vec<(f64, &str)> = config
-        .catalogue
-        .models
-        .values()
-        .filter(|model| !model.config.disabled)
+    let enabled = config.catalogue.models.values().filter(|model| !model.config.disabled);
+    let mut near: Vec<(f64, &str)> = enabled
         .map(|model| {
             let id = model.id.as_str();
             let likeness = strsim::jaro_winkler(asked, id).max(strsim::jaro_winkler(&tail(asked), &tail(id)));
@@ -180,6 +199,5 @@ fn unknown(config: &Snapshot, name: &str, nowhere: Nowhere<'_>) -> PlanError {
         .filter(|(likeness, _)| *likeness > 0.8)
         .collect();
     near.sort_by(|one, two| two.0.total_cmp(&one.0).then(one.1.cmp(two.1)));
-    let near = near.iter().take(3).map(|(_, id)| (*id).to_owned()).collect();
-    PlanError::UnknownModel { name: name.to_owned(), suffix, near }
+    near.iter().take(3).map(|(_, id)| (*id).to_owned()).collect()
 }

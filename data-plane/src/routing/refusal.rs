@@ -17,6 +17,7 @@ pub enum Availability {
     /// A wish of the request is met by nobody.
     ConstraintFiltered,
     PrivacyRestricted,
+    /// Providers do not serve where the caller is.
     RegionRestricted,
     /// Every attempt was rate limited.
     CapacityExhausted,

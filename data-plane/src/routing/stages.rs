@@ -138,7 +138,7 @@ fn targets<'a>(
     config: &'a Snapshot,
     inputs: &Inputs<'_>,
     policy: &Policy,
-    stage: &PolicyStage,
+    stage: &'a PolicyStage,
 ) -> Vec<Target<'a>> {
     let mut rows: Vec<(f64, Target<'a>)> = Vec::with_capacity(stage.models.len());
     for row in &stage.models {

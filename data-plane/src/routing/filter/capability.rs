@@ -69,8 +69,10 @@ fn fit(inputs: &Inputs<'_>, endpoint: &Endpoint) -> Option<Reason> {
     if let Some(asked) = inputs.max_output_tokens.filter(|asked| most > 0 && *asked > most) {
         return Some((Rule::OutputLimit, Detail::Tokens { asked, most }));
     }
-    let (asked, most) = (price::prompt_estimate(inputs.facts), endpoint.context_length());
-    (asked > most).then_some((Rule::ContextLength, Detail::Tokens { asked, most }))
+    let (prompt, window) = (price::prompt_estimate(inputs.facts), endpoint.context_length());
+    let output = inputs.max_output_tokens.unwrap_or(0);
+    let is_over = prompt.saturating_add(output) > window;
+    is_over.then_some((Rule::ContextLength, Detail::Window { prompt, output, window }))
 }
 
 /// How much of what a request asks for would be lost at an endpoint that is not excluded for it: reasoning, native

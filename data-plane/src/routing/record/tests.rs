@@ -73,6 +73,14 @@ fn replaying_a_record_gives_the_same_plan() {
 }
 
 #[test]
+fn replaying_a_refusal_gives_the_same_refusal() {
+    let ask = catalogue().ask(json!({"provider": {"max_price": {"prompt": "0.5"}}}));
+    let record = ask.with(|inputs| Recorded::of_refused(&inputs));
+    let again = record.replay(&ask.config).expect("the record is whole").expect_err("nobody is left");
+    assert_eq!(crate::error::RequestError::from(again).metadata, ask.refusal().metadata);
+}
+
+#[test]
 fn a_record_is_small_whatever_was_sent_and_says_that_it_was_cut() {
     let many: Vec<String> = (0..10_000).map(|at| format!("provider-{at}")).collect();
     let fields = json!({"provider": {"ignore": many}, "user": "é".repeat(200), "session_id": "s"});

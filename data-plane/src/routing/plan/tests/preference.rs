@@ -155,3 +155,19 @@ fn media_that_a_host_refuses_are_not_sent_there() {
     let plan = world.ask(json!({"messages": [{"role": "user", "content": [file]}]})).plan().unwrap();
     assert_eq!((order(&plan), excluded(&plan)), (vec!["m@b".to_owned()], vec![("a".to_owned(), "modality")]));
 }
+
+#[test]
+fn prompt_and_output_must_fit_the_window_together() {
+    let world = world(&[("m", "small", "1"), ("m", "large", "2")])
+        .at("small", |row| (row.context_length, row.max_output_tokens) = (1_000, 0))
+        .at("large", |row| (row.context_length, row.max_output_tokens) = (9_000, 0));
+    let plan = world.ask(json!({"max_tokens": 1_000})).plan().unwrap();
+    assert_eq!(
+        (order(&plan), excluded(&plan)),
+        (vec!["m@large".to_owned()], vec![("small".to_owned(), "context_length")])
+    );
+    assert!(plan.excluded[0].to_string().contains("beside 1000 of output"), "{}", plan.excluded[0]);
+    assert_eq!(world.ask(json!({"max_tokens": 900})).order().len(), 2);
+    let error = world.ask(json!({"max_tokens": 9_000})).refusal();
+    assert_eq!(error.code.error_type(), "context_length_exceeded");
+}
