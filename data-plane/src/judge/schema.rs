@@ -12,8 +12,10 @@ use serde_json::Value;
 const MAX_SCHEMA: usize = 256 << 10;
 /// Bytes of a text that is held against a schema.
 const MAX_TEXT: usize = 1 << 20;
-/// Bytes of one compiled pattern. A bounded repetition such as `.{1,1000}` takes some hundred thousand.
-const MAX_PATTERN: usize = 1 << 20;
+/// Bytes of a text that is held against a schema with patterns.
+const MAX_TEXT_FOR_PATTERNS: usize = 256 << 10;
+/// Bytes of all compiled patterns. Time is linear in the text, but by as much as a pattern is large.
+const MAX_PATTERNS: usize = 128 << 10;
 /// Bytes of what a pattern's engine remembers while it runs.
 const MAX_PATTERN_CACHE: usize = 2 << 20;
 /// Schemas that may be looking at values within each other at once: each takes its share of the stack.
@@ -69,7 +71,9 @@ impl Schema {
         // Draft 4 alone calls an id `id`; in all others that is a word like any other.
         let ids: &[&str] = if text.contains("draft-04") { &["$id", "id"] } else { &["$id"] };
         let work = work::measure(&schema, ids)?;
-        let patterns = PatternOptions::regex().size_limit(MAX_PATTERN).dfa_size_limit(MAX_PATTERN_CACHE);
+        let patterns = PatternOptions::regex()
+            .size_limit(MAX_PATTERNS / work.patterns.max(1))
+            .dfa_size_limit(MAX_PATTERN_CACHE);
         let options = jsonschema::options().offline().should_validate_formats(false);
         let validator =
             options.with_pattern_options(patterns).build(&schema).map_err(|error| refused(&error))?;
@@ -78,8 +82,9 @@ impl Schema {
 
     /// Where and by which rule this JSON text does not fit; None if it fits. Never what the text says there.
     pub fn misfit(&self, text: &str) -> Option<String> {
-        if text.len() > MAX_TEXT {
-            return Some(format!("larger than {MAX_TEXT} bytes"));
+        let limit = if self.work.patterns == 0 { MAX_TEXT } else { MAX_TEXT_FOR_PATTERNS };
+        if text.len() > limit {
+            return Some(format!("larger than {limit} bytes"));
         }
         let Ok(value) = serde_json::from_str::<Value>(text) else {
             return Some(

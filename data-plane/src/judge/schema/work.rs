@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::judge::schema::{SchemaError, shown};
 
 /// Schemas that one look may unfold to.
-pub(super) const MAX_UNFOLDED: u64 = 250_000;
+const MAX_UNFOLDED: u64 = 250_000;
 /// Schemas that may look at one and the same value.
 const MAX_ON_ONE_VALUE: u64 = 4096;
 /// Schemas that may stand within each other, references followed: each takes its share of the stack.
@@ -45,11 +45,11 @@ const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
 /// What a schema unfolds to.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Size {
+struct Size {
     /// Schemas, each as often as it is looked at.
     weight: u64,
     /// Schemas within each other.
-    pub(super) height: usize,
+    height: usize,
 }
 
 /// What was measured of a whole schema.
@@ -59,6 +59,7 @@ pub(super) struct Work {
     pub(super) is_recursive: bool,
     /// Schemas within each other that look at one value.
     pub(super) height_on_one_value: usize,
+    pub(super) patterns: usize,
 }
 
 /// Measures a schema; `ids` are the members that are ids in its drafts.
@@ -81,7 +82,7 @@ pub(super) fn measure(root: &Value, ids: &[&str]) -> Result<Work, SchemaError> {
         }
         height_on_one_value = height_on_one_value.max(size.height);
     }
-    Ok(Work { is_recursive: whole.came_back, height_on_one_value })
+    Ok(Work { is_recursive: whole.came_back, height_on_one_value, patterns: names.patterns })
 }
 
 /// One way through the schemas, each weighed once.
@@ -136,15 +137,16 @@ impl<'s> Walk<'s> {
     }
 }
 
-/// What references may name: a whole schema and its anchors.
+/// What references may name: a whole schema and its anchors. Counts patterns on the way.
 struct Names<'s> {
     root: &'s Value,
     anchors: HashMap<&'s str, &'s Value>,
+    patterns: usize,
 }
 
 impl<'s> Names<'s> {
     fn of(root: &'s Value, ids: &[&str]) -> Result<Self, SchemaError> {
-        let mut names = Self { root, anchors: HashMap::new() };
+        let mut names = Self { root, anchors: HashMap::new(), patterns: 0 };
         names.gather(root, ids)?;
         Ok(names)
     }
@@ -166,6 +168,9 @@ impl<'s> Names<'s> {
                         return Err(SchemaError::Reference { reference: format!("#{}", shown(name)) });
                     }
                 }
+                self.patterns += usize::from(members.get("pattern").is_some_and(Value::is_string));
+                self.patterns +=
+                    members.get("patternProperties").and_then(Value::as_object).map_or(0, Map::len);
                 members.values().try_for_each(|value| self.gather(value, ids))
             }
             _ => Ok(()),
