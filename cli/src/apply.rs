@@ -8,6 +8,7 @@ pub mod export;
 pub mod file;
 pub mod manifest;
 pub mod place;
+pub mod policy;
 pub mod variables;
 
 use std::{
@@ -149,7 +150,8 @@ impl Prepared {
     }
 }
 
-fn contents(path: &Path) -> anyhow::Result<(String, String)> {
+/// A file's name and text; `-` is standard input.
+pub fn contents(path: &Path) -> anyhow::Result<(String, String)> {
     if path.as_os_str() == "-" {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;

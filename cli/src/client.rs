@@ -102,6 +102,7 @@ services! {
     providers: provider_service_client::ProviderServiceClient;
     models: model_service_client::ModelServiceClient;
     endpoints: endpoint_service_client::EndpointServiceClient;
+    policies: policy_service_client::PolicyServiceClient;
     usage: usage_service_client::UsageServiceClient;
     fleet: fleet_service_client::FleetServiceClient;
     drift: drift_service_client::DriftServiceClient;

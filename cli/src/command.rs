@@ -5,8 +5,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::{
     admin::Admin, apply, audit::Audit, bench, chat::Chat, completions::Completions,
     control_plane::ControlPlane, credential::Credential, data_plane::DataPlane, dev::Dev, doctor::Doctor,
-    drift::Drift, endpoint::Endpoint, fault_lab, fleet::Fleet, key::Key, model::Model, provider::Provider,
-    settings::environment, tenant::Tenant, token::Token, usage::Usage,
+    drift::Drift, endpoint::Endpoint, fault_lab, fleet::Fleet, key::Key, model::Model, policy::Policy,
+    provider::Provider, settings::environment, tenant::Tenant, token::Token, usage::Usage,
 };
 
 /// A multi-tenant LLM router: one API key and one API shape in front of many model providers.
@@ -48,6 +48,8 @@ enum Command {
     Model(Model),
     /// Models as providers serve them
     Endpoint(Endpoint),
+    /// Routing rules: which models, in which order, for which requests
+    Policy(Policy),
     /// What was asked, what it cost and who paid
     Usage(Usage),
     /// Which data plane runs which config
@@ -102,6 +104,7 @@ impl Command {
             Self::Provider(noun) => noun.run().await,
             Self::Model(noun) => noun.run().await,
             Self::Endpoint(noun) => noun.run().await,
+            Self::Policy(noun) => noun.run().await,
             Self::Usage(noun) => noun.run().await,
             Self::Fleet(noun) => noun.run().await,
             Self::Drift(noun) => noun.run().await,

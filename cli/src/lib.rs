@@ -25,6 +25,7 @@ pub mod fleet;
 pub mod key;
 pub mod model;
 pub mod output;
+pub mod policy;
 pub mod ports;
 pub mod process;
 pub mod provider;

@@ -156,7 +156,7 @@ pub fn manifest_for(credentials: &[(&str, Secret)]) -> v1::Manifest {
     let chosen = |id: &str| credentials.iter().find(|(chosen, _)| *chosen == id);
     let providers = providers().iter().filter_map(|row| Some(row.to_proto(&chosen(&row.id)?.1)));
     let models = models().iter().filter_map(|model| model.to_proto(|provider| chosen(provider).is_some()));
-    v1::Manifest { providers: providers.collect(), models: models.collect(), tenants: Vec::new() }
+    v1::Manifest { providers: providers.collect(), models: models.collect(), ..Default::default() }
 }
 
 impl Offer {

@@ -21,6 +21,7 @@ pub mod meta;
 pub mod model;
 pub mod page;
 pub mod permission;
+pub mod policy;
 pub mod provider;
 pub mod rates;
 pub mod tenant;

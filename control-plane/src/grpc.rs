@@ -10,8 +10,9 @@ use switchyard_proto::{
         credential_service_server::CredentialServiceServer, drift_service_server::DriftServiceServer,
         endpoint_service_server::EndpointServiceServer, fleet_service_server::FleetServiceServer,
         key_service_server::KeyServiceServer, model_service_server::ModelServiceServer,
-        provider_service_server::ProviderServiceServer, tenant_service_server::TenantServiceServer,
-        token_service_server::TokenServiceServer, usage_service_server::UsageServiceServer,
+        policy_service_server::PolicyServiceServer, provider_service_server::ProviderServiceServer,
+        tenant_service_server::TenantServiceServer, token_service_server::TokenServiceServer,
+        usage_service_server::UsageServiceServer,
     },
 };
 use tonic::{Request, server::NamedService, service::Routes};
@@ -33,6 +34,7 @@ pub mod fleet;
 pub mod key;
 pub mod mask;
 pub mod model;
+pub mod policy;
 pub mod provider;
 pub mod tenant;
 pub mod token;
@@ -52,6 +54,7 @@ pub async fn routes(state: State) -> Routes {
     routes.add(ProviderServiceServer::new(admin.clone())).await;
     routes.add(ModelServiceServer::new(admin.clone())).await;
     routes.add(EndpointServiceServer::new(admin.clone())).await;
+    routes.add(PolicyServiceServer::new(admin.clone())).await;
     routes.add(TokenServiceServer::new(admin.clone())).await;
     routes.add(UsageServiceServer::new(admin.clone())).await;
     routes.add(FleetServiceServer::new(admin.clone())).await;

@@ -30,6 +30,7 @@ pub mod endpoint;
 pub mod fleet;
 pub mod key;
 pub mod model;
+pub mod policy;
 pub mod provider;
 mod seal;
 pub mod tenant;

@@ -24,6 +24,7 @@ pub mod lease;
 pub mod limit;
 pub mod model;
 pub mod own;
+pub mod policy;
 pub mod provider;
 pub mod revision;
 pub mod schema;

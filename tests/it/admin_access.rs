@@ -176,6 +176,27 @@ const OPERATIONS: &[Operation] = &[
     operation("TokenService/DeleteToken", Access::Operator, |rows| {
         v1::DeleteTokenRequest { id: rows.token.clone(), revision: u64::MAX }.encode_to_vec()
     }),
+    operation("PolicyService/ListPolicies", Access::TenantRead, |_| {
+        v1::ListPoliciesRequest { tenant: acme(), ..Default::default() }.encode_to_vec()
+    }),
+    operation("PolicyService/GetPolicy", Access::TenantRead, |_| {
+        v1::GetPolicyRequest { tenant: acme(), id: "p".to_owned() }.encode_to_vec()
+    }),
+    operation("PolicyService/CreatePolicy", Access::TenantWrite, |_| {
+        v1::CreatePolicyRequest { tenant: acme(), policy: Some(v1::Policy::default()) }.encode_to_vec()
+    }),
+    operation("PolicyService/UpdatePolicy", Access::TenantWrite, |_| {
+        v1::UpdatePolicyRequest {
+            tenant: acme(),
+            id: "p".to_owned(),
+            policy: Some(v1::Policy::default()),
+            ..Default::default()
+        }
+        .encode_to_vec()
+    }),
+    operation("PolicyService/DeletePolicy", Access::TenantWrite, |_| {
+        v1::DeletePolicyRequest { tenant: acme(), id: "p".to_owned(), revision: u64::MAX }.encode_to_vec()
+    }),
     operation("UsageService/ListGenerations", Access::Narrowed, |_| {
         v1::ListGenerationsRequest::default().encode_to_vec()
     }),
@@ -215,6 +236,31 @@ const NAMED: &[Operation] = &[
     }),
     operation("UsageService/ListAccounts", Access::TenantRead, |_| {
         v1::ListAccountsRequest { tenant: acme(), ..Default::default() }.encode_to_vec()
+    }),
+];
+
+/// Policies without a tenant are the operator's, and may name tenants in their conditions.
+const OPERATORS: &[Operation] = &[
+    operation("PolicyService/ListPolicies", Access::Fleet, |_| {
+        v1::ListPoliciesRequest::default().encode_to_vec()
+    }),
+    operation("PolicyService/GetPolicy", Access::Fleet, |_| {
+        v1::GetPolicyRequest { id: "p".to_owned(), ..Default::default() }.encode_to_vec()
+    }),
+    operation("PolicyService/CreatePolicy", Access::Operator, |_| {
+        v1::CreatePolicyRequest { policy: Some(v1::Policy::default()), ..Default::default() }.encode_to_vec()
+    }),
+    operation("PolicyService/UpdatePolicy", Access::Operator, |_| {
+        v1::UpdatePolicyRequest {
+            id: "p".to_owned(),
+            policy: Some(v1::Policy::default()),
+            ..Default::default()
+        }
+        .encode_to_vec()
+    }),
+    operation("PolicyService/DeletePolicy", Access::Operator, |_| {
+        v1::DeletePolicyRequest { id: "p".to_owned(), revision: u64::MAX, ..Default::default() }
+            .encode_to_vec()
     }),
 ];
 
@@ -277,6 +323,8 @@ async fn port() -> (AdminPort, Rows) {
     port.provider("p", "sk-upstream").await.unwrap();
     port.model("a/m").await.unwrap();
     port.endpoint("a/m", "p").await.unwrap();
+    port.policy("acme", "p").await.unwrap();
+    port.policy("", "p").await.unwrap();
     let token = port.token(v1::Role::TenantAdmin, "acme").await.unwrap().token.unwrap().id;
     let generation = generation(&port, "acme").await;
     (port, Rows { key, token, generation })
@@ -415,7 +463,7 @@ async fn roles_get_in_where_they_may_and_other_tenants_see_nothing() {
         (Who::RivalAdmin, token(v1::Role::TenantAdmin, "rival").await),
         (Who::RivalViewer, token(v1::Role::Viewer, "rival").await),
     ];
-    for operation in OPERATIONS.iter().chain(NAMED) {
+    for operation in OPERATIONS.iter().chain(NAMED).chain(OPERATORS) {
         for (who, token) in &callers {
             let found = outcome(&port, &rows, token, operation).await;
             assert_eq!(found, expected(operation.access, *who), "{} as {who:?}", operation.rpc);

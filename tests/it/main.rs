@@ -9,6 +9,7 @@ mod admin_access;
 mod admin_catalogue;
 mod admin_changes;
 mod admin_keys;
+mod admin_policies;
 mod admin_tenants;
 mod admin_usage;
 mod apply;

@@ -172,6 +172,16 @@ impl AdminPort {
         Ok(made.endpoint.unwrap_or_default())
     }
 
+    /// Makes a policy of one stage with the model `a/m`; the operator's where `tenant` is empty.
+    pub async fn policy(&self, tenant: &str, id: &str) -> Result<v1::Policy, Status> {
+        let model = v1::WeightedModel { model: "a/m".to_owned(), weight: 0 };
+        let stage = v1::PolicyStage { models: vec![model], ..Default::default() };
+        let policy = v1::Policy { id: id.to_owned(), stages: vec![stage], ..Default::default() };
+        let request = v1::CreatePolicyRequest { tenant: tenant.to_owned(), policy: Some(policy) };
+        let made: v1::CreatePolicyResponse = self.call("PolicyService/CreatePolicy", &request).await?;
+        Ok(made.policy.unwrap_or_default())
+    }
+
     /// Makes a token of a role; a tenant's, or of all tenants where `tenant` is empty.
     pub async fn token(&self, role: v1::Role, tenant: &str) -> Result<v1::CreateTokenResponse, Status> {
         let token = v1::Token {

@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use switchyard_proto::{secret::Secret, v1};
 
-use crate::apply::file::{Credential, File, Key, Model, Provider, Tenant};
+use crate::apply::{
+    file::{Credential, File, Key, Model, Provider, Tenant},
+    policy::Policy,
+};
 
 /// The YAML of a manifest; applied again it changes nothing.
 pub fn to_yaml(manifest: v1::Manifest) -> String {
@@ -26,8 +29,8 @@ fn to_file(manifest: v1::Manifest) -> File {
     File {
         providers,
         models: manifest.models.into_iter().map(Model::of_proto).collect(),
+        policies: manifest.policies.into_iter().map(Policy::of_proto).collect(),
         tenants,
-        ..File::default()
     }
 }
 

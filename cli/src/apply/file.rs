@@ -15,6 +15,7 @@ mod credential;
 pub use crate::apply::file::credential::Credential;
 use crate::apply::{
     place::{Fault, Place},
+    policy::Policy,
     variables,
 };
 
@@ -26,8 +27,8 @@ pub struct File {
     pub providers: Vec<Provider>,
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Model>,
-    #[serde(default, deserialize_with = "or_default", skip_serializing)]
-    pub policies: Vec<Value>,
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Policy>,
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub tenants: Vec<Tenant>,
 }
@@ -293,9 +294,6 @@ impl File {
         }
         let file: Self =
             serde_yaml_ng::from_str(&variables::veil(text)).map_err(|error| Fault::of_yaml(&error))?;
-        if let Some(field) = file.not_yet() {
-            return Err(Fault::at(text, field, "not supported yet"));
-        }
         match file.incomplete() {
             Some((place, field)) => Err(Fault::at(text, place, format!("missing field `{field}`"))),
             None => Ok(file.unveiled()),
@@ -316,11 +314,6 @@ impl File {
     fn unveiled(self) -> Self {
         let plain = serde_yaml_ng::to_value(&self).map(unveil).and_then(serde_yaml_ng::from_value);
         plain.expect("what was just read can be written and read again")
-    }
-
-    /// The first part of the file's language that this version does not serve.
-    fn not_yet(&self) -> Option<String> {
-        (!self.policies.is_empty()).then(|| "policies[0]".to_owned())
     }
 
     /// The YAML form.

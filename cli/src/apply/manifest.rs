@@ -10,6 +10,7 @@ mod credential;
 
 use crate::apply::{
     file::{Billing, DataPolicy, Endpoint, File, Key, Limit, Model, Price, Provider, Rates, Reset, Tenant},
+    policy::Policy,
     variables::{self, ExpandError, Variables},
 };
 
@@ -43,6 +44,7 @@ pub fn of_file(file: &File, variables: &Variables) -> Result<v1::Manifest, BadFi
                 tenant.to_proto(variables).map_err(|bad| bad.within(&named("tenants", index)))
             })
             .collect::<Result<_, _>>()?,
+        policies: file.policies.iter().map(Policy::to_proto).collect(),
     })
 }
 

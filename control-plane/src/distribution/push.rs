@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, OnceCell, mpsc};
 
 use crate::{
     crypto::{Crypto, CryptoError},
-    distribution::snapshot,
+    distribution::{policy, snapshot},
     domain::{meta::Revision, provider::origin},
     store::{
         self, StoreError,
@@ -179,12 +179,14 @@ impl Source {
         put_all(to, reader.endpoints(since), snapshot::endpoint).await?;
         put_all(to, reader.tenants(since), snapshot::tenant).await?;
         self.credentials(reader, since, to).await?;
+        put_all(to, reader.policies(since), policy::resource).await?;
         put_all(to, reader.keys(since), snapshot::key).await?;
         if lack == Lack::Everything {
             return Ok(());
         }
         for table in [
             Table::Keys,
+            Table::Policies,
             Table::Credentials,
             Table::Tenants,
             Table::Endpoints,

@@ -255,12 +255,13 @@ pub fn tombstone(of: feed::Table, row: feed::Tombstone) -> v1::Resource {
         feed::Table::Endpoints => v1::ResourceKind::ResourceEndpoint,
         feed::Table::Tenants => v1::ResourceKind::ResourceTenant,
         feed::Table::Credentials => v1::ResourceKind::ResourceCredential,
+        feed::Table::Policies => v1::ResourceKind::ResourcePolicy,
         feed::Table::Keys => v1::ResourceKind::ResourceKey,
     };
     resource(row.revision, Body::Tombstone(v1::Tombstone { kind: kind.into(), id: row.id }))
 }
 
-fn resource(revision: i64, body: Body) -> v1::Resource {
+pub(super) fn resource(revision: i64, body: Body) -> v1::Resource {
     v1::Resource { revision: count(revision), body: Some(body) }
 }
 

@@ -97,6 +97,12 @@ actions! {
     /// Providers, models and endpoints.
     ReadCatalogue: Shared, [Operator, TenantAdmin, Viewer];
     WriteCatalogue: Everything, [Operator];
+    /// A tenant's own routing policies.
+    ReadPolicies: PerTenant, [Operator, TenantAdmin, Viewer];
+    WritePolicies: PerTenant, [Operator, TenantAdmin];
+    /// The operator's, which may name tenants in their conditions.
+    ReadOperatorsPolicies: Everything, [Operator, Viewer];
+    WriteOperatorsPolicies: Everything, [Operator];
     /// Generations, ledger lines, accounts.
     ReadUsage: PerTenant, [Operator, TenantAdmin, Viewer];
     ReadAudit: PerTenant, [Operator, TenantAdmin];
@@ -202,6 +208,10 @@ mod tests {
             ("WriteCredentials", outcomes::<WriteCredentials>(None), "all    -      acme   -"),
             ("ReadCatalogue", outcomes::<ReadCatalogue>(None), "all    all    acme   acme"),
             ("WriteCatalogue", outcomes::<WriteCatalogue>(None), "all    -      -      -"),
+            ("ReadPolicies", outcomes::<ReadPolicies>(None), "all    all    acme   acme"),
+            ("WritePolicies", outcomes::<WritePolicies>(None), "all    -      acme   -"),
+            ("ReadOperatorsPolicies", outcomes::<ReadOperatorsPolicies>(None), "all    all    -      -"),
+            ("WriteOperatorsPolicies", outcomes::<WriteOperatorsPolicies>(None), "all    -      -      -"),
             ("ReadUsage", outcomes::<ReadUsage>(None), "all    all    acme   acme"),
             ("ReadAudit", outcomes::<ReadAudit>(None), "all    -      acme   -"),
             ("ReadFleet", outcomes::<ReadFleet>(None), "all    all    -      -"),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use switchyard_proto::{
-    id::{CredentialId, EndpointId, ModelId, ProviderId, TenantId},
+    id::{CredentialId, EndpointId, ModelId, PolicyId, ProviderId, TenantId},
     secret::Secret,
     v1::{
         self, ApplyRequest, ApplyResponse, ExportRequest, FieldChange, MadeSecret,
@@ -14,12 +14,12 @@ use tonic::{Request, Response, Status};
 use crate::{
     domain::{diff, invalid::Invalid, permission::Apply},
     error::ServiceError,
-    grpc::{Admin, common, credential, endpoint, enter, given, key, model, provider, tenant},
+    grpc::{Admin, common, credential, endpoint, enter, given, key, model, policy, provider, tenant},
     service::{
         self, allow,
         apply::{
             Action, Changed, CredentialEntry, EndpointEntry, Exported, ExportedTenant, KeyEntry, Manifest,
-            ModelEntry, Options, Outcome, ProviderEntry, TenantEntry,
+            ModelEntry, Options, Outcome, PolicyEntry, ProviderEntry, TenantEntry,
         },
         key::WithUsage,
         tenant::WithCredits,
@@ -58,7 +58,12 @@ impl ApplyService for Admin {
 fn manifest(message: &ManifestMessage) -> Result<Manifest, ServiceError> {
     let models = each("models", &message.models, model_entry)?;
     let tenants = each("tenants", &message.tenants, tenant_entry)?;
-    Ok(Manifest { providers: message.providers.iter().map(provider_entry).collect(), models, tenants })
+    Ok(Manifest {
+        providers: message.providers.iter().map(provider_entry).collect(),
+        models,
+        tenants,
+        policies: message.policies.iter().map(policy_entry).collect(),
+    })
 }
 
 /// Reads a list, with the place of an entry before the field at fault in it.
@@ -92,6 +97,14 @@ fn endpoint_entry(message: &v1::Endpoint, model: &str) -> Result<EndpointEntry, 
     same_parent("model", &message.model, model)?;
     let id = if message.id.is_empty() { &message.provider } else { &message.id };
     Ok(EndpointEntry { id: EndpointId::new(id.as_str()), draft: endpoint::draft(message) })
+}
+
+fn policy_entry(message: &v1::Policy) -> PolicyEntry {
+    PolicyEntry {
+        id: PolicyId::new(message.id.as_str()),
+        tenant: policy::owner(message.tenant.clone()),
+        draft: policy::draft(message),
+    }
 }
 
 fn tenant_entry(entry: &v1::TenantEntry) -> Result<TenantEntry, Invalid> {
@@ -184,6 +197,7 @@ fn from_exported(exported: Exported) -> ManifestMessage {
         providers: exported.providers.into_iter().map(provider::to_proto).collect(),
         models: models.collect(),
         tenants: exported.tenants.into_iter().map(from_tenant).collect(),
+        policies: exported.policies.into_iter().map(policy::to_proto).collect(),
     }
 }
 

@@ -75,7 +75,7 @@ fn describe(operation: &Operation, schemas: &mut Schemas) -> Value {
     let status = operation.success().as_str().to_owned();
     let answer = schemas.reference(&rpc.output());
     let mut description = json!({
-        "operationId": operation.name().replace('/', "_"),
+        "operationId": operation.id(),
         "tags": [tag(operation)],
         "summary": words(rpc.name()),
         "parameters": parameters(operation, schemas),
@@ -187,7 +187,7 @@ mod tests {
         for operation in operations() {
             let described = &document()["paths"][operation.template().to_openapi()]
                 [operation.verb().as_str().to_lowercase()];
-            assert_eq!(described["operationId"], operation.name().replace('/', "_"));
+            assert_eq!(described["operationId"], operation.id());
         }
     }
 

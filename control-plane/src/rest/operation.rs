@@ -29,6 +29,8 @@ pub struct Operation {
     path: String,
     template: Template,
     body: bool,
+    /// Which of the RPC's paths this is; 0: the first.
+    binding: usize,
 }
 
 impl Operation {
@@ -74,13 +76,27 @@ impl Operation {
         &self.template
     }
 
-    fn read(rpc: MethodDescriptor, option: &ExtensionDescriptor) -> Option<Self> {
+    /// Unique among all operations: the name, with a number where it is another path of the same RPC.
+    pub fn id(&self) -> String {
+        let name = self.name().replace('/', "_");
+        if self.binding == 0 { name } else { format!("{name}_{}", self.binding + 1) }
+    }
+
+    /// An RPC's paths: the rule's own, and those of its additional bindings.
+    fn read_all(rpc: &MethodDescriptor, option: &ExtensionDescriptor) -> Vec<Self> {
         let options = rpc.options();
         if !options.has_extension(option) {
-            return None;
+            return Vec::new();
         }
         let value = options.get_extension(option);
-        let rule = value.as_message()?;
+        let Some(rule) = value.as_message() else { return Vec::new() };
+        let additional = rule.get_field_by_name("additional_bindings");
+        let additional = additional.as_ref().and_then(|bindings| bindings.as_list()).unwrap_or_default();
+        let rules = std::iter::once(rule).chain(additional.iter().filter_map(|binding| binding.as_message()));
+        rules.enumerate().filter_map(|(binding, rule)| Self::read(rpc.clone(), rule, binding)).collect()
+    }
+
+    fn read(rpc: MethodDescriptor, rule: &DynamicMessage, binding: usize) -> Option<Self> {
         let (verb, path) = verb_and_path(rule)?;
         let template = Template::parse(&path)
             .unwrap_or_else(|| panic!("{} has a path that is not supported: {path}", rpc.full_name()));
@@ -89,7 +105,7 @@ impl Operation {
             "*" => true,
             other => panic!("{} has a body that is not supported: {other}", rpc.full_name()),
         };
-        Some(Self { rpc, verb, path, template, body })
+        Some(Self { rpc, verb, path, template, body, binding })
     }
 }
 
@@ -128,7 +144,7 @@ impl Table {
         let option = pool().get_extension_by_name("google.api.http").expect("annotations.proto defines it");
         let services = pool().services();
         let rpcs = services.flat_map(|service| service.methods().collect::<Vec<_>>());
-        Self { operations: rpcs.filter_map(|rpc| Operation::read(rpc, &option)).collect() }
+        Self { operations: rpcs.flat_map(|rpc| Operation::read_all(&rpc, &option)).collect() }
     }
 
     pub fn operations(&self) -> &[Operation] {

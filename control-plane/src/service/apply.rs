@@ -7,7 +7,7 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::Value;
 use switchyard_proto::{
-    id::{CredentialId, EndpointId, ModelId, ProviderId, TenantId},
+    id::{CredentialId, EndpointId, ModelId, PolicyId, ProviderId, TenantId},
     money::NanoUsd,
     secret::Secret,
 };
@@ -21,7 +21,7 @@ use crate::{
         meta::Revision,
         model,
         permission::{Actor, Allowed, WriteCatalogue},
-        provider, tenant,
+        policy, provider, tenant,
     },
     error::ServiceError,
     service::{State, allow},
@@ -43,6 +43,7 @@ pub struct Manifest {
     pub providers: Vec<ProviderEntry>,
     pub models: Vec<ModelEntry>,
     pub tenants: Vec<TenantEntry>,
+    pub policies: Vec<PolicyEntry>,
 }
 
 #[derive(Debug, Clone)]
@@ -97,6 +98,21 @@ pub struct CredentialEntry {
     pub secret: Option<Secret>,
     /// Environment variable that the file names the secret by.
     pub secret_ref: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct PolicyEntry {
+    pub id: PolicyId,
+    /// `None`: the operator's.
+    pub tenant: Option<TenantId>,
+    pub draft: policy::Draft,
+}
+
+impl PolicyEntry {
+    /// `tenant/policy`, or the id alone.
+    fn shown(&self) -> String {
+        policy::shown(self.tenant.as_ref(), &self.id)
+    }
 }
 
 /// How to apply.
@@ -186,6 +202,8 @@ impl Manifest {
         once("providers", "id", self.providers.iter().map(|provider| provider.id.as_str()))?;
         once("models", "model.id", self.models.iter().map(|model| model.id.as_str()))?;
         once("tenants", "tenant.id", self.tenants.iter().map(|tenant| tenant.id.as_str()))?;
+        let policies: Vec<String> = self.policies.iter().map(PolicyEntry::shown).collect();
+        once("policies", "id", policies.iter().map(String::as_str))?;
         for (index, model) in self.models.iter().enumerate() {
             let list = format!("models[{index}].endpoints");
             once(&list, "id", model.endpoints.iter().map(|endpoint| endpoint.id.as_str()))?;

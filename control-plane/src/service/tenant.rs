@@ -15,6 +15,7 @@ use crate::{
         invalid::{self, Invalid},
         page::{ByAge, Listed, Page},
         permission::{Actor, Allowed, MoveCredits, ReadTenants, WriteTenants},
+        policy,
         tenant::{Draft, Tenant, check_slug},
     },
     error::ServiceError,
@@ -209,6 +210,10 @@ pub async fn delete_in(
     }
     for credential in store::credential::delete_of_tenant(change, allowed, &tenant.id).await? {
         change.record(NewEntry::new(Verb::Delete, "credential", credential.as_str(), &[]).of_tenant(id));
+    }
+    for policy in store::policy::delete_all(change, allowed, &tenant.id).await? {
+        let shown = policy::shown(Some(&tenant.id), &policy);
+        change.record(NewEntry::new(Verb::Delete, "policy", &shown, &[]).of_tenant(id));
     }
     for token in store::token::delete_all(change, allowed, &tenant.id).await? {
         change.record(NewEntry::new(Verb::Delete, "token", &token, &[]).of_tenant(id));

@@ -11,7 +11,7 @@ use futures_util::stream::BoxStream;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction, types::Json};
 
 use crate::{
-    domain::meta::Revision,
+    domain::{meta::Revision, policy},
     store::{StoreError, signed, unsigned},
 };
 
@@ -113,6 +113,22 @@ pub struct Tenant {
     pub prepaid: bool,
     pub markup_ppm: i64,
     pub allowed_models: Vec<String>,
+}
+
+#[derive(Debug, sqlx::FromRow)]
+pub struct Policy {
+    pub revision: i64,
+    /// A tenant; empty: the operator.
+    pub owner: String,
+    pub id: String,
+    pub description: String,
+    pub disabled: bool,
+    #[sqlx(rename = "match")]
+    pub matches: String,
+    pub priority: i32,
+    pub stages: Json<Vec<policy::Stage>>,
+    pub sticky_by: String,
+    pub deadlines: Json<policy::Deadlines>,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -233,6 +249,15 @@ impl Reader {
         rows.bind(after(since)).fetch(&mut *self.tx)
     }
 
+    /// Live policies that changed after `since`.
+    pub fn policies(&mut self, since: Option<u64>) -> BoxStream<'_, sqlx::Result<Policy>> {
+        let rows = sqlx::query_as(live!(
+            "policies",
+            "owner, id, description, disabled, match, priority, stages, sticky_by, deadlines"
+        ));
+        rows.bind(after(since)).fetch(&mut *self.tx)
+    }
+
     /// Live keys that changed after `since`: a million of them, when a data plane holds nothing.
     pub fn keys(&mut self, since: Option<u64>) -> BoxStream<'_, sqlx::Result<Key>> {
         let rows = sqlx::query_as(concat!(
@@ -251,6 +276,7 @@ impl Reader {
             Table::Endpoints => gone!("endpoints", "model || '#' || id"),
             Table::Tenants => gone!("tenants", "id"),
             Table::Credentials => gone!("credentials", "tenant || '#' || id"),
+            Table::Policies => gone!("policies", "owner || '#' || id"),
             Table::Keys => gone!("keys", "id"),
         };
         sqlx::query_as(statement).bind(after(since)).fetch(&mut *self.tx)
@@ -272,6 +298,7 @@ pub enum Table {
     Endpoints,
     Tenants,
     Credentials,
+    Policies,
     Keys,
 }
 

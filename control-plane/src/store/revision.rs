@@ -28,6 +28,7 @@ pub(in crate::store) enum Table {
     Providers,
     Models,
     Endpoints,
+    Policies,
     AdminTokens,
 }
 
@@ -85,8 +86,8 @@ impl Change {
         self.touched.is_empty() && self.entries.is_empty()
     }
 
-    /// Remembers a row that the new revision will be written on; `part` tells an endpoint from its model's others,
-    /// and a credential from its tenant's.
+    /// Remembers a row that the new revision will be written on; `part` tells an endpoint from its model's others, a
+    /// credential from its tenant's, and a policy from its owner's.
     pub(in crate::store) fn touch(&mut self, table: Table, id: &str, part: &str) {
         self.touched.entry(table).or_default().push((id.to_owned(), part.to_owned()));
     }
@@ -167,6 +168,9 @@ async fn mark(
         Table::Endpoints => {
             (mark_owned!("endpoints", "row.model = touched.first AND row.id = touched.second"), Some(owner))
         }
+        Table::Policies => {
+            (mark_owned!("policies", "row.owner = touched.first AND row.id = touched.second"), Some(owner))
+        }
         Table::AdminTokens => (mark!("admin_tokens", "", "row.id = touched.first"), None),
     };
     let (first, second): (Vec<&str>, Vec<&str>) =
@@ -218,6 +222,7 @@ pub async fn purge(pool: &PgPool, before: DateTime<Utc>) -> Result<u64, StoreErr
 
 /// Children first.
 const PURGES: &[&str] = &[
+    "DELETE FROM policies WHERE deleted_at < $1 RETURNING revision",
     "DELETE FROM keys WHERE deleted_at < $1 RETURNING revision",
     "DELETE FROM credentials WHERE deleted_at < $1 RETURNING revision",
     "DELETE FROM endpoints WHERE deleted_at < $1 RETURNING revision",
@@ -230,6 +235,7 @@ const PURGES: &[&str] = &[
     "DELETE FROM tenants t WHERE deleted_at < $1
          AND NOT EXISTS (SELECT FROM keys k WHERE k.tenant = t.id)
          AND NOT EXISTS (SELECT FROM credentials c WHERE c.tenant = t.id)
+         AND NOT EXISTS (SELECT FROM policies p WHERE p.tenant = t.id)
          AND NOT EXISTS (SELECT FROM providers p WHERE p.tenant = t.id)
          AND NOT EXISTS (SELECT FROM admin_tokens a WHERE a.tenant = t.id) RETURNING revision",
 ];

@@ -111,7 +111,7 @@ fn what_does_not_compile_is_refused_where_it_is_wrong() {
     check("request.tools == 'two'", (1, 1), "`==` does not take int, string");
     check("request.stream && request.tools", (1, 1), "`&&` does not take bool, int");
     check("request.model.reverse() == ''", (1, 1), "no function `reverse`");
-    check("true || exec('rm')", (1, 13), "no function `exec`");
+    check("true || exec('rm')", (1, 9), "no function `exec`");
     check("request.user + request.user == ''", (1, 1), "`+` does not take string, string");
     check("request.user.matches(request.model)", (1, 22), "written out");
     check("request.user.matches('(')", (1, 22), "not a regular expression: unclosed group");

@@ -83,7 +83,8 @@ const CONTROL_PLANE: &[Row] = &[
     rim("money", &["telemetry", "domain", "store", "error", "settings"]),
     // A tenant's own API, which data planes forward.
     rim("account", &["telemetry", "domain", "store", "auth", "service", "error"]),
-    rim("grpc", &["domain", "auth", "service", "error"]),
+    // A policy's stages have one shape, on the admin's wire and on the fleet's.
+    rim("grpc", &["domain", "auth", "service", "error", "distribution::policy"]),
     rim("rest", &["domain", "auth", "service", "error", "grpc"]),
     rim("jobs", &["telemetry", "domain", "store", "auth", "service", "distribution", "money", "error", "settings"]),
     rim("app", &["*"]),

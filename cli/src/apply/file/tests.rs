@@ -9,7 +9,7 @@ use crate::apply::{
     variables::Variables,
 };
 
-/// The example of the documentation, less what later versions serve.
+/// The example of the documentation.
 const EXAMPLE: &str = r#"
 providers:
   - {id: quick, profile: groq, quirks: {single_choice: "false"}}
@@ -35,6 +35,11 @@ models:
         context_length: 400000
         service_tier: priority
         price: {input: "0.45", output: "3.60"}
+policies:
+  - id: cheap-then-strong              # callable as model `policy/cheap-then-strong`
+    stages:
+      - {models: [openai/gpt-5-mini], escalate_on: [error, timeout, invalid_json, invalid_tool_call, refusal]}
+      - {models: [anthropic/claude-sonnet-4.5]}
 tenants:
   - id: acme
     credits: "100.00"                  # USD granted when the tenant is first made
@@ -140,7 +145,13 @@ fn what_cannot_be_read_is_named_with_line_and_field() {
         ("tenants: [\n", Some(2), "", "did not find expected node content"),
         ("tenants:\n- id: a\n name: b\n", Some(3), "", "did not find expected"),
         ("providers:\n- {id: p, base_url: u}\n", Some(2), "providers[0]", "missing field `adapter`"),
-        ("policies:\n  # first\n  - id: cheap\n", Some(3), "policies[0]", "not supported yet"),
+        ("policies:\n  # first\n  - id: cheap\n", Some(3), "policies[0]", "missing field `stages`"),
+        (
+            "policies:\n  - id: cheap\n    stages:\n      - {models: [a/b], escalate: [error]}\n",
+            Some(4),
+            "policies[0].stages[0]",
+            "unknown field `escalate`",
+        ),
     ] {
         let fault = File::parse(text).unwrap_err();
         assert_eq!((fault.place.line, fault.place.field.as_str()), (line, field), "{text}{fault}");

@@ -1,6 +1,7 @@
 //! Everything that a manifest can say, read in one state of the store. Secrets stay where they are.
 
 use sqlx::PgConnection;
+use switchyard_proto::id::TenantId;
 
 use crate::{
     domain::{
@@ -10,11 +11,12 @@ use crate::{
         model::Model,
         page::{ByAge, Listed, Page},
         permission::{Actor, ReadCatalogue, ReadCredentials, ReadKeys, ReadTenants},
+        policy::Policy,
         provider::Provider,
         tenant::Tenant,
     },
     error::ServiceError,
-    service::{State, allow},
+    service::{State, allow, policy},
     store,
 };
 
@@ -24,6 +26,8 @@ pub struct Exported {
     pub providers: Vec<Provider>,
     pub models: Vec<(Model, Vec<Endpoint>)>,
     pub tenants: Vec<ExportedTenant>,
+    /// The operator's, then those of tenants.
+    pub policies: Vec<Policy>,
 }
 
 /// A tenant and what belongs to it.
@@ -62,9 +66,11 @@ pub async fn export(state: &State, actor: &Actor) -> Result<Exported, ServiceErr
         for tenant in pages.took(store::tenant::list(&mut tx, &tenants, &page).await?) {
             let keys = keys(&mut tx, actor, &tenant).await?;
             let credentials = credentials(&mut tx, actor, (&tenant, &keys)).await?;
+            all.policies.extend(policies(&mut tx, actor, Some(&tenant.id)).await?);
             all.tenants.push(ExportedTenant { tenant, keys, credentials });
         }
     }
+    all.policies.extend(policies(&mut tx, actor, None).await?);
     all.sort();
     Ok(all)
 }
@@ -77,6 +83,7 @@ impl Exported {
         for (_, endpoints) in &mut self.models {
             endpoints.sort_by(|one, other| one.id.cmp(&other.id));
         }
+        self.policies.sort_by(|one, other| (&one.tenant, &one.id).cmp(&(&other.tenant, &other.id)));
         self.tenants.sort_by(|one, other| one.tenant.id.cmp(&other.tenant.id));
         for of in &mut self.tenants {
             of.keys.sort_by(|one, other| one.draft.name.cmp(&other.draft.name));
@@ -121,6 +128,19 @@ async fn credentials(
         if let Some(key) = keys.iter().find(|key| key.id.as_str() == named) {
             named.clone_from(&key.draft.name);
         }
+    }
+    Ok(all)
+}
+
+async fn policies(
+    db: &mut PgConnection,
+    actor: &Actor,
+    tenant: Option<&TenantId>,
+) -> Result<Vec<Policy>, ServiceError> {
+    let allowed = policy::may_read(actor, tenant)?;
+    let (mut all, mut pages) = (Vec::new(), Pages::default());
+    while let Some(page) = pages.next()? {
+        all.extend(pages.took(store::policy::list(&mut *db, &allowed, &page).await?));
     }
     Ok(all)
 }

@@ -4,19 +4,19 @@
 
 use std::collections::HashSet;
 
-use switchyard_proto::id::{CredentialId, EndpointId, KeyId, ModelId, ProviderId, TenantId};
+use switchyard_proto::id::{CredentialId, EndpointId, KeyId, ModelId, PolicyId, ProviderId, TenantId};
 
 use crate::{
     domain::{
-        endpoint,
+        self, endpoint,
         permission::{Allowed, Apply, WriteCredentials, WriteKeys, WriteTenants},
         provider::Credential,
     },
     error::ServiceError,
     service::{
         self, allow,
-        apply::{Action, Manifest, Run},
-        key, provider,
+        apply::{Action, Manifest, PolicyEntry, Run},
+        key, policy, provider,
     },
     store::{
         self,
@@ -41,6 +41,12 @@ impl Run<'_> {
         }
         for (tenant, id) in &owned.keys {
             self.prune_key(allowed, &named, (tenant, id)).await?;
+        }
+        for (tenant, id) in &owned.policies {
+            let shown = domain::policy::shown(tenant.as_ref(), id);
+            if !named.policies.contains(&shown) {
+                self.prune_policy((tenant.as_ref(), id), shown).await?;
+            }
         }
         for id in owned.tenants.iter().filter(|id| !named.tenants.contains(id.as_str())) {
             self.prune_tenant(allowed, id).await?;
@@ -94,6 +100,20 @@ impl Run<'_> {
         } else {
             key::delete_in(&mut self.change, &write, &row).await?;
         }
+        self.tell_gone(before, shown, drifted);
+        Ok(())
+    }
+
+    /// No ledger line names a policy: it goes.
+    async fn prune_policy(
+        &mut self,
+        (tenant, id): (Option<&TenantId>, &PolicyId),
+        shown: String,
+    ) -> Result<(), ServiceError> {
+        let write = policy::may_write(self.actor, tenant)?;
+        let row = store::policy::lock(&mut self.change, &write, id).await?;
+        let (before, drifted) = (self.mark(), row.meta.has_drifted());
+        policy::delete_in(&mut self.change, &write, &row).await?;
         self.tell_gone(before, shown, drifted);
         Ok(())
     }
@@ -186,6 +206,7 @@ struct Named<'a> {
     tenants: HashSet<&'a str>,
     keys: HashSet<(&'a str, &'a str)>,
     credentials: HashSet<(&'a str, &'a str)>,
+    policies: HashSet<String>,
 }
 
 impl<'a> Named<'a> {
@@ -208,6 +229,7 @@ impl<'a> Named<'a> {
             tenants: manifest.tenants.iter().map(|entry| entry.id.as_str()).collect(),
             keys: keys.collect(),
             credentials: credentials.collect(),
+            policies: manifest.policies.iter().map(PolicyEntry::shown).collect(),
         }
     }
 }

@@ -12,10 +12,10 @@ use crate::{
     service::{
         self, allow,
         apply::{
-            CredentialEntry, EndpointEntry, KeyEntry, Made, Manifest, ModelEntry, ProviderEntry, Run,
-            TenantEntry, found,
+            CredentialEntry, EndpointEntry, KeyEntry, Made, Manifest, ModelEntry, PolicyEntry, ProviderEntry,
+            Run, TenantEntry, found,
         },
-        key, provider,
+        key, policy, provider,
         tenant::Rights,
     },
     store,
@@ -41,6 +41,10 @@ impl Run<'_> {
         for (index, entry) in manifest.tenants.iter().enumerate() {
             let place = format!("tenants[{index}]");
             self.tenant(entry).await.map_err(|error| within(error, "", &place))?;
+        }
+        for (index, entry) in manifest.policies.iter().enumerate() {
+            let place = format!("policies[{index}]");
+            self.policy(entry).await.map_err(|error| within(error, "policy.", &place))?;
         }
         for (index, tenant) in manifest.tenants.iter().enumerate() {
             for (number, entry) in tenant.keys.iter().enumerate() {
@@ -117,6 +121,20 @@ impl Run<'_> {
             Some(row) => service::tenant::update_in(&mut self.change, &rights.write, row, draft).await?,
         };
         self.tell(before, entry.id.to_string(), drifted);
+        Ok(())
+    }
+
+    async fn policy(&mut self, entry: &PolicyEntry) -> Result<(), ServiceError> {
+        let tenant = entry.tenant.as_ref();
+        let allowed = policy::may_write(self.actor, tenant)?;
+        let stored = found(store::policy::lock(&mut self.change, &allowed, &entry.id).await)?;
+        let drifted = stored.as_ref().is_some_and(|row| row.meta.has_drifted());
+        let (before, draft) = (self.mark(), entry.draft.clone());
+        match stored {
+            None => policy::create_in(&mut self.change, &allowed, (tenant, &entry.id), draft).await?,
+            Some(row) => policy::update_in(&mut self.change, &allowed, row, draft).await?,
+        };
+        self.tell(before, entry.shown(), drifted);
         Ok(())
     }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use switchyard_proto::seal::SealKey;
-use switchyard_proto::v1::Resource;
 use switchyard_proto::v1::resource::Body;
+use switchyard_proto::v1::{PolicyConfig, PolicyStage, Resource, WeightedModel};
 
 use super::{Disk, DiskError, Found};
 use crate::config::Current;
@@ -51,6 +51,19 @@ fn a_restart_finds_base_and_deltas() {
     let found = load(folder.path()).unwrap();
     assert_eq!(shape(&found.snapshot), (3, 3));
     assert!(found.age < HOUR);
+}
+
+#[test]
+fn a_restart_finds_policies() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut disk, found) = Disk::open(folder.path(), key(1));
+    let current = Current::new(found.unwrap().snapshot, Duration::ZERO, HOUR);
+    let model = WeightedModel { model: "a/m".into(), weight: 0 };
+    let stages = vec![PolicyStage { models: vec![model], ..Default::default() }];
+    let policy = PolicyConfig { id: "p".into(), stages, ..Default::default() };
+    put(&mut disk, &current, 1, vec![resource(Body::Policy(policy))]);
+    disk.flush(&current);
+    assert_eq!(load(folder.path()).unwrap().snapshot.policies.all().count(), 1);
 }
 
 #[test]

@@ -1,0 +1,116 @@
+//! One step of a policy, in the shape that the store keeps and people write.
+
+use serde::{Deserialize, Serialize};
+
+/// What is tried before the next step is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stage {
+    #[serde(skip_serializing_if = "is_default")]
+    pub name: String,
+    /// A condition over the request; empty: always.
+    #[serde(skip_serializing_if = "is_default")]
+    pub when: String,
+    pub models: Vec<Weighted>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub provider: Preferences,
+    /// Names of `switchyard_proto::policy::ESCALATE_ON`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub escalate_on: Vec<String>,
+    /// A condition over the answer.
+    #[serde(skip_serializing_if = "is_default")]
+    pub check: String,
+    /// A JSON schema, as text.
+    #[serde(skip_serializing_if = "is_default")]
+    pub schema: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub deadlines: Deadlines,
+    #[serde(skip_serializing_if = "is_default")]
+    pub hedge: Hedge,
+    /// `None`: the data plane's setting.
+    #[serde(skip_serializing_if = "is_default")]
+    pub retries: Option<u32>,
+}
+
+/// A model and its share.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Weighted {
+    pub model: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub weight: u32,
+}
+
+/// OpenRouter's `provider` object, as far as a policy can set it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Preferences {
+    #[serde(skip_serializing_if = "is_default")]
+    pub order: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub only: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub ignore: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub sort: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub max_price: MaxPrice,
+    #[serde(skip_serializing_if = "is_default")]
+    pub allow_fallbacks: Option<bool>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub data_collection: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub zdr: Option<bool>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub quantizations: Vec<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub require_parameters: Option<bool>,
+}
+
+/// Price ceilings as decimals: USD per million tokens, or per request, image or audio unit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MaxPrice {
+    #[serde(skip_serializing_if = "is_default")]
+    pub prompt: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub completion: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub request: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub image: String,
+    #[serde(skip_serializing_if = "is_default")]
+    pub audio: String,
+}
+
+/// Deadlines of one attempt in milliseconds; `None`: the provider's, else the data plane's setting.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Deadlines {
+    #[serde(skip_serializing_if = "is_default")]
+    pub connect_ms: Option<u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub headers_ms: Option<u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub first_content_ms: Option<u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub idle_ms: Option<u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub total_ms: Option<u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub min_tokens_per_second: Option<u32>,
+}
+
+/// A second candidate beside a slow first; 0: off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hedge {
+    #[serde(skip_serializing_if = "is_default")]
+    pub quantile_permille: u32,
+    #[serde(skip_serializing_if = "is_default")]
+    pub max_rate_permille: u32,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
