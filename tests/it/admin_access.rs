@@ -40,7 +40,7 @@ enum Access {
     NarrowedAdmin,
 }
 
-/// What is there before the calls: a tenant with a key, a catalogue, a token, a generation.
+/// What is there before the calls: a tenant with a key and a credential, a catalogue, a token, a generation.
 struct Rows {
     key: String,
     token: String,
@@ -97,6 +97,29 @@ const OPERATIONS: &[Operation] = &[
     }),
     operation("KeyService/DeleteKey", Access::TenantWrite, |rows| {
         v1::DeleteKeyRequest { tenant: acme(), id: rows.key.clone(), revision: u64::MAX }.encode_to_vec()
+    }),
+    operation("CredentialService/ListCredentials", Access::TenantRead, |_| {
+        v1::ListCredentialsRequest { tenant: acme(), ..Default::default() }.encode_to_vec()
+    }),
+    operation("CredentialService/GetCredential", Access::TenantRead, |_| {
+        v1::GetCredentialRequest { tenant: acme(), id: "mine".to_owned() }.encode_to_vec()
+    }),
+    operation("CredentialService/CreateCredential", Access::TenantWrite, |_| {
+        v1::CreateCredentialRequest { tenant: acme(), credential: Some(v1::Credential::default()) }
+            .encode_to_vec()
+    }),
+    operation("CredentialService/UpdateCredential", Access::TenantWrite, |_| {
+        v1::UpdateCredentialRequest {
+            tenant: acme(),
+            id: "mine".to_owned(),
+            credential: Some(v1::Credential::default()),
+            ..Default::default()
+        }
+        .encode_to_vec()
+    }),
+    operation("CredentialService/DeleteCredential", Access::TenantWrite, |_| {
+        v1::DeleteCredentialRequest { tenant: acme(), id: "mine".to_owned(), revision: u64::MAX }
+            .encode_to_vec()
     }),
     operation("ProviderService/ListProviders", Access::Shared, |_| {
         v1::ListProvidersRequest::default().encode_to_vec()
@@ -321,6 +344,7 @@ async fn port() -> (AdminPort, Rows) {
     port.tenant("rival").await.unwrap();
     let key = port.key("acme", "ci").await.unwrap().key.unwrap().id;
     port.provider("p", "sk-upstream").await.unwrap();
+    port.credential("acme", "mine", "p").await.unwrap();
     port.model("a/m").await.unwrap();
     port.endpoint("a/m", "p").await.unwrap();
     port.policy("acme", "p").await.unwrap();

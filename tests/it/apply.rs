@@ -120,6 +120,18 @@ providers:
     quirks: {joined_text: "true"}
 "#;
 
+/// A tenant with its own credential for one of its keys.
+const CREDENTIALS: &str = r#"
+providers:
+  - {id: openai, adapter: openai, base_url: https://api.openai.com/v1}
+tenants:
+  - id: acme
+    keys:
+      - {name: ci, secret: ${ACME_KEY}, include_byok_in_limit: true}
+    credentials:
+      - {id: mine, provider: openai, secret: ${OPENAI_API_KEY}, required: true, order: -1, allowed_keys: [ci]}
+"#;
+
 /// Action, noun, id and fields of every change, e.g. `Update key acme/ci limit.usd`.
 fn told(answer: &v1::ApplyResponse) -> Vec<String> {
     let told = answer.changes.iter().map(|change| {
@@ -438,6 +450,31 @@ async fn a_profile_with_another_origin_asks_for_the_credential_again() {
         .replace(", credential: ${OPENAI_API_KEY}", "");
     let answer = admin.try_apply(&plain, &[]).await.unwrap();
     assert_eq!(told(&answer), ["Update provider groq profile,adapter,base_url"]);
+}
+
+#[tokio::test]
+async fn a_tenants_credentials_are_applied_exported_and_pruned_with_it() {
+    let admin = Admin::start().await;
+    let first = told(&admin.apply(CREDENTIALS).await);
+    let made = first.last().unwrap();
+    assert!(made.starts_with("Create credential acme/mine ") && made.ends_with(",secret"), "{first:?}");
+    assert_eq!(told(&admin.apply(CREDENTIALS).await), Vec::<String>::new());
+    let replaced = admin.try_apply(CREDENTIALS, &[("OPENAI_API_KEY", "sk-other")]).await.unwrap();
+    assert_eq!(told(&replaced), ["Update credential acme/mine secret"]);
+
+    let yaml = export::to_yaml(admin.export().await);
+    assert!(yaml.contains("secret: ${SWITCHYARD_CREDENTIAL_ACME_MINE}"), "{yaml}");
+    assert!(
+        yaml.contains("    allowed_keys:\n    - ci\n") && yaml.contains("include_byok_in_limit: true"),
+        "{yaml}"
+    );
+    assert_eq!(told(&admin.try_apply(&yaml, &[]).await.unwrap()), Vec::<String>::new());
+
+    let elsewhere = Admin::start().await;
+    let status = elsewhere.try_apply(CREDENTIALS, &SECRETS[1..]).await.unwrap_err();
+    assert_eq!(field(&status), "tenants[0].credentials[0].credential.secret", "{}", status.message());
+    let without = &CREDENTIALS[..CREDENTIALS.find("    credentials:").unwrap()];
+    assert_eq!(told(&admin.prune(without).await), ["Delete credential acme/mine"]);
 }
 
 #[tokio::test]

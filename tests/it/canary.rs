@@ -11,6 +11,7 @@ use switchyard_tests::collector::Collector;
 use switchyard_tests::process::Process;
 
 const CREDENTIAL: &str = "canary-credential-1f7be8a09c5d4e";
+const OWN_CREDENTIAL: &str = "canary-own-credential-8c41d2aa70b3f5";
 const BROUGHT_KEY: &str = "canary-brought-key-5b21c77f0e9a43d8";
 const PROMPT: &str = "canary-prompt-93c2a4e6";
 const SYSTEM: &str = "canary-system-7d10bb52";
@@ -21,6 +22,7 @@ const UNKNOWN_FIELD: &str = "canary-field-2b8d33f9";
 fn planted(cluster: &Cluster, keys: &[String]) -> Vec<(String, String)> {
     let fixed = [
         ("a provider's credential", CREDENTIAL),
+        ("a tenant's own credential", OWN_CREDENTIAL),
         ("a key brought from elsewhere", BROUGHT_KEY),
         ("a prompt", PROMPT),
         ("a system prompt", SYSTEM),
@@ -102,6 +104,8 @@ async fn admin_answers(cluster: &Cluster) -> String {
         "tenants",
         "tenants/acme",
         "tenants/acme/keys",
+        "tenants/acme/credentials",
+        "tenants/acme/credentials/mine",
         "providers",
         "providers/lab",
         "models",
@@ -188,6 +192,13 @@ async fn no_secret_and_no_content_turns_up_anywhere() {
         };
         cluster.provider_with(provider).await.unwrap();
     }
+    let own = v1::Credential {
+        id: "mine".to_owned(),
+        provider: "lab".to_owned(),
+        secret: OWN_CREDENTIAL.to_owned(),
+        ..Default::default()
+    };
+    let own = v1::CreateCredentialRequest { tenant: "acme".to_owned(), credential: Some(own) };
     cluster.model("test/echo", &[("lab", "echo")]).await.unwrap();
     cluster.model("test/claude", &[("lab-anthropic", "echo")]).await.unwrap();
     for name in [
@@ -210,6 +221,7 @@ async fn no_secret_and_no_content_turns_up_anywhere() {
         secret: BROUGHT_KEY.to_owned(),
     };
     cluster.admin.keys().create_key(request).await.unwrap();
+    cluster.admin.credentials().create_credential(own).await.unwrap();
     cluster.settled().await;
 
     let mut told = exercise(&client).await;
@@ -225,9 +237,14 @@ async fn no_secret_and_no_content_turns_up_anywhere() {
 
     told.iter().for_each(|text| check("an answer", text, &planted));
     check("the admin API", &admin_answers(&cluster).await, &planted);
-    for words in
-        [&["export"][..], &["provider", "list"], &["key", "list", "--tenant", "acme"], &["usage"], &["drift"]]
-    {
+    for words in [
+        &["export"][..],
+        &["provider", "list"],
+        &["credential", "list", "--tenant", "acme"],
+        &["key", "list", "--tenant", "acme"],
+        &["usage"],
+        &["drift"],
+    ] {
         check("a command", &command(&cluster, words).await, &planted);
     }
     for ops in [cluster.planes[0].ops_url(), cluster.control.ops_url()] {

@@ -33,6 +33,7 @@ use tonic::{Request, Streaming, transport::Channel};
 
 mod account;
 mod config;
+mod credentials;
 mod drift;
 mod ingest;
 mod leases;

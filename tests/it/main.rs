@@ -8,6 +8,7 @@
 mod admin_access;
 mod admin_catalogue;
 mod admin_changes;
+mod admin_credentials;
 mod admin_keys;
 mod admin_policies;
 mod admin_tenants;

@@ -151,6 +151,18 @@ impl AdminPort {
         Ok(made.provider.unwrap_or_default())
     }
 
+    /// Makes a tenant's own credential for a provider.
+    pub async fn credential(&self, tenant: &str, id: &str, provider: &str) -> Result<v1::Credential, Status> {
+        let credential = v1::Credential {
+            id: id.to_owned(),
+            provider: provider.to_owned(),
+            secret: "sk-own".to_owned(),
+            ..Default::default()
+        };
+        let request = v1::CreateCredentialRequest { tenant: tenant.to_owned(), credential: Some(credential) };
+        self.call("CredentialService/CreateCredential", &request).await
+    }
+
     /// Makes a model that has an id and nothing else.
     pub async fn model(&self, id: &str) -> Result<v1::Model, Status> {
         let model = v1::Model { id: id.to_owned(), ..Default::default() };

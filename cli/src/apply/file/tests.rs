@@ -47,6 +47,8 @@ tenants:
       - {name: ci, secret: ${ACME_KEY}, limit: {usd: "5.00", reset: daily}, rates: {requests_per_minute: 600}}
       - name: web
         expires_at: 2027-01-01T00:00:00Z
+    credentials:                       # the tenant's own, for the providers above
+      - {id: mine, provider: openai, secret: ${ACME_OPENAI}, fallback: true, order: -1, allowed_keys: [ci]}
 "#;
 
 fn variables(pairs: &[(&str, &str)]) -> Variables {
@@ -92,6 +94,18 @@ fn the_example_says_what_it_means() {
     assert_eq!(key.rates.unwrap().requests_per_minute, Some(600));
     assert_eq!((web.secret.as_str(), web.secret_ref.as_str()), ("", ""));
     assert_eq!(web.key.as_ref().unwrap().expires_at.unwrap().seconds, 1_798_761_600);
+    let [entry] = acme.credentials.as_slice() else { panic!("one credential") };
+    assert_eq!(entry.secret_ref, "ACME_OPENAI");
+    let expected = v1::Credential {
+        id: "mine".into(),
+        tenant: "acme".into(),
+        provider: "openai".into(),
+        fallback: true,
+        order: -1,
+        allowed_keys: vec!["ci".into()],
+        ..Default::default()
+    };
+    assert_eq!(entry.credential, Some(expected));
 }
 
 #[test]
@@ -175,6 +189,7 @@ fn a_file_survives_the_way_to_the_control_plane_and_back() {
     assert!(!yaml.contains("canary"), "{yaml}");
     assert!(yaml.contains("credential: ${SWITCHYARD_PROVIDER_OPENAI}"), "{yaml}");
     assert!(yaml.contains("secret: ${SWITCHYARD_KEY_ACME_CI}"), "{yaml}");
+    assert!(yaml.contains("secret: ${SWITCHYARD_CREDENTIAL_ACME_MINE}"), "{yaml}");
     let again = File::parse(&yaml).unwrap();
     assert_eq!(again.to_yaml(), File::parse(&again.to_yaml()).unwrap().to_yaml());
     let pairs = [("SWITCHYARD_PROVIDER_OPENAI", "sk-canary"), ("SWITCHYARD_KEY_ACME_CI", "sk-canary")];
@@ -190,6 +205,10 @@ fn without_names(mut manifest: v1::Manifest) -> v1::Manifest {
     }
     for tenant in &mut manifest.tenants {
         tenant.credits_usd.clear();
+        for credential in &mut tenant.credentials {
+            credential.secret_ref.clear();
+            credential.credential.as_mut().unwrap().secret.clear();
+        }
         for key in &mut tenant.keys {
             (key.secret_ref, key.secret) = Default::default();
         }
@@ -199,6 +218,6 @@ fn without_names(mut manifest: v1::Manifest) -> v1::Manifest {
 
 #[test]
 fn secrets_in_a_file_do_not_print() {
-    let text = "providers: [{id: p, adapter: a, base_url: u, credential: sk-canary}]\ntenants: [{id: t, keys: [{name: k, secret: canary}]}]";
+    let text = "providers: [{id: p, adapter: a, base_url: u, credential: sk-canary}]\ntenants: [{id: t, keys: [{name: k, secret: canary}], credentials: [{id: c, provider: p, secret: canary}]}]";
     assert!(!format!("{:?}", File::parse(text).unwrap()).contains("canary"));
 }

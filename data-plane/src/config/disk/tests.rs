@@ -4,13 +4,16 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use switchyard_proto::id::TenantId;
 use switchyard_proto::seal::SealKey;
 use switchyard_proto::v1::resource::Body;
-use switchyard_proto::v1::{PolicyConfig, PolicyStage, Resource, WeightedModel};
+use switchyard_proto::v1::{
+    PolicyConfig, PolicyStage, Resource, TenantConfig, TenantCredentialConfig, WeightedModel,
+};
 
 use super::{Disk, DiskError, Found};
 use crate::config::Current;
-use crate::config::fixtures::{model, push, resource};
+use crate::config::fixtures::{credential, model, push, resource};
 use crate::config::snapshot::Snapshot;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -123,10 +126,19 @@ fn no_secret_is_on_the_disk_in_the_clear() {
     }];
     let (mut disk, _) = Disk::open(folder.path(), key(1));
     let current = Current::new(Snapshot::default(), Duration::ZERO, HOUR);
-    put(&mut disk, &current, 1, vec![resource(Body::Provider(provider))]);
+    let own = TenantCredentialConfig { secret: "canary-9d1".into(), ..credential("mine", "p") };
+    let acme = TenantConfig { id: "acme".into(), ..Default::default() };
+    let rows = vec![
+        resource(Body::Provider(provider)),
+        resource(Body::Tenant(acme)),
+        resource(Body::Credential(own)),
+    ];
+    put(&mut disk, &current, 1, rows);
     disk.flush(&current);
     let bytes = fs::read(folder.path().join("config/base")).unwrap();
     assert!(!bytes.windows(10).any(|window| window == b"canary-9d1"));
     let found = load(folder.path()).unwrap().snapshot;
     assert_eq!(found.catalogue.providers["p"].credentials[0].secret.expose(), "canary-9d1");
+    let own = &found.credentials(&TenantId::new("acme"))[0];
+    assert_eq!(own.secret.as_ref().map(|secret| secret.secret.expose()), Some("canary-9d1"));
 }

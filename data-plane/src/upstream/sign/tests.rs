@@ -11,6 +11,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use switchyard_proto::id::TenantId;
 use switchyard_proto::v1::resource::Body as Row;
 use switchyard_proto::v1::{CredentialConfig, ProviderConfig};
 use tokio::runtime::Handle;
@@ -186,6 +187,20 @@ async fn without_a_credential_local_servers_get_none_and_clouds_are_not_asked() 
     for auth in ["google-oauth", "sigv4", "entra"] {
         let bare = compiled(ProviderConfig { auth: auth.into(), ..provider("p") });
         assert_eq!(headers(&signer, &bare).await.unwrap_err().message, "the provider has no credential");
+    }
+}
+
+#[tokio::test]
+async fn what_a_tenant_wrote_is_trusted_less_even_at_the_operators_provider() {
+    let signer = signer(&[]);
+    let elsewhere = account("http://127.0.0.1:1/token");
+    for (auth, secret) in
+        [("google-oauth", elsewhere.as_str()), ("google-oauth", "adc"), ("sigv4", "ambient"), ("entra", "ambient")]
+    {
+        let mut provider = Provider::clone(&compiled(row(auth, secret)));
+        provider.credentials[0].tenant = Some(TenantId::new("acme"));
+        let refused = headers(&signer, &provider).await.unwrap_err();
+        assert_eq!(refused.class, FailureClass::Auth, "{auth}: {refused}");
     }
 }
 
