@@ -104,9 +104,12 @@ pub async fn reserve(
     fetched: &Fetched,
 ) -> Result<Ready, Skip> {
     let endpoint = &candidate.endpoint;
+    let is_usable = |credential: &Credential| {
+        pipeline.health.credential_usable(&CredentialId::new(credential.id.clone()))
+    };
     let credential = match &candidate.credential {
         Some(own) => own.secret.clone(),
-        None => pick(&endpoint.provider.credentials, job.plan.seed).cloned(),
+        None => pick(&endpoint.provider.credentials, is_usable, job.plan.seed).cloned(),
     };
     let mut cap = Cap::of(endpoint, job, pipeline.settings.leases.default_output_tokens);
     let mut encoded = encode(job, endpoint, cap.injected(job.request), fetched)?;
@@ -228,11 +231,17 @@ fn encode(
     Ok(encoded)
 }
 
-/// One of a provider's credentials, by weight.
-fn pick(credentials: &[Credential], seed: u64) -> Option<&Credential> {
-    let total: u64 = credentials.iter().map(|credential| u64::from(credential.weight)).sum();
+/// One of a provider's credentials, by weight: of those that are usable, or of all where none is.
+fn pick(
+    credentials: &[Credential],
+    is_usable: impl Fn(&Credential) -> bool,
+    seed: u64,
+) -> Option<&Credential> {
+    let is_any_usable = credentials.iter().any(&is_usable);
+    let mut open = credentials.iter().filter(|credential| !is_any_usable || is_usable(credential));
+    let total: u64 = open.clone().map(|credential| u64::from(credential.weight)).sum();
     let mut at = seed % total.max(1);
-    credentials.iter().find(|credential| {
+    open.find(|credential| {
         let weight = u64::from(credential.weight);
         let is_it = at < weight;
         at = at.saturating_sub(weight);
@@ -367,4 +376,32 @@ fn short(kind: AccountKind, affordable_tokens: u64, asked_tokens: u64) -> Reques
     RequestError::new(ErrorCode::PaymentRequired, text)
         .with("limit_source", source)
         .with("affordable_tokens", affordable_tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use switchyard_proto::secret::Secret;
+
+    use super::*;
+
+    #[test]
+    fn credentials_are_picked_by_weight_among_those_that_can_be_used() {
+        let credentials = [("a", 1), ("b", 2), ("c", 1)].map(|(id, weight)| Credential {
+            id: id.into(),
+            tenant: None,
+            secret: Secret::new("s"),
+            weight,
+        });
+        let check = |usable: &str, expected: &str| {
+            let is_usable = |credential: &Credential| usable.contains(&*credential.id);
+            let picked: String =
+                (0..4).map(|seed| pick(&credentials, is_usable, seed).unwrap().id.to_string()).collect();
+            assert_eq!(picked, expected, "{usable:?}");
+        };
+        check("abc", "abbc");
+        check("ac", "acac");
+        check("b", "bbbb");
+        check("", "abbc");
+        assert!(pick(&[], |_| true, 1).is_none());
+    }
 }

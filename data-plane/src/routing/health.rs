@@ -10,10 +10,12 @@ pub mod count;
 pub mod delta;
 pub mod directory;
 pub mod fleet;
+pub mod measured;
 pub mod reading;
 pub mod report;
 pub mod ring;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -77,6 +79,15 @@ impl Health {
         self.endpoints.read(model, endpoint, |cell| cell.breaker.may_pass(now)).unwrap_or(true)
     }
 
+    /// Whether another request is finding out if an endpoint is well again. Where it is to be found out and nobody does,
+    /// the caller is to: that claims the probe.
+    pub fn is_being_probed(&self, model: &ModelId, endpoint: &EndpointId) -> bool {
+        let now = self.now();
+        let is_being_probed =
+            |cell: &cell::Cell| cell.breaker.state(now) == State::HalfOpen && !cell.breaker.may_pass(now);
+        self.endpoints.read(model, endpoint, is_being_probed).unwrap_or(false)
+    }
+
     /// Whether the provider takes a credential, as far as is known: neither refused nor limited a moment ago.
     pub fn credential_usable(&self, credential: &CredentialId) -> bool {
         let now = self.now();
@@ -88,6 +99,13 @@ impl Health {
     /// Takes the fleet's view in place of the one before.
     pub fn learn(&self, fleet: FleetHealth) {
         self.learn_at(self.now(), fleet);
+    }
+
+    /// What the fleet told last of an endpoint, while it is good.
+    pub fn fleet(&self, model: &ModelId, endpoint: &EndpointId) -> Option<Arc<View>> {
+        let now = self.now();
+        let view = self.endpoints.read(model, endpoint, |cell| cell.fleet.load_full()).flatten();
+        view.filter(|view| view.until > now)
     }
 
     /// Takes what was counted since the last call, for the control plane: endpoints of which there is news.
@@ -104,14 +122,11 @@ impl Health {
         cells.map(|(model, endpoint, cell)| (model, endpoint, cell.breaker.state(now))).collect()
     }
 
-    /// Forgets endpoints and credentials that are no longer configured.
-    pub fn retain(
-        &self,
-        endpoints: impl Fn(&ModelId, &EndpointId) -> bool,
-        credentials: impl Fn(&CredentialId) -> bool,
-    ) {
+    /// Forgets endpoints that are no longer configured, and credentials that nothing speaks against any more.
+    pub fn retain(&self, endpoints: impl Fn(&ModelId, &EndpointId) -> bool) {
+        let now = self.now();
         self.endpoints.retain(endpoints);
-        self.credentials.retain(|credential, _| credentials(credential));
+        self.credentials.retain(|_, credential| credential.0.state(now) != State::Closed);
     }
 
     fn tell_at(&self, now: Millis, report: &Report<'_>) {
@@ -144,10 +159,10 @@ impl Health {
 
     fn learn_at(&self, now: Millis, fleet: FleetHealth) {
         let until = now.saturating_add(millis(fleet.valid_for));
+        let named: HashSet<_> =
+            fleet.endpoints.iter().map(|health| (&health.model, &health.endpoint)).collect();
         for (model, endpoint, cell) in self.endpoints.all() {
-            let is_named =
-                |health: &fleet::FleetEndpoint| health.model == model && health.endpoint == endpoint;
-            if cell.fleet.load().is_some() && !fleet.endpoints.iter().any(is_named) {
+            if !named.contains(&(&model, &endpoint)) {
                 cell.fleet.store(None);
             }
         }

@@ -1,13 +1,14 @@
 //! All that is held of one endpoint. Told by attempts and read by plans from all threads, without locks while it is well.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
-use switchyard_proto::sketch::{BUCKETS, Better, Marks, Sketch, bucket_of};
+use switchyard_proto::sketch::{Better, Marks, Sketch};
 
 use crate::routing::health::breaker::{Breaker, ENDPOINT, Millis, Told};
 use crate::routing::health::count::{COUNTS, Count, Counts, sum};
 use crate::routing::health::fleet::View;
+use crate::routing::health::measured::Measured;
 use crate::routing::health::reading::{Band, Quantiles, Reading, permille};
 use crate::routing::health::report::{Outcome, Report};
 use crate::routing::health::ring::{self, Ring, join, split};
@@ -17,7 +18,6 @@ const SLOT: Millis = 10_000;
 const SLOTS: usize = 30;
 /// Latencies and throughputs, which need more room, in longer ones.
 const SKETCH_SLOT: Millis = 60_000;
-const SKETCH_SLOTS: usize = 5;
 
 /// A failure this recent, with no success since, puts an endpoint behind those without.
 pub const OUTAGE: Millis = 30_000;
@@ -36,13 +36,13 @@ pub const THROUGHPUT_UNIT: f32 = 0.1;
 pub struct Cell {
     pub breaker: Breaker,
     counts: Ring<SLOTS, COUNTS>,
-    latency: Ring<SKETCH_SLOTS, BUCKETS>,
-    throughput: Ring<SKETCH_SLOTS, BUCKETS>,
+    latency: Measured,
+    throughput: Measured,
     failed_at: AtomicU64,
     succeeded_at: AtomicU64,
     sums: Sums,
     /// What was counted since it was last reported.
-    pub unreported: Unreported,
+    unreported: Unreported,
     /// What the whole fleet knows, for a while.
     pub fleet: ArcSwapOption<View>,
 }
@@ -63,14 +63,11 @@ struct Sums {
 #[derive(Debug, Default)]
 struct PackedMarks(AtomicU64);
 
-/// What was counted since it was last taken for a report.
-#[derive(Debug)]
-pub struct Unreported {
-    /// Something happened, counted or not.
-    is_changed: AtomicU32,
+/// Counts that are not reported yet.
+#[derive(Debug, Default)]
+struct Unreported {
+    is_changed: AtomicBool,
     counts: [AtomicU32; COUNTS],
-    latency: Box<[AtomicU32]>,
-    throughput: Box<[AtomicU32]>,
 }
 
 impl Default for Cell {
@@ -78,8 +75,8 @@ impl Default for Cell {
         Self {
             breaker: Breaker::new(ENDPOINT),
             counts: Ring::default(),
-            latency: Ring::default(),
-            throughput: Ring::default(),
+            latency: Measured::default(),
+            throughput: Measured::default(),
             failed_at: AtomicU64::default(),
             succeeded_at: AtomicU64::default(),
             sums: Sums::default(),
@@ -123,14 +120,11 @@ impl Cell {
             return;
         }
         let slot = slot(now, SKETCH_SLOT);
-        if let Some(latency) = report.latency_ms().map(bucket_of) {
-            self.latency.add(slot, latency, 1);
-            self.unreported.latency[latency].fetch_add(1, Ordering::Relaxed);
+        if let Some(latency) = report.latency_ms() {
+            self.latency.record(slot, latency);
         }
-        let throughput = report.tokens_per_second();
-        if let Some(throughput) = throughput.map(|speed| bucket_of(speed / f64::from(THROUGHPUT_UNIT))) {
-            self.throughput.add(slot, throughput, 1);
-            self.unreported.throughput[throughput].fetch_add(1, Ordering::Relaxed);
+        if let Some(speed) = report.tokens_per_second() {
+            self.throughput.record(slot, speed / f64::from(THROUGHPUT_UNIT));
         }
     }
 
@@ -173,6 +167,15 @@ impl Cell {
         }
     }
 
+    /// Takes what was counted since it was last taken; `None` if nothing was.
+    pub fn take_unreported(&self) -> Option<(Counts, Sketch, Sketch)> {
+        if !self.unreported.is_changed.swap(false, Ordering::Relaxed) {
+            return None;
+        }
+        let counts = self.unreported.counts.each_ref().map(|count| count.swap(0, Ordering::Relaxed));
+        Some((counts, self.latency.take_unreported(), self.throughput.take_unreported()))
+    }
+
     /// Whether it failed within the last half minute and has not answered well since.
     fn is_out(&self, now: Millis) -> bool {
         let failed = self.failed_at.load(Ordering::Relaxed);
@@ -201,9 +204,9 @@ impl Cell {
         self.sums.uptime.store(join(ok.saturating_add(down), ok), Ordering::Relaxed);
         let tools = valid.saturating_add(counts[Count::ToolsInvalid.place()]);
         self.sums.tools.store(join(tools, valid), Ordering::Relaxed);
-        let slots = ring::last(SKETCH_SLOTS as u32, slot(now, SKETCH_SLOT));
-        self.sums.latency.set(Sketch::from(self.latency.sums(slots.clone())).marks(Better::Lower));
-        self.sums.throughput.set(Sketch::from(self.throughput.sums(slots)).marks(Better::Higher));
+        let slot = slot(now, SKETCH_SLOT);
+        self.sums.latency.set(self.latency.recent(slot).marks(Better::Lower));
+        self.sums.throughput.set(self.throughput.recent(slot).marks(Better::Higher));
     }
 }
 
@@ -218,34 +221,10 @@ impl PackedMarks {
     }
 }
 
-impl Default for Unreported {
-    fn default() -> Self {
-        let none = || (0..BUCKETS).map(|_| AtomicU32::default()).collect();
-        Self {
-            is_changed: AtomicU32::default(),
-            counts: Default::default(),
-            latency: none(),
-            throughput: none(),
-        }
-    }
-}
-
 impl Unreported {
     fn count(&self, count: Count) {
         self.counts[count.place()].fetch_add(1, Ordering::Relaxed);
-        self.is_changed.store(1, Ordering::Relaxed);
-    }
-
-    /// Takes everything; `None` if nothing was counted.
-    pub fn take(&self) -> Option<(Counts, Sketch, Sketch)> {
-        if self.is_changed.swap(0, Ordering::Relaxed) == 0 {
-            return None;
-        }
-        let take = |counter: &AtomicU32| counter.swap(0, Ordering::Relaxed);
-        let sketch = |buckets: &[AtomicU32]| {
-            Sketch::from(std::array::from_fn::<u32, BUCKETS, _>(|at| take(&buckets[at])))
-        };
-        Some((self.counts.each_ref().map(take), sketch(&self.latency), sketch(&self.throughput)))
+        self.is_changed.store(true, Ordering::Relaxed);
     }
 }
 

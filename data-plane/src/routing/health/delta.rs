@@ -27,7 +27,7 @@ pub struct Delta {
 impl Delta {
     /// Takes the news of an endpoint; `None` if there is none.
     pub fn take(now: Millis, model: &ModelId, endpoint: &EndpointId, cell: &Cell) -> Option<Self> {
-        let (counts, latency, throughput) = cell.unreported.take()?;
+        let (counts, latency, throughput) = cell.take_unreported()?;
         let (failed_ago, succeeded_ago) = cell.ages(now);
         Some(Self {
             model: model.clone(),

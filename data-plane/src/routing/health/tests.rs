@@ -21,7 +21,7 @@ fn an_endpoint_is_known_by_model_and_id() {
     assert!(health.is_failing(&model, &endpoint));
     assert!(!health.is_failing(&ModelId::new("a/n"), &endpoint));
     assert!(!health.is_failing(&model, &EndpointId::new("q")));
-    health.retain(|_, _| false, |_| false);
+    health.retain(|_, _| false);
     assert!(!health.is_failing(&model, &endpoint));
 }
 

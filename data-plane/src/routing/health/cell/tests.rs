@@ -176,14 +176,14 @@ fn tool_calls_are_counted_per_answer() {
 #[test]
 fn news_is_taken_once() {
     let cell = Cell::default();
-    assert!(cell.unreported.take().is_none());
+    assert!(cell.take_unreported().is_none());
     tell(&cell, 1, SERVER);
     tell_with(&cell, 1, Outcome::Ok, |report| Report {
         first_content: Some(Duration::from_millis(1)),
         ..report
     });
-    let (counts, latency, throughput) = cell.unreported.take().unwrap();
+    let (counts, latency, throughput) = cell.take_unreported().unwrap();
     assert_eq!((counts[Count::Ok.place()], counts[Count::Server.place()]), (1, 1));
     assert_eq!((latency.filled().count(), throughput.filled().count()), (1, 0));
-    assert!(cell.unreported.take().is_none());
+    assert!(cell.take_unreported().is_none());
 }
