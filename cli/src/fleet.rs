@@ -1,4 +1,4 @@
-//! `switchyard fleet`: which data plane runs which config; and certificates for the port between the planes.
+//! `switchyard fleet`: which data plane runs which config, and how endpoints do; and certificates for the port between the planes.
 
 mod certs;
 
@@ -22,6 +22,22 @@ const INSTANCES: &[Column] = &[
     ("LAST SEEN", "last_seen"),
 ];
 
+const HEALTH: &[Column] = &[
+    ("MODEL", "model"),
+    ("ENDPOINT", "endpoint"),
+    ("UP 5M %", "uptime_last_5m"),
+    ("UP 30M %", "uptime_last_30m"),
+    ("UP 1D %", "uptime_last_1d"),
+    ("REQUESTS 30M", "requests_last_30m"),
+    ("FIRST P50 MS", "latency_last_30m.p50"),
+    ("P99", "latency_last_30m.p99"),
+    ("TOKENS/S P50", "throughput_last_30m.p50"),
+    ("P99", "throughput_last_30m.p99"),
+    ("TOOLS OK %", "tool_success_last_30m"),
+    ("LAST FAILURE", "last_failure_at"),
+    ("CLOSED BY", "open_instances"),
+];
+
 /// Arguments of the noun.
 #[derive(Debug, Args)]
 pub struct Fleet {
@@ -38,8 +54,19 @@ enum Verb {
     Instances(Limit),
     /// Show the newest config revision, and how many data planes run it
     Revision,
+    /// List how endpoints do over all data planes, and which of these send no requests there
+    Health(Health),
     /// Make a private authority, and certificates of both planes, for the fleet port
     Certs(certs::Certs),
+}
+
+#[derive(Debug, Args)]
+struct Health {
+    /// Endpoints of this model alone
+    #[arg(long)]
+    model: Option<String>,
+    #[command(flatten)]
+    limit: Limit,
 }
 
 impl Fleet {
@@ -61,6 +88,14 @@ impl Fleet {
             Verb::Revision => {
                 let admin = self.remote.connect().await?;
                 output.one("FleetRevision", &revision(&admin).await?)
+            }
+            Verb::Health(Health { model, limit: Limit { limit } }) => {
+                let endpoints = health(&self.remote.connect().await?, model, limit).await?;
+                output.list("EndpointHealth", &endpoints, HEALTH)?;
+                if output == Output::Table {
+                    print!("{}", breakers(&endpoints));
+                }
+                Ok(())
             }
             Verb::Certs(certs) => certs.run(),
         }
@@ -86,6 +121,39 @@ pub async fn instances(admin: &Admin, most: usize) -> anyhow::Result<Vec<v1::Ins
 /// What the control plane refused.
 pub async fn revision(admin: &Admin) -> anyhow::Result<v1::FleetRevision> {
     admin.fleet().get_revision(v1::GetRevisionRequest {}).await.answer()
+}
+
+async fn health(
+    admin: &Admin,
+    model: Option<String>,
+    most: usize,
+) -> anyhow::Result<Vec<v1::EndpointHealth>> {
+    pages(most, |page_size, page_token| {
+        let model = model.clone().unwrap_or_default();
+        async move {
+            let request = v1::ListHealthRequest { page_size, page_token, model };
+            let page = admin.fleet().list_health(request).await.answer()?;
+            Ok((page.endpoints, page.next_page_token))
+        }
+    })
+    .await
+}
+
+/// Breakers that are not closed, a line each, below the table.
+fn breakers(endpoints: &[v1::EndpointHealth]) -> String {
+    let mut text = String::new();
+    for endpoint in endpoints {
+        for breaker in endpoint.breakers.iter().filter(|breaker| breaker.state != 0) {
+            let state = breaker.state().as_str_name().trim_start_matches("BREAKER_").to_lowercase();
+            let v1::EndpointHealth { model, endpoint, .. } = endpoint;
+            let v1::InstanceBreaker { instance, consecutive_failures, .. } = breaker;
+            text.push_str(&format!(
+                "{instance}: {model} {endpoint} was {}, {consecutive_failures} failures in a row\n",
+                state.replace('_', "-")
+            ));
+        }
+    }
+    text
 }
 
 /// What was refused, a line each, below the table.

@@ -13,6 +13,7 @@ pub mod drift;
 pub mod edition;
 pub mod endpoint;
 pub mod fleet;
+pub mod health;
 pub mod invalid;
 pub mod key;
 pub mod ledger;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{distribution::Feed, settings, telemetry};
 
 pub mod drift;
+pub mod health;
 pub mod partitions;
 pub mod presume;
 pub mod proof;
@@ -35,6 +36,7 @@ pub async fn run(
             every(HOUR, "partitions", || partitions::run_once(&pool, clock::now())),
             every(HOUR, "tombstones", || tombstones::run_once(&pool, clock::now())),
             every(HOUR, "drift", || drift::run_once(&pool, clock::now(), drift.keep)),
+            every(HOUR, "health", || health::run_once(&pool, clock::now())),
             every(DAY, "proof", || proof::run_once(&pool, clock::now())),
             presume_the_lost(&pool, &feed, money),
         )

@@ -1,8 +1,9 @@
-//! Money between the store and the data planes: leases out, usage in; and drift, which comes the same way.
+//! Money between the store and the data planes: leases out, usage in; and drift and health, which come the same way.
 //!
 //! The rules are `domain::lending`'s and `domain::booking`'s, the SQL `store`'s. `service` is the gRPC face.
 
 pub mod drift;
+pub mod health;
 pub mod ingest;
 pub mod leases;
 pub mod record;

@@ -14,6 +14,7 @@ use crate::{
     crypto::{Crypto, CryptoError},
     domain::{
         fleet::Instance,
+        health::Endpoint,
         invalid::Invalid,
         meta::Stale,
         permission::{self, Action, Actor, Allowed, Denied},
@@ -53,6 +54,8 @@ pub trait Fleet: Send + Sync {
     fn served(&self, revision: u64, within: Duration) -> BoxFuture<'_, bool>;
     /// Every known data plane, by id.
     fn instances(&self) -> BoxFuture<'_, Result<Vec<Instance>, ServiceError>>;
+    /// How endpoints do over the whole fleet, by name.
+    fn health(&self) -> BoxFuture<'_, Result<Vec<Endpoint>, ServiceError>>;
 }
 
 impl State {

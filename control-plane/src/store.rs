@@ -17,6 +17,7 @@ pub mod credit;
 pub mod drift;
 pub mod endpoint;
 pub mod feed;
+pub mod health;
 pub mod ingest;
 pub mod instance;
 pub mod key;

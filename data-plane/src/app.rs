@@ -37,7 +37,7 @@ use crate::upstream::fetch::room::Room;
 use crate::upstream::guard::PrivateUpstreams;
 use crate::upstream::http::HttpClient;
 use crate::upstream::sign::Signer;
-use crate::usage::ship::Shipper;
+use crate::usage::{self, ship::Shipper};
 
 /// Longest wait for unsent records and for leases to be given back at the end.
 const LAST_CALLS: Duration = Duration::from_secs(5);
@@ -176,9 +176,11 @@ fn build(settings: &Arc<Settings>, background: &Background) -> Result<Shared, St
     let signer = Signer::new(settings.cloud.clone(), background).map_err(StartError::Signer)?;
     let drift = Drift::start(&settings.watched_for_drift(), background);
     let shipper = Shipper::start(journal.clone(), link.clone(), drift.clone(), &settings.journal, background);
+    let health = Arc::default();
+    usage::health::start(Arc::clone(&health), link.clone(), background);
     Ok(Shared {
         current,
-        health: Arc::default(),
+        health,
         sticky: Arc::default(),
         retries: Arc::default(),
         hedges: Arc::default(),
@@ -206,6 +208,7 @@ impl Shared {
             link: self.link.clone(),
             current: self.current.clone(),
             limits: self.limits.clone(),
+            health: self.health.clone(),
             disk,
             instance: self.journal.instance().to_string(),
             region: settings.region.clone(),

@@ -1,12 +1,14 @@
 //! Config: the state that the control plane pushes, compiled into what requests read.
 //!
 //! [`snapshot`] is the read model, [`compile`] makes the next one from a push, [`watch`] hears pushes, [`lookup`]
-//! asks for a key that has not arrived yet, and [`disk`] keeps the last good state. Settings are another thing: see `settings.rs`.
+//! asks for a key that has not arrived yet, and [`disk`] keeps the last good state; [`fleet`] reads how
+//! endpoints do elsewhere. Settings are another thing: see `settings.rs`.
 
 pub mod compile;
 pub mod disk;
 #[cfg(test)]
 pub mod fixtures;
+pub mod fleet;
 pub mod lookup;
 pub mod pending;
 pub mod shards;

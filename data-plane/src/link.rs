@@ -192,6 +192,18 @@ impl Link {
         self.gated(client.report_drift(within(request, REPORT_DEADLINE))).await
     }
 
+    /// Hands over how endpoints do.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn report_health(
+        &self,
+        request: v1::ReportHealthRequest,
+    ) -> Result<v1::ReportHealthResponse, CallError> {
+        let mut client = IngestServiceClient::with_interceptor(self.money.clone(), TraceContext);
+        self.gated(client.report_health(within(request, REPORT_DEADLINE))).await
+    }
+
     /// Forwards a tenant's own call.
     ///
     /// # Errors

@@ -236,6 +236,7 @@ const OPERATIONS: &[Operation] = &[
         v1::ListInstancesRequest::default().encode_to_vec()
     }),
     operation("FleetService/GetRevision", Access::Fleet, |_| v1::GetRevisionRequest {}.encode_to_vec()),
+    operation("FleetService/ListHealth", Access::Fleet, |_| v1::ListHealthRequest::default().encode_to_vec()),
     operation("DriftService/ListDrift", Access::Fleet, |_| v1::ListDriftRequest::default().encode_to_vec()),
     operation("DriftService/ClearDrift", Access::Operator, |_| {
         v1::ClearDriftRequest::default().encode_to_vec()

@@ -35,6 +35,7 @@ mod account;
 mod config;
 mod credentials;
 mod drift;
+mod health;
 mod ingest;
 mod leases;
 mod outage;

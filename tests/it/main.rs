@@ -27,6 +27,7 @@ mod dialects;
 mod drift;
 mod failover;
 mod feed;
+mod health;
 mod media;
 mod money;
 mod profiles;

@@ -19,7 +19,7 @@ use prost::Message;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use switchyard_control_plane::{
     crypto::{Crypto, master::MasterKey},
-    domain::fleet::Instance,
+    domain::{fleet::Instance, health},
     error::ServiceError,
     grpc, rest,
     service::{self, State},
@@ -255,6 +255,10 @@ impl service::Fleet for ScriptedFleet {
     fn instances(&self) -> BoxFuture<'_, Result<Vec<Instance>, ServiceError>> {
         let instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(std::future::ready(Ok(instances)))
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<Vec<health::Endpoint>, ServiceError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 }
 

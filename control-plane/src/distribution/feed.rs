@@ -28,9 +28,10 @@ use crate::{
     crypto::Crypto,
     distribution::{
         fleet::Sessions,
+        health::Board,
         push::{Shared, Source},
     },
-    domain::{fleet::Instance, meta::Revision},
+    domain::{fleet::Instance, health::Endpoint, meta::Revision},
     error::ServiceError,
     service::Fleet,
     store::{
@@ -49,6 +50,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const WRITE_DOWN: Duration = Duration::from_millis(200);
 /// How often every session is marked as seen.
 const TOUCH: Duration = Duration::from_secs(5);
+/// How often the fleet's view of endpoints is read and, if it has changed, told.
+const VIEW: Duration = Duration::from_secs(5);
 /// How often instances of other control planes are looked at while somebody waits for them.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Full states that are read at the same time: each is a scan of everything.
@@ -66,6 +69,7 @@ pub(super) struct Inner {
     pub replica: Uuid,
     pub newest: watch::Sender<Option<Revision>>,
     pub sessions: Sessions,
+    pub health: Board,
     pub shared: Shared,
     pub full_reads: Semaphore,
     reachable: AtomicBool,
@@ -82,6 +86,7 @@ impl Feed {
             replica: Uuid::new_v4(),
             newest: watch::Sender::new(None),
             sessions: Sessions::default(),
+            health: Board::default(),
             shared: Shared::default(),
             full_reads: Semaphore::new(FULL_READS),
             reachable: AtomicBool::new(true),
@@ -108,6 +113,7 @@ impl Feed {
             () = self.poll() => {}
             () = self.listen() => {}
             () = self.write_down() => {}
+            () = self.view_health() => {}
         }
     }
 
@@ -207,6 +213,22 @@ impl Feed {
         });
     }
 
+    async fn view_health(&self) {
+        let mut ticks = time::interval(VIEW);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.refresh_health().await {
+                tracing::debug!(%error, "the fleet's view of endpoints is not read");
+            }
+        }
+    }
+
+    /// Reads how endpoints do over the whole fleet and tells the sessions if it has changed.
+    pub async fn refresh_health(&self) -> Result<(), StoreError> {
+        self.0.health.refresh(self.pool(), clock::now()).await
+    }
+
     async fn write_down(&self) {
         let mut ticks = time::interval(WRITE_DOWN);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -257,5 +279,9 @@ impl Fleet for Feed {
             let mut db = self.pool().acquire().await.map_err(StoreError::from)?;
             Ok(store::instance::list(&mut db, clock::now()).await?)
         })
+    }
+
+    fn health(&self) -> BoxFuture<'_, Result<Vec<Endpoint>, ServiceError>> {
+        Box::pin(async move { Ok(self.0.health.endpoints(self.pool(), clock::now()).await?) })
     }
 }

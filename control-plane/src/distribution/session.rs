@@ -86,6 +86,8 @@ impl Session {
     }
 
     async fn serve(&mut self, mut inbound: Streaming<v1::WatchRequest>) -> Over {
+        let mut health = self.feed.inner().health.subscribe();
+        health.mark_changed();
         let mut newest = self.feed.inner().newest.subscribe();
         newest.mark_changed();
         let mut waiting = Waiting::ForChange;
@@ -97,6 +99,12 @@ impl Session {
                 () = outbound.closed() => return Over::Left,
                 () = attached.recalled.notified() => {
                     if let Err(over) = self.recall().await {
+                        return over;
+                    }
+                }
+                Ok(()) = health.changed() => {
+                    let view = health.borrow_and_update().clone();
+                    if let Err(over) = self.tell_health(view).await {
                         return over;
                     }
                 }
@@ -176,6 +184,14 @@ impl Session {
         }
         let recall = v1::watch_response::Kind::Recall(v1::Recall { accounts });
         self.send(push::message(recall)).await.map_err(|_| Over::Left)
+    }
+
+    /// Tells the fleet's view of endpoints, if there is one yet.
+    async fn tell_health(&self, view: v1::FleetHealth) -> Result<(), Over> {
+        if view.valid_for_ms == 0 {
+            return Ok(());
+        }
+        self.send(push::message(v1::watch_response::Kind::Health(view))).await.map_err(|_| Over::Left)
     }
 
     /// Whether the data plane needs no push. One that came back with the newest state counts as served at once.

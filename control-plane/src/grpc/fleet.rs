@@ -1,8 +1,14 @@
 //! `FleetService`.
 
-use switchyard_proto::v1::{
-    FleetRevision, GetRevisionRequest, Instance as InstanceMessage, ListInstancesRequest,
-    ListInstancesResponse, Refusal as RefusalMessage, fleet_service_server::FleetService,
+mod health;
+
+use switchyard_proto::{
+    clock,
+    v1::{
+        FleetRevision, GetRevisionRequest, Instance as InstanceMessage, ListHealthRequest,
+        ListHealthResponse, ListInstancesRequest, ListInstancesResponse, Refusal as RefusalMessage,
+        fleet_service_server::FleetService,
+    },
 };
 use tonic::{Request, Response, Status};
 
@@ -11,6 +17,7 @@ use crate::{
         fleet::{Instance, Refusal},
         meta::Revision,
         page::Page,
+        permission::ReadFleet,
     },
     error::ServiceError,
     grpc::{
@@ -46,6 +53,20 @@ impl FleetService for Admin {
             attached: u32::try_from(progress.attached).unwrap_or(u32::MAX),
             current: u32::try_from(progress.current).unwrap_or(u32::MAX),
         }))
+    }
+
+    async fn list_health(
+        &self,
+        request: Request<ListHealthRequest>,
+    ) -> Result<Response<ListHealthResponse>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        service::allow::<ReadFleet>(&actor, None)?;
+        let page = Page::read(ask.page_size, &ask.page_token).map_err(ServiceError::from)?;
+        let model = Some(ask.model.as_str()).filter(|model| !model.is_empty());
+        let now = clock::now();
+        let listed = service::fleet::health(&self.0, &actor, model, &page).await?;
+        let listed = listed.map(|endpoint| health::to_proto(endpoint, now));
+        Ok(Response::new(ListHealthResponse { endpoints: listed.items, next_page_token: listed.next }))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     },
     error::ServiceError,
     money::{
-        drift,
+        drift, health,
         ingest::{Booked, Ingest},
         leases::{self, Answer, MoneyError},
     },
@@ -35,6 +35,7 @@ const TRIES: u32 = 4;
 const MOST_ASKS: usize = 1_000;
 const MOST_RECORDS: usize = 10_000;
 const MOST_FINDINGS: usize = 1_000;
+const MOST_ENDPOINTS: usize = 1_000;
 
 /// Serves leases and books usage. Cheap to clone.
 #[derive(Clone)]
@@ -125,6 +126,24 @@ impl IngestService for Service {
         let read = drift::read(request.findings, clock::now());
         insist(|| drift::report(&self.pool, &holder, &read.findings)).instrument(span).await?;
         Ok(Response::new(v1::ReportDriftResponse { refused: read.refused }))
+    }
+
+    async fn report_health(
+        &self,
+        request: Request<v1::ReportHealthRequest>,
+    ) -> Result<Response<v1::ReportHealthResponse>, Status> {
+        let span = tracing::debug_span!("health.report", endpoints = request.get_ref().endpoints.len());
+        telemetry::continue_trace(&span, &telemetry::traceparent(&request));
+        let request = request.into_inner();
+        let holder = holder(request.instance, request.epoch)?;
+        if request.endpoints.len() > MOST_ENDPOINTS {
+            let reason = format!("has more than {MOST_ENDPOINTS} entries");
+            return Err(ServiceError::invalid("endpoints", reason).into());
+        }
+        let now = clock::now();
+        let read = health::read(request.endpoints, &holder.instance, now);
+        insist(|| health::report(&self.pool, &holder, &read, now)).instrument(span).await?;
+        Ok(Response::new(v1::ReportHealthResponse { refused: read.refused }))
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     domain::{
         fleet::Instance,
+        health::Endpoint,
         meta::Revision,
         page::{Listed, Page},
         permission::{Actor, Allowed, ReadFleet},
@@ -43,6 +44,21 @@ pub async fn progress(state: &State, actor: &Actor) -> Result<Progress, ServiceE
     let attached = instances.iter().filter(|instance| instance.attached).count();
     let current = instances.iter().filter(|instance| instance.is_current(&revision)).count();
     Ok(Progress { revision, attached, current })
+}
+
+/// Lists how endpoints do over the whole fleet, by model and id; `model`: of this one alone.
+pub async fn health(
+    state: &State,
+    actor: &Actor,
+    model: Option<&str>,
+    page: &Page<(String, String)>,
+) -> Result<Listed<Endpoint>, ServiceError> {
+    allow::<ReadFleet>(actor, None)?;
+    let place = |endpoint: &Endpoint| (endpoint.name.model.clone(), endpoint.name.endpoint.clone());
+    let mut endpoints = state.fleet.health().await?;
+    endpoints.retain(|endpoint| model.is_none_or(|model| endpoint.name.model == model));
+    endpoints.retain(|endpoint| page.after.as_ref().is_none_or(|after| place(endpoint) > *after));
+    Ok(page.cut(endpoints, place))
 }
 
 async fn newest(state: &State) -> Result<Revision, ServiceError> {

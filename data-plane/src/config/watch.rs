@@ -17,10 +17,12 @@ use tonic::Streaming;
 use crate::config::Current;
 use crate::config::compile::compile;
 use crate::config::disk::Disk;
+use crate::config::fleet;
 use crate::config::snapshot::Revision;
 use crate::limits::Limits;
 use crate::link::{Link, Session};
-use crate::telemetry::record;
+use crate::routing::health::Health;
+use crate::telemetry::{metrics as names, record};
 
 /// Shortest and longest wait before the control plane is dialled again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -30,6 +32,7 @@ pub struct Watch {
     pub link: Arc<Link>,
     pub current: Arc<Current>,
     pub limits: Arc<Limits>,
+    pub health: Arc<Health>,
     pub disk: Disk,
     pub instance: String,
     pub region: String,
@@ -134,6 +137,10 @@ impl Watch {
                         .await
                         .map_err(|_| Ended::Closed)?;
                 }
+                Some(Down::Health(view)) => {
+                    metrics::gauge!(names::FLEET_HEALTH).set(view.endpoints.len() as f64);
+                    self.health.learn(fleet::from_proto(view));
+                }
                 Some(Down::Recall(Recall { accounts })) => self.limits.recall(&accounts),
                 None => tracing::warn!("the control plane sent a message that this version does not know"),
             }
@@ -170,6 +177,8 @@ impl Watch {
             );
         }
         self.current.swap(compiled.snapshot);
+        let endpoints = &self.current.load().catalogue.endpoints;
+        self.health.retain(|model, endpoint| endpoints.contains_key(&(model.clone(), endpoint.clone())));
         self.distrusts = false;
         if begin.full {
             self.limits.config_replaced();

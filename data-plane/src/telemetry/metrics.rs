@@ -79,6 +79,10 @@ metrics! {
         "Answers that were compared with what their adapter knows, by `provider`.";
     DRIFT_FINDINGS = "switchyard_drift_findings_total", Counter, Count,
         "Shapes in such answers that their adapter has never seen, by `provider`, `model`, `kind` (`field`, `event`, `word`, `type`, `media`; `overflow` stands for all beyond the bound) and `path`.";
+    BREAKER_STATE = "switchyard_endpoint_breaker_state", Gauge, Count,
+        "Whether requests go to an endpoint, by `model` and `endpoint`: 0 they do, 1 one at a time to see, 2 not after failures, 3 not until the provider's limit is reset.";
+    FLEET_HEALTH = "switchyard_fleet_health_endpoints", Gauge, Count,
+        "Endpoints of which the control plane told last how they do over the whole fleet.";
     HOUSE_CHARGES = "switchyard_house_charges_total", Counter, Count,
         "Attempts that cost more than was reserved, by `provider` and `model`; the house bore the rest.";
     RATE_LIMITED = "switchyard_rate_limited_total", Counter, Count,

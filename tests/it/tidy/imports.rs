@@ -49,13 +49,14 @@ const DATA_PLANE: &[Row] = &[
     // A record holds what the usage module knows of an attempt; its words are `usage::record`'s.
     rim("journal", &["background", "settings", "model", "error", "usage::record"]),
     rim("link", &["background", "settings", "model", "error"]),
-    // The watch tells limits which accounts changed and hears recalls; nothing comes back.
-    rim("config", &["background", "settings", "link", "limits", "adapters", "model", "error", "identity", "telemetry::record"]),
+    // The watch tells limits which accounts changed, hears recalls and the fleet's health; nothing comes back.
+    rim("config", &["background", "settings", "link", "limits", "adapters", "model", "error", "identity", "routing::health", "telemetry::record"]),
     rim("limits", &["background", "settings", "journal", "link", "usage::record", "config::snapshot", "model", "error"]),
     // What an answer is compared with is the adapters'; when and how much is looked at is not.
     rim("drift", &["background", "settings", "config::snapshot", "adapters"]),
     rim("upstream", &["background", "settings", "drift", "config::snapshot", "adapters", "model", "error"]),
-    rim("usage", &["background", "drift", "settings", "journal", "link", "config::snapshot", "price", "model", "error"]),
+    // How endpoints do is reported beside what was used.
+    rim("usage", &["background", "drift", "settings", "journal", "link", "config::snapshot", "price", "model", "error", "routing::health"]),
     rim("account", &["link", "model", "error"]),
     rim("pipeline", &[
         "account", "adapters", "api", "background", "catalogue", "config", "drift", "error", "identity", "journal", "judge",
