@@ -10,7 +10,8 @@ fn of(stickiness: &Stickiness, tenant: &str, fields: Value, session: Option<&str
 }
 
 fn turns(texts: &[&str]) -> Value {
-    let turn = |(at, text): (usize, &&str)| json!({"role": ["system", "user", "assistant"][if at == 0 { 0 } else { 1 + (at + 1) % 2 }], "content": text});
+    let role = |at: usize| ["system", "user", "assistant"][if at == 0 { 0 } else { 1 + (at + 1) % 2 }];
+    let turn = |(at, text): (usize, &&str)| json!({"role": role(at), "content": text});
     json!({"messages": texts.iter().enumerate().map(turn).collect::<Vec<_>>()})
 }
 

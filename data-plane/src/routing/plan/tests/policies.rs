@@ -24,7 +24,9 @@ fn models() -> World {
 
 /// The models of each stage's candidates.
 fn stages(plan: &Plan) -> Vec<(u16, Vec<&str>)> {
-    let models = |stage: &Stage| stage.candidates.iter().map(|one| one.model.id.as_str()).collect();
+    fn models(stage: &Stage) -> Vec<&str> {
+        stage.candidates.iter().map(|one| one.model.id.as_str()).collect()
+    }
     plan.stages.iter().map(|stage| (stage.index, models(stage))).collect()
 }
 
