@@ -6,7 +6,7 @@ use crate::{
     admin::Admin, apply, audit::Audit, bench, chat::Chat, completions::Completions,
     control_plane::ControlPlane, credential::Credential, data_plane::DataPlane, dev::Dev, doctor::Doctor,
     drift::Drift, endpoint::Endpoint, fault_lab, fleet::Fleet, key::Key, model::Model, policy::Policy,
-    provider::Provider, settings::environment, tenant::Tenant, token::Token, usage::Usage,
+    provider::Provider, route::Route, settings::environment, tenant::Tenant, token::Token, usage::Usage,
 };
 
 /// A multi-tenant LLM router: one API key and one API shape in front of many model providers.
@@ -50,6 +50,8 @@ enum Command {
     Endpoint(Endpoint),
     /// Routing rules: which models, in which order, for which requests
     Policy(Policy),
+    /// Where a request would go, and why
+    Route(Route),
     /// What was asked, what it cost and who paid
     Usage(Usage),
     /// Which data plane runs which config
@@ -105,6 +107,7 @@ impl Command {
             Self::Model(noun) => noun.run().await,
             Self::Endpoint(noun) => noun.run().await,
             Self::Policy(noun) => noun.run().await,
+            Self::Route(noun) => noun.run().await,
             Self::Usage(noun) => noun.run().await,
             Self::Fleet(noun) => noun.run().await,
             Self::Drift(noun) => noun.run().await,
@@ -154,6 +157,7 @@ mod tests {
             "switchyard key create --tenant acme --name ci --limit-usd 5 --reset daily",
             "switchyard credential create mine --tenant acme --provider openai --secret-env OPENAI_API_KEY",
             "switchyard model get openai/gpt-5-mini",
+            "switchyard route explain --model openai/gpt-5-mini --provider {\"sort\":\"price\"}",
             "switchyard usage",
             "switchyard usage lines --generation gen-1 --limit 5",
             "switchyard drift --provider openai --since 7d --output json",

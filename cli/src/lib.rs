@@ -29,6 +29,7 @@ pub mod policy;
 pub mod ports;
 pub mod process;
 pub mod provider;
+pub mod route;
 pub mod settings;
 pub mod signals;
 pub mod telemetry;

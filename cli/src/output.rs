@@ -66,6 +66,11 @@ pub fn to_json(name: &str, message: &impl Message) -> anyhow::Result<Value> {
     Ok(message.serialize_with_options(serde_json::value::Serializer, &options)?)
 }
 
+/// Prints text as it is.
+pub fn print_text(text: &str) {
+    print!("{text}");
+}
+
 /// Prints JSON, with line breaks.
 pub fn print_json(value: &Value) {
     println!("{value:#}");

@@ -214,6 +214,12 @@ impl Cluster {
         Ok(())
     }
 
+    /// A policy of the operator.
+    pub async fn policy(&self, policy: v1::Policy) -> Result<v1::Policy> {
+        let request = v1::CreatePolicyRequest { tenant: String::new(), policy: Some(policy) };
+        self.admin.policies().create_policy(request).await.answer()?.policy.context("a policy comes back")
+    }
+
     /// A client with a key of a new tenant `acme`, once every data plane serves all that was made so far.
     pub async fn client(&self) -> Result<Client> {
         self.tenant("acme").await?;

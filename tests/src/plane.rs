@@ -75,6 +75,8 @@ impl Plane {
             ("SWITCHYARD_REQUESTS_DRAIN_S", "5".to_owned()),
             // A machine that is busy with other things must not look like an unreachable control plane.
             ("SWITCHYARD_LEASES_WAIT_MS", "5000".to_owned()),
+            // A failure is told once, so that attempts can be counted; tests of retries say their own.
+            ("SWITCHYARD_RETRIES_MOST", "0".to_owned()),
         ];
         let ports = ["SWITCHYARD_LISTEN", "SWITCHYARD_OPS_LISTEN"];
         Self::new(Kind::Data, place, environment(&own, &ports)?, folder.join(format!("{name}.log")))

@@ -48,6 +48,8 @@ pub struct Generation {
     pub config_revision: Revision,
     pub user: String,
     pub trace_id: String,
+    /// JSON; empty in lists, and where none was kept.
+    pub decision: String,
 }
 
 /// One ledger line.

@@ -133,6 +133,7 @@ fn from_generation(generation: Generation) -> GenerationMessage {
         config_revision: Some(revision(generation.config_revision)),
         user: generation.user,
         trace_id: generation.trace_id,
+        decision: generation.decision,
     }
 }
 

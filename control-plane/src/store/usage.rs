@@ -97,6 +97,9 @@ struct GenerationRow {
     config_revision: i64,
     user_id: String,
     trace_id: String,
+    /// Read with one generation alone.
+    #[sqlx(default)]
+    decision: String,
 }
 
 impl TryFrom<GenerationRow> for Generation {
@@ -132,6 +135,7 @@ impl TryFrom<GenerationRow> for Generation {
             },
             user: row.user_id,
             trace_id: row.trace_id,
+            decision: row.decision,
         })
     }
 }
@@ -191,7 +195,7 @@ pub async fn get_generation(
     let row: GenerationRow = sqlx::query_as(concat!(
         "SELECT ",
         generation_columns!(),
-        " FROM generations WHERE id = $1 AND ($2::text IS NULL OR tenant = $2)"
+        ", decision FROM generations WHERE id = $1 AND ($2::text IS NULL OR tenant = $2)"
     ))
     .bind(id.as_uuid())
     .bind(allowed.scope())

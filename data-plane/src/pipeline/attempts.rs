@@ -98,6 +98,11 @@ impl<'a> Attempts<'a> {
                     continue;
                 }
                 let second = round.get(at + 1).copied();
+                let (health, tried) = (&self.pipeline.health, &candidate.endpoint);
+                // Another request finds out whether it is well again, and others are left here.
+                if second.is_some() && health.is_being_probed(&tried.model, &tried.id) {
+                    continue;
+                }
                 match self.candidate((candidate, second), number, rules, reply, trail).await? {
                     Tried::Given => return Ok(Staged::Given),
                     Tried::Faulty(reason) => return Ok(Staged::Left(reason)),

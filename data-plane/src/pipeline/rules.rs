@@ -1,5 +1,6 @@
 //! What governs the attempts of one stage: its policy's words where there is one, else the usual ones.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use switchyard_proto::code::ErrorCode;
@@ -26,7 +27,7 @@ pub struct Rules<'a> {
     /// What an answer must not be guilty of to be given.
     judged: Reasons,
     /// Known where answers are judged.
-    asked: Option<Asked>,
+    asked: Option<Arc<Asked>>,
     pub deadlines: Deadlines,
     /// Further rounds over the candidates.
     pub retries: u32,
@@ -49,7 +50,7 @@ impl<'a> Rules<'a> {
         let judged = judged(escalate_on, is_last);
         let asked = match judged.is_empty() {
             true => None,
-            false => Some(asked(job, policy, judged)?),
+            false => Some(Arc::new(asked(job, policy, judged)?)),
         };
         let own = policy.map(|stage| deadlines(stage)).unwrap_or_default();
         let usual = if is_last { settings.most } else { 0 };
@@ -74,14 +75,31 @@ impl<'a> Rules<'a> {
         self.escalate_on.contains(reason)
     }
 
-    /// The first thing that an answer is guilty of.
-    pub fn fault(&self, answer: &ChatResponse, candidate: &Candidate) -> Option<Fault> {
-        let asked = self.asked.as_ref()?;
-        judge::judge(answer, asked, self.judged).or_else(|| self.check(answer, candidate))
+    /// The first thing that an answer is guilty of, the policy's own question aside.
+    ///
+    /// Schemas are callers' and texts are models': holding one against the other may take long, so that is done where no
+    /// request waits for it.
+    ///
+    /// # Errors
+    /// A panic of the judge, which is our fault.
+    pub async fn judge(
+        &self,
+        answer: Box<ChatResponse>,
+    ) -> Result<(Box<ChatResponse>, Option<Fault>), RequestError> {
+        let Some(asked) = self.asked.clone() else { return Ok((answer, None)) };
+        let judged = self.judged;
+        let judge = move || {
+            let fault = judge::judge(&answer, &asked, judged);
+            (answer, fault)
+        };
+        match judged.contains(Reason::Schema) || judged.contains(Reason::InvalidToolCall) {
+            true => tokio::task::spawn_blocking(judge).await.map_err(RequestError::internal),
+            false => Ok(judge()),
+        }
     }
 
     /// The policy's own question about the answer. One that cannot be answered is answered with no.
-    fn check(&self, answer: &ChatResponse, candidate: &Candidate) -> Option<Fault> {
+    pub fn check(&self, answer: &ChatResponse, candidate: &Candidate) -> Option<Fault> {
         let condition = self.policy?.check.as_ref().filter(|_| self.judged.contains(Reason::Check))?;
         let request = self.job.inputs.facts();
         let holds = condition.holds_for(&request, &facts(answer, candidate));

@@ -57,7 +57,8 @@ pub async fn hear<'a>(
             }
         }
     };
-    match rules.fault(&answer, flight.candidate) {
+    let (answer, fault) = rules.judge(answer).await?;
+    match fault.or_else(|| rules.check(&answer, flight.candidate)) {
         None => Ok(Heard::Good(flight, Answer::Whole(answer, status))),
         Some(fault) => {
             let endpoint = flight.candidate.endpoint.clone();

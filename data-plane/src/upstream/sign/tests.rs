@@ -194,9 +194,12 @@ async fn without_a_credential_local_servers_get_none_and_clouds_are_not_asked() 
 async fn what_a_tenant_wrote_is_trusted_less_even_at_the_operators_provider() {
     let signer = signer(&[]);
     let elsewhere = account("http://127.0.0.1:1/token");
-    for (auth, secret) in
-        [("google-oauth", elsewhere.as_str()), ("google-oauth", "adc"), ("sigv4", "ambient"), ("entra", "ambient")]
-    {
+    for (auth, secret) in [
+        ("google-oauth", elsewhere.as_str()),
+        ("google-oauth", "adc"),
+        ("sigv4", "ambient"),
+        ("entra", "ambient"),
+    ] {
         let mut provider = Provider::clone(&compiled(row(auth, secret)));
         provider.credentials[0].tenant = Some(TenantId::new("acme"));
         let refused = headers(&signer, &provider).await.unwrap_err();
