@@ -36,11 +36,15 @@ impl Waits {
         stream: bool,
         until: Instant,
     ) -> Self {
-        let timeouts = endpoint.provider.config.timeouts.unwrap_or_default();
-        let held = own(&timeouts).or(of_settings(settings)).tightened_by(*asked);
+        let own = own(&endpoint.provider.config.timeouts.unwrap_or_default());
+        let held = own.or(of_settings(settings)).tightened_by(*asked);
         let pick = |held: Option<Duration>, default| held.unwrap_or(default);
         let first_content = pick(held.first_content, settings.first_content);
-        let headers = pick(held.headers, settings.headers);
+        let mut headers = pick(held.headers, settings.headers);
+        // Who says how long the first content may take, and nothing of the head, means the head as well.
+        if own.headers.or(asked.headers).is_none() && own.first_content.or(asked.first_content).is_some() {
+            headers = headers.min(first_content);
+        }
         Self {
             connect: pick(held.connect, settings.connect),
             head: if stream { headers.min(first_content) } else { headers.max(first_content) },
@@ -118,7 +122,11 @@ mod tests {
             assert_eq!(waits(v1::Timeouts::default(), Deadlines::default(), stream).head, head);
         }
         let asked = Deadlines { first_content: Some(MS), ..Deadlines::default() };
-        assert_eq!(waits(v1::Timeouts::default(), asked, true).head, MS);
+        for stream in [true, false] {
+            assert_eq!(waits(v1::Timeouts::default(), asked, stream).head, MS, "the head is meant as well");
+        }
+        let both = Deadlines { headers: Some(200 * MS), ..asked };
+        assert_eq!(waits(v1::Timeouts::default(), both, false).head, 200 * MS);
     }
 
     #[test]
