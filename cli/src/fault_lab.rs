@@ -10,10 +10,13 @@
 //!
 //! Map: `behaviour` (names to scripts), `script` (what happens), `ask` and `reply` (what was asked, what is
 //! answered), `dialect` (how that is written), `perform` (the steps to play), `stage` and `server` (playing
-//! them), `orders` and `witness` (what tests order and see), `prepared` (the fast path), `replay` (recordings).
+//! them), `orders` and `witness` (what tests order and see), `bill` (what it would cost), `admin` (all that over HTTP),
+//! `prepared` (the fast path), `replay` (recordings).
 
+mod admin;
 mod ask;
 mod behaviour;
+mod bill;
 mod command;
 mod dialect;
 mod orders;
@@ -39,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use crate::fault_lab::behaviour::{Behaviour, Ending, UnknownBehaviour, behaviours};
+pub use crate::fault_lab::bill::{Billed, COMPLETION_NANO_USD, PROMPT_NANO_USD};
 pub use crate::fault_lab::command::{Args, CommandError, run};
 pub(crate) use crate::fault_lab::command::{announce, until_stopped};
 pub use crate::fault_lab::prepared::FIXED_INPUT_TOKENS;
@@ -126,10 +130,7 @@ impl FaultLab {
     /// # Errors
     /// A name that is not in the table; nothing is ordered then.
     pub fn script<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), UnknownBehaviour> {
-        let known = |name: &str| behaviour::script(name).ok_or_else(|| UnknownBehaviour(name.to_owned()));
-        let orders: Vec<Order> =
-            names.into_iter().map(|n| known(n).map(Order::Script)).collect::<Result<_, _>>()?;
-        self.lab.orders.queue(orders);
+        self.lab.orders.queue(orders::scripts(names)?);
         Ok(())
     }
 
@@ -153,8 +154,7 @@ impl FaultLab {
     /// # Errors
     /// A name that is not in the table; nothing changes then.
     pub fn always(&self, name: Option<&str>) -> Result<(), UnknownBehaviour> {
-        let known = |name: &str| behaviour::script(name).ok_or_else(|| UnknownBehaviour(name.to_owned()));
-        self.lab.orders.set_always(name.map(known).transpose()?);
+        self.lab.orders.set_always(name.map(orders::script).transpose()?);
         Ok(())
     }
 
@@ -169,6 +169,11 @@ impl FaultLab {
 
     pub fn counts(&self) -> Counts {
         self.lab.witness.counts()
+    }
+
+    /// What a provider would have billed for the calls that have ended, by dialect and model.
+    pub fn billed(&self) -> Vec<Billed> {
+        self.lab.witness.ledger.billed()
     }
 
     /// Waits until `n` requests have been read, since the start.

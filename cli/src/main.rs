@@ -4,7 +4,7 @@
 use std::{panic, process::ExitCode};
 
 use clap::Parser;
-use switchyard_cli::{arguments::NothingToChange, command::Cli, settings::SettingsError};
+use switchyard_cli::{arguments::NothingToChange, command::Cli, fault_lab, settings::SettingsError};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -42,7 +42,8 @@ fn end_quietly_with_the_reader() {
 /// 2 for wrong usage or settings, 1 for everything else.
 fn code(error: &anyhow::Error) -> u8 {
     let is_usage = |cause: &(dyn std::error::Error + 'static)| {
-        cause.is::<SettingsError>() || cause.is::<NothingToChange>()
+        let is_labs = cause.downcast_ref().is_some_and(fault_lab::CommandError::is_usage);
+        is_labs || cause.is::<SettingsError>() || cause.is::<NothingToChange>()
     };
     if error.chain().any(is_usage) { 2 } else { 1 }
 }

@@ -22,7 +22,7 @@ pub enum ChildError {
 impl Child {
     /// Starts `program fault-lab`.
     pub fn fault_lab(program: &Path) -> Result<Self, ChildError> {
-        Self::start(program, &["fault-lab"])
+        Self::start(program, &["fault-lab", "--keep", "0"])
     }
 
     /// Starts `program bench pass-through`.

@@ -4,17 +4,19 @@
 //! `x-fault` header, and what tests queue. Several join with `+`: `tools+cut-2+crlf`. The catalogue's `echo`
 //! rows and the documentation come from here.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::fault_lab::script::{
-    Failure, Flaw, FlawKind, Oddity, Opening, Pace, Reason, Say, Script, Telling,
+    Failure, Flaw, FlawKind, Hints, Oddity, Opening, Pace, Reason, Say, Script, Telling,
 };
 
 /// One row of the table.
 pub struct Behaviour {
     /// Can be used as it stands.
     pub name: &'static str,
-    /// The form with numbers (`cut-N`), where there is one; `N` counts, `MS` is milliseconds, `KB` 1,024 bytes.
+    /// The form with numbers (`cut-N`), where there is one; `N` counts, `MS` is milliseconds (`200`, `200ms`, `2s`), `KB`
+    /// 1,024 bytes.
     pub family: Option<&'static str>,
     pub ends: Ending,
     /// One sentence, for people.
@@ -39,9 +41,22 @@ pub enum Ending {
     Silence,
 }
 
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete => f.write_str("complete"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::ErrorInside => f.write_str("error inside"),
+            Self::Broken => f.write_str("broken"),
+            Self::NoAnswer => f.write_str("no answer"),
+            Self::Silence => f.write_str("silence"),
+        }
+    }
+}
+
 /// A name that is not in the table.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("unknown fault lab behaviour `{0}`; GET /v1/models lists them")]
+#[error("unknown fault lab behaviour `{0}`; GET /lab/behaviours lists them")]
 pub struct UnknownBehaviour(pub String);
 
 /// The whole table, answers first.
@@ -70,8 +85,12 @@ fn find(name: &str) -> Option<&'static Behaviour> {
 fn fits(family: &str, name: &str) -> bool {
     let mut parts = name.split('-');
     let fits = family.split('-').all(|expected| {
-        let placeholder = expected.bytes().all(|b| b.is_ascii_uppercase());
-        parts.next().is_some_and(|part| if placeholder { is_number(part) } else { part == expected })
+        let fits = |part: &str| match expected {
+            "MS" => number(part).is_some(),
+            "N" | "NNN" | "KB" => is_number(part),
+            word => part == word,
+        };
+        parts.next().is_some_and(fits)
     });
     fits && parts.next().is_none()
 }
@@ -80,12 +99,22 @@ fn is_number(part: &str) -> bool {
     !part.is_empty() && part.len() <= 9 && part.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// A number, times in milliseconds.
+fn number(part: &str) -> Option<u64> {
+    let (digits, factor) = match (part.strip_suffix("ms"), part.strip_suffix('s')) {
+        (Some(digits), _) => (digits, 1),
+        (None, Some(digits)) => (digits, 1_000),
+        (None, None) => (part, 1),
+    };
+    is_number(digits).then(|| digits.parse::<u64>().ok().map(|number| number * factor))?
+}
+
 /// The numbers of a name, in order.
 struct Numbers(Vec<u64>);
 
 impl Numbers {
     fn of(name: &str) -> Self {
-        Self(name.split('-').filter(|part| is_number(part)).filter_map(|part| part.parse().ok()).collect())
+        Self(name.split('-').filter_map(number).collect())
     }
 
     fn or(&self, default: u64) -> u64 {
@@ -128,8 +157,8 @@ fn pace(script: Script, change: impl Fn(Pace) -> Pace) -> Script {
 fn status(script: Script, numbers: &Numbers) -> Script {
     let status = u16::try_from(numbers.or(500)).unwrap_or(500).clamp(400, 599);
     let usual = Failure::by_status(status);
-    let retry_after_s = numbers.0.get(1).copied().or(usual.retry_after_s);
-    fail(script, Failure { retry_after_s, ..usual })
+    let hints = numbers.0.get(1).copied().map_or(usual.hints, Hints::RetryAfter);
+    fail(script, Failure { hints, ..usual })
 }
 
 const fn row(
@@ -175,6 +204,7 @@ static TABLE: &[Behaviour] = &[
     row("tools-stop", Ending::Complete, "Calls a tool and finishes with `stop` instead of the tool reason.",
         |s, _| say(s, Say::Tools { parallel: false, text_first: false, finish_stop: true })),
     row("reasoning", Ending::Complete, "Reasons first, then echoes.", |s, _| say(s, Say::Reasoning)),
+    row("reasoning-only", Ending::Complete, "Reasons, and finishes without an answer.", |s, _| say(s, Say::ReasoningOnly)),
     row("json", Ending::Complete, "Answers with JSON that conforms to the response schema asked for.",
         |s, _| say(s, Say::Json)),
     family("lorem-100", "lorem-N", Ending::Complete, "Exactly N tokens of text.",
@@ -189,12 +219,18 @@ static TABLE: &[Behaviour] = &[
     row("invalid-tool-json", Ending::Complete, "Calls a tool with arguments that are not JSON (Anthropic whole: a string in place of an object).",
         |s, _| say(s, Say::BrokenToolJson)),
     row("wrong-tool-args", Ending::Complete, "Calls a tool with arguments that break its schema.", |s, _| say(s, Say::WrongToolArgs)),
+    row("unknown-tool", Ending::Complete, "Calls a tool that nobody declared.", |s, _| say(s, Say::UnknownTool)),
     row("invalid-json", Ending::Complete, "Answers with text that is not JSON though a schema was asked for.", |s, _| say(s, Say::BrokenJson)),
     row("wrong-json", Ending::Complete, "Answers with JSON that breaks the schema asked for.", |s, _| say(s, Say::WrongJson)),
+
+    row("wrong-finish", Ending::Complete, "Text that finishes as tool calls do, where the dialect has a word for that.",
+        |s, _| say(s, Say::WrongFinish)),
+    row("double-finish", Ending::Complete, "Tells its finish twice; no change to a whole answer.", |s, _| odd(s, Oddity::DoubleFinish)),
 
     // Error answers.
     status_row("status-400", 400, "400, an invalid request."),
     status_row("status-401", 401, "401, the key is wrong."),
+    status_row("status-402", 402, "402, the provider's account is out of money."),
     status_row("status-403", 403, "403, no permission."),
     status_row("status-404", 404, "404, no such model."),
     status_row("status-408", 408, "408, timed out."),
@@ -208,6 +244,9 @@ static TABLE: &[Behaviour] = &[
     status_row("status-504", 504, "504, timed out inside."),
     status_row("status-529", 529, "529, overloaded, Anthropic's way."),
     family("status-429-30", "status-NNN-N", Ending::Status(429), "The status NNN with Retry-After of N seconds.", status),
+    row("status-429-reset", Ending::Status(429), "429 with the provider's own reset headers (Gemini: a delay in the body) and no Retry-After.",
+        |s, _| fail(s, Failure { hints: Hints::Reset, ..Failure::new(429, Reason::LimitedUntilReset) })),
+    row("status-429-bare", Ending::Status(429), "429 without any hint.", |s, _| fail(s, Failure::new(429, Reason::Status(429)))),
     row("context-overflow", Ending::Status(400), "400, the prompt does not fit the context window.",
         |s, _| fail(s, Failure::new(400, Reason::ContextOverflow))),
     row("quota", Ending::Status(429), "The provider's account is out of money (429, Anthropic 400); waiting does not help.",
@@ -225,7 +264,8 @@ static TABLE: &[Behaviour] = &[
     // The connection.
     row("reset", Ending::NoAnswer, "Reads the request, then resets the connection.", |s, _| open(s, Opening::Reset)),
     row("close", Ending::NoAnswer, "Reads the request, then closes the connection without an answer.", |s, _| open(s, Opening::Close)),
-    row("hang", Ending::Silence, "Reads the request and never answers.", |s, _| open(s, Opening::Hang)),
+    family("hang", "hang-MS", Ending::Silence, "Reads the request and never answers; with a time, closes the connection after it.",
+        |s, n| { let wait = n.0.first().copied(); open(s, wait.map_or(Opening::Hang, |ms| Opening::HangThenClose(Duration::from_millis(ms)))) }),
     row("hang-after-headers", Ending::Silence, "Sends the headers of a good answer, then nothing.", |s, _| open(s, Opening::HangAfterHead)),
     family("stall", "stall-N", Ending::Silence, "Stops for ever after N pieces (2), connection open; a whole answer stops half-way.",
         |s, n| flaw(s, n.or(2), FlawKind::Stall)),
@@ -242,6 +282,8 @@ static TABLE: &[Behaviour] = &[
     // Time.
     family("slow", "slow-MS", Ending::Complete, "MS milliseconds (200) between pieces; a whole answer waits once.",
         |s, n| { let gap = n.ms_or(200); pace(s, |p| Pace { between: gap, ..p }) }),
+    family("trickle", "trickle-MS", Ending::Complete, "A hundred tokens, one every MS milliseconds (200), whole answers in as many parts: slow, but alive.",
+        |s, n| { let gap = n.ms_or(200); pace(say(s, Say::Lorem { tokens: 100 }), |p| Pace { between: gap, before_first: gap, whole_too: true, ..p }) }),
     family("slow-head-1000", "slow-head-MS", Ending::Complete, "Waits MS milliseconds before the response headers.",
         |s, n| { let wait = n.ms_or(1_000); pace(s, |p| Pace { before_head: wait, ..p }) }),
     family("slow-first-1000", "slow-first-MS", Ending::Complete, "Headers at once, the first content after MS milliseconds.",
@@ -263,6 +305,10 @@ static TABLE: &[Behaviour] = &[
     row("wrong-usage", Ending::Complete, "Tells fifty times the usage.", |s, _| Script { telling: Telling::Inflated, ..s }),
     row("double-usage", Ending::Complete, "Tells running usage totals on every piece, where the dialect has a place for them; adding them up is wrong.",
         |s, _| Script { telling: Telling::Repeated, ..s }),
+    row("shrinking-usage", Ending::Complete, "Running totals of twice the usage on every piece, where the dialect has a place for them, and the honest one at the end.",
+        |s, _| Script { telling: Telling::Shrinking, ..s }),
+    family("late-usage", "late-usage-MS", Ending::Complete, "The usage comes MS milliseconds (200) after everything else, the finish with it where they are one event; a whole answer waits once.",
+        |s, n| { let wait = n.ms_or(200); pace(s, |p| Pace { before_last: wait, ..p }) }),
 
     // Habits of the wire.
     row("no-done", Ending::Complete, "A finish, but no [DONE] (Anthropic: no message_stop); no change where the finish is the last event.", |s, _| odd(s, Oddity::NoTerminal)),
@@ -272,10 +318,13 @@ static TABLE: &[Behaviour] = &[
     row("split", Ending::Complete, "Each event in two writes.", |s, _| odd(s, Oddity::Split)),
     family("huge-line", "huge-line-KB", Ending::Complete, "One piece of KB kilobytes (1,024) on one line.",
         |s, n| say(s, Say::Huge { bytes: n.or(1_024) * 1_024 })),
+    row("giant-line", Ending::Complete, "One piece of 64 megabytes on one line: more than anybody should hold.",
+        |s, _| say(s, Say::Huge { bytes: 64 << 20 })),
     row("empty-opening", Ending::Complete, "Opens with events that carry nothing: `choices: []`, a null delta, pings.",
         |s, _| odd(s, Oddity::EmptyOpening)),
     row("unknown-events", Ending::Complete, "Events and fields nobody has heard of.", |s, _| odd(s, Oddity::Unknown)),
     row("wrong-type", Ending::Complete, "A content type that does not fit the body.", |s, _| odd(s, Oddity::WrongType)),
+    row("gzip", Ending::Broken, "The body is compressed, and says so, though nobody asked for that.", |s, _| odd(s, Oddity::Gzip)),
     row("no-stream", Ending::Complete, "A whole answer although a stream was asked for.", |s, _| odd(s, Oddity::IgnoresStream)),
     row("rate-limit-hint", Ending::Complete, "Rate-limit headers that say: nearly spent.", |s, _| odd(s, Oddity::RateLimitHint)),
 ];
@@ -310,6 +359,8 @@ mod tests {
         let cases = [
             ("cut-7", flaw(Script::default(), 7, FlawKind::Cut)),
             ("status-418", fail(Script::default(), Failure::by_status(418))),
+            ("hang-5s", open(Script::default(), Opening::HangThenClose(Duration::from_secs(5)))),
+            ("slow-200ms", pace(Script::default(), |p| Pace { between: Duration::from_millis(200), ..p })),
             ("echo/lorem-12", say(Script::default(), Say::Lorem { tokens: 12 })),
             (
                 "slow-first-20",
@@ -322,7 +373,7 @@ mod tests {
         let Some(Script { opening: Opening::Fail(failure), .. }) = script("status-429-30") else {
             panic!("status-429-30 does not fail");
         };
-        assert_eq!((failure.status, failure.retry_after_s), (429, Some(30)));
+        assert_eq!((failure.status, failure.hints), (429, Hints::RetryAfter(30)));
     }
 
     #[test]
@@ -335,7 +386,18 @@ mod tests {
 
     #[test]
     fn names_outside_the_table_are_unknown() {
-        for name in ["", "nonsense", "cut-x", "cut-1-2", "status-", "echo+nonsense", "lorem-9999999999"] {
+        for name in [
+            "",
+            "nonsense",
+            "cut-x",
+            "cut-1-2",
+            "status-",
+            "echo+nonsense",
+            "lorem-9999999999",
+            "cut-2s",
+            "hang-s",
+            "hang-ms",
+        ] {
             assert_eq!(script(name), None, "{name}");
         }
     }

@@ -23,7 +23,7 @@ use std::borrow::Cow;
 
 use crate::fault_lab::ask::Ask;
 use crate::fault_lab::reply::{Reply, Usage};
-use crate::fault_lab::script::{Failure, INFLATION, Oddity, Reason, Telling};
+use crate::fault_lab::script::{Failure, INFLATION, Oddity, Reason, SHRINKS_FROM, Telling};
 
 /// All dialects, in the order in which paths are tried: where one path ends like another's, the longer goes first.
 pub static DIALECTS: &[&dyn Dialect] = &[
@@ -179,15 +179,19 @@ pub struct Answer<'a> {
 impl Answer<'_> {
     /// The usage to tell, `None` if none is told.
     pub fn told(&self) -> Option<Usage> {
-        let Usage { input, output, reasoning } = self.reply.usage;
         match self.telling {
             Telling::Silent => None,
-            Telling::Honest | Telling::Repeated => Some(self.reply.usage),
-            Telling::Inflated => Some(Usage {
-                input: input * INFLATION,
-                output: output * INFLATION,
-                reasoning: reasoning * INFLATION,
-            }),
+            Telling::Honest | Telling::Repeated | Telling::Shrinking => Some(self.reply.usage),
+            Telling::Inflated => Some(self.reply.usage.times(INFLATION)),
+        }
+    }
+
+    /// The running total to tell with each piece, `None` if none is told.
+    pub fn running(&self) -> Option<Usage> {
+        match self.telling {
+            Telling::Repeated => Some(self.reply.usage),
+            Telling::Shrinking => Some(self.reply.usage.times(SHRINKS_FROM)),
+            Telling::Honest | Telling::Silent | Telling::Inflated => None,
         }
     }
 

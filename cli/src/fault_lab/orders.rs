@@ -1,9 +1,10 @@
-//! What tests have ordered for the coming calls, before any model name is looked at.
+//! What tests and the admin side have ordered for the coming calls, before any model name is looked at.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::fault_lab::behaviour::{self, UnknownBehaviour};
 use crate::fault_lab::replay::Recording;
 use crate::fault_lab::script::{Opening, Script};
 
@@ -12,6 +13,22 @@ use crate::fault_lab::script::{Opening, Script};
 pub enum Order {
     Script(Script),
     Recording(Recording),
+}
+
+/// The script that `name` stands for.
+///
+/// # Errors
+/// A name that is not in the table.
+pub fn script(name: &str) -> Result<Script, UnknownBehaviour> {
+    behaviour::script(name).ok_or_else(|| UnknownBehaviour(name.to_owned()))
+}
+
+/// An order for each name.
+///
+/// # Errors
+/// The first name that is not in the table.
+pub fn scripts<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Vec<Order>, UnknownBehaviour> {
+    names.into_iter().map(|name| script(name).map(Order::Script)).collect()
 }
 
 #[derive(Default)]
@@ -34,6 +51,15 @@ impl Orders {
         let mut state = self.lock();
         state.next.extend(orders);
         self.any.store(true, Ordering::Release);
+    }
+
+    /// How many orders wait for a call.
+    pub fn queued(&self) -> usize {
+        self.lock().next.len()
+    }
+
+    pub fn forget_queued(&self) {
+        self.lock().next.clear();
     }
 
     /// Replaces what every call gets that has no order of its own.

@@ -2,21 +2,27 @@
 //!
 //! Pure: nothing is sent and no clock runs here. [`crate::fault_lab::stage`] plays the steps.
 
+mod dress;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::fault_lab::ask::Ask;
+use crate::fault_lab::bill::Payer;
 use crate::fault_lab::dialect::{Answer, Dialect, Event, Part};
+use crate::fault_lab::perform::dress::{dressed, dripped, gzipped, trickled};
 use crate::fault_lab::reply::{self, Reply};
-use crate::fault_lab::script::{Failure, Flaw, FlawKind, KEEPALIVES, Oddity, Opening, Pace, Script};
+use crate::fault_lab::script::{Failure, Flaw, FlawKind, Hints, KEEPALIVES, Oddity, Opening, Pace, Script};
 
 /// One step of a body.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     /// One write: what follows goes into another.
     Send(Bytes),
+    /// So many tokens of the answer exist from now on.
+    Produced(u64),
     /// What was handed over goes out before the next step; needed where no `Send` came before.
     Flush,
     Wait(Duration),
@@ -33,6 +39,7 @@ pub enum Step {
 pub enum Act {
     Reset,
     Close,
+    CloseAfter(Duration),
     Hang,
     Respond(Performance),
 }
@@ -45,6 +52,8 @@ pub struct Performance {
     /// The announced length; `None` for a body of unknown length.
     pub length: Option<usize>,
     pub steps: Vec<Step>,
+    /// Who pays for what the steps produce.
+    pub payer: Option<Payer>,
 }
 
 /// What a performance needs to know beside the script.
@@ -64,6 +73,7 @@ pub fn perform(script: &Script, call: &Call) -> Act {
         Opening::Reset => Act::Reset,
         Opening::Close => Act::Close,
         Opening::Hang => Act::Hang,
+        Opening::HangThenClose(wait) => Act::CloseAfter(*wait),
         Opening::Fail(failure) => Act::Respond(fail(call.dialect, failure, call.serial)),
         Opening::HtmlPage(status) => Act::Respond(page(*status)),
         Opening::Redirect => Act::Respond(redirect()),
@@ -88,8 +98,10 @@ pub fn fail(dialect: &'static dyn Dialect, failure: &Failure, serial: u64) -> Pe
         insert_all(&mut planned.headers, dialect.error_headers(&failure.reason));
     }
     insert_request_id(&mut planned.headers, dialect, serial);
-    if let Some(seconds) = failure.retry_after_s {
+    if let Hints::RetryAfter(seconds) = failure.hints {
         planned.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if failure.hints != Hints::None {
         insert_rate_limits(&mut planned.headers, dialect, 0);
     }
     planned
@@ -101,7 +113,7 @@ pub fn whole_of(body: Vec<u8>, content_type: &'static str) -> Performance {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     let length = Some(body.len());
     let steps = if body.is_empty() { Vec::new() } else { vec![Step::Send(body.into())] };
-    Performance { status: StatusCode::OK, headers, length, steps }
+    Performance { status: StatusCode::OK, headers, length, steps, payer: None }
 }
 
 fn page(status: u16) -> Performance {
@@ -126,7 +138,14 @@ fn answer(script: &Script, call: &Call) -> Performance {
     if script.oddity == Some(Oddity::RateLimitHint) {
         insert_rate_limits(&mut planned.headers, call.dialect, 1);
     }
-    planned
+    if script.oddity == Some(Oddity::Gzip) {
+        planned = gzipped(planned);
+    }
+    Performance { payer: Some(payer(call, &reply)), ..planned }
+}
+
+fn payer(call: &Call, reply: &Reply) -> Payer {
+    Payer { dialect: call.dialect.name(), model: call.ask.model.clone(), prompt_tokens: reply.usage.input }
 }
 
 fn write_down<'a>(script: &Script, call: &'a Call, reply: &'a Reply) -> Answer<'a> {
@@ -150,9 +169,28 @@ fn whole(script: &Script, call: &Call, answer: &Answer) -> Performance {
         None => whole_of(body, content_type),
         Some(flaw) => flawed_whole(flaw, body, call.dialect, answer, content_type),
     };
-    let waits = lead_in(&script.pace, None).chain(some_wait(script.pace.between));
-    let steps = waits.chain(planned.steps).collect();
+    let body = if script.pace.whole_too {
+        let shares = shares(answer, &call.dialect.events(answer));
+        trickled(planned.steps, &shares, script.pace.between)
+    } else {
+        let produced = (!is_error_first(script)).then_some(Step::Produced(answer.reply.usage.output));
+        let waits = some_wait(script.pace.between).chain(some_wait(script.pace.before_last));
+        waits.chain(produced).chain(planned.steps).collect()
+    };
+    let steps = lead_in(&script.pace, None).chain(body).collect();
     Performance { steps: if answer.is(Oddity::Drip) { dripped(steps) } else { steps }, ..planned }
+}
+
+/// A provider that answers with nothing but an error has produced nothing.
+fn is_error_first(script: &Script) -> bool {
+    matches!(script.flaw, Some(Flaw { after: 0, kind: FlawKind::Error(_) }))
+}
+
+/// The tokens of each piece of the stream: those of the answer, spread evenly, the last of them with the last piece.
+fn shares(answer: &Answer, events: &[Event]) -> Vec<u64> {
+    let pieces = events.iter().filter(|event| event.part == Part::Content).count() as u64;
+    let until = |piece: u64| (answer.reply.usage.output * piece).div_ceil(pieces.max(1));
+    (0..pieces).map(|piece| until(piece + 1) - until(piece)).collect()
 }
 
 fn flawed_whole(
@@ -186,29 +224,64 @@ fn streamed(script: &Script, call: &Call, answer: &Answer) -> Performance {
     let content_type =
         if answer.is(Oddity::WrongType) { "application/json" } else { call.dialect.stream_type() };
     let is_sse = call.dialect.stream_type().starts_with("text/event-stream");
-    let events = flawed(call.dialect.events(answer), script.flaw.as_ref(), call.dialect);
-    let mut steps = Vec::with_capacity(events.len());
+    let mut events = call.dialect.events(answer);
+    let shares = shares(answer, &events);
+    if answer.is(Oddity::DoubleFinish) {
+        repeat_finish(&mut events);
+    }
+    let cues = flawed(events, script.flaw.as_ref(), call.dialect);
+    let last_closing = cues.iter().rposition(|cue| cue.is_of(Part::Closing));
+    let mut steps = Vec::with_capacity(2 * cues.len());
     let mut contents = 0;
-    for cue in events {
+    for (at, cue) in cues.into_iter().enumerate() {
         match cue {
             Cue::Event(event) if event.part == Part::Terminal && answer.is(Oddity::NoTerminal) => {}
             Cue::Event(event) => {
                 if event.part == Part::Content {
                     steps.extend(waits(&script.pace, contents, call.dialect));
+                    steps.extend(shares.get(contents).copied().map(Step::Produced));
                     contents += 1;
+                }
+                if Some(at) == last_closing {
+                    steps.extend(some_wait(script.pace.before_last));
+                    // An answer without content is due at its end.
+                    steps.push(Step::Produced(0));
                 }
                 steps.extend(dressed(event.bytes, answer.oddity, is_sse));
             }
-            Cue::Last(step) => steps.push(step),
+            Cue::Error(bytes) => {
+                steps.extend(waits(&script.pace, contents, call.dialect));
+                steps.extend(dressed(bytes, answer.oddity, is_sse));
+            }
+            Cue::Last(step) => {
+                // Some dialects have no opening; their head goes out before the break all the same.
+                steps.extend(steps.is_empty().then_some(Step::Flush));
+                steps.push(step);
+            }
         }
     }
     Performance { length: None, steps, ..whole_of(Vec::new(), content_type) }
 }
 
+/// The first event that tells the finish, twice.
+fn repeat_finish(events: &mut Vec<Event>) {
+    if let Some(at) = events.iter().position(|event| event.part == Part::Closing) {
+        events.insert(at, events[at].clone());
+    }
+}
+
 /// What a stream consists of before pace and dress: events, and perhaps a bad end.
 enum Cue {
     Event(Event),
+    /// An error in place of content.
+    Error(Bytes),
     Last(Step),
+}
+
+impl Cue {
+    fn is_of(&self, part: Part) -> bool {
+        matches!(self, Self::Event(event) if event.part == part)
+    }
 }
 
 fn flawed(events: Vec<Event>, flaw: Option<&Flaw>, dialect: &dyn Dialect) -> Vec<Cue> {
@@ -224,7 +297,7 @@ fn flawed(events: Vec<Event>, flaw: Option<&Flaw>, dialect: &dyn Dialect) -> Vec
         FlawKind::Truncate => {
             cues.extend(events.get(at).map(|event| content(event.bytes[..event.bytes.len() / 2].to_vec())));
         }
-        FlawKind::Error(reason) => cues.push(content(dialect.error_event(reason))),
+        FlawKind::Error(reason) => cues.push(Cue::Error(dialect.error_event(reason).into())),
         FlawKind::Malformed => {
             cues.push(content(dialect.malformed_event()));
             let replaced = usize::from(events.get(at).is_some_and(|event| event.part == Part::Content));
@@ -264,34 +337,6 @@ fn lead_in(pace: &Pace, keepalives_of: Option<&dyn Dialect>) -> impl Iterator<It
 
 fn some_wait(wait: Duration) -> impl Iterator<Item = Step> {
     (!wait.is_zero()).then_some(Step::Wait(wait)).into_iter()
-}
-
-fn dressed(bytes: Bytes, oddity: Option<Oddity>, is_sse: bool) -> Vec<Step> {
-    match oddity {
-        Some(Oddity::Crlf | Oddity::Comments) if !is_sse => vec![Step::Send(bytes)],
-        Some(Oddity::Crlf) => vec![Step::Send(crlf(&bytes))],
-        Some(Oddity::Comments) => vec![Step::Send(Bytes::from_static(b": a comment\n\n")), Step::Send(bytes)],
-        Some(Oddity::Drip) => dripped(vec![Step::Send(bytes)]),
-        Some(Oddity::Split) => {
-            let middle = bytes.len() / 2;
-            vec![Step::Send(bytes.slice(..middle)), Step::Send(bytes.slice(middle..))]
-        }
-        _ => vec![Step::Send(bytes)],
-    }
-}
-
-fn dripped(steps: Vec<Step>) -> Vec<Step> {
-    let single = |step| match step {
-        Step::Send(bytes) => (0..bytes.len()).map(|i| Step::Send(bytes.slice(i..=i))).collect(),
-        other => vec![other],
-    };
-    steps.into_iter().flat_map(single).collect()
-}
-
-fn crlf(bytes: &[u8]) -> Bytes {
-    // Within an event line feeds only end lines: in JSON they are escaped.
-    let ends = |byte: &u8| if *byte == b'\n' { vec![b'\r', b'\n'] } else { vec![*byte] };
-    bytes.iter().flat_map(ends).collect::<Vec<u8>>().into()
 }
 
 // === headers ===

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::fault_lab::ask::Ask;
+use crate::fault_lab::bill::Payer;
 use crate::fault_lab::dialect::{Answer, Dialect, Event, Part, Peek};
 use crate::fault_lab::perform::{Performance, Step, whole_of};
 use crate::fault_lab::reply::{self, FIXED_WORD, Reply, Usage};
@@ -57,11 +58,14 @@ impl Prepared {
     }
 
     pub fn perform(&self, pieces: u64, script: &Script, peek: &Peek) -> Performance {
-        if peek.streams() {
+        let planned = if peek.streams() {
             self.streamed(pieces, script, peek.wants_usage())
         } else {
             self.whole(pieces, script)
-        }
+        };
+        let model = peek.model.as_ref().to_owned();
+        let payer = Payer { dialect: self.dialect.name(), model, prompt_tokens: FIXED_INPUT_TOKENS };
+        Performance { payer: Some(payer), ..planned }
     }
 
     fn whole(&self, pieces: u64, script: &Script) -> Performance {
@@ -71,8 +75,9 @@ impl Prepared {
         };
         let length = Some(body.len());
         let wait = Some(script.pace.between).filter(|wait| !wait.is_zero()).map(Step::Wait);
-        let steps = wait.into_iter().chain([Step::Send(body)]).collect();
-        Performance { status: StatusCode::OK, headers: self.headers.clone(), length, steps }
+        let produced = Step::Produced(fixed_usage(pieces).output);
+        let steps = wait.into_iter().chain([produced, Step::Send(body)]).collect();
+        Performance { status: StatusCode::OK, headers: self.headers.clone(), length, steps, payer: None }
     }
 
     fn streamed(&self, pieces: u64, script: &Script, wants_usage: bool) -> Performance {
@@ -84,10 +89,17 @@ impl Prepared {
         let mut steps: Vec<Step> = start.opening.iter().cloned().map(Step::Send).collect();
         for piece in 0..pieces {
             steps.extend(wait.filter(|_| piece > 0).map(Step::Wait));
+            steps.push(produced(piece));
             steps.push(Step::Send(start.content.clone()));
         }
         steps.extend(self.closing(pieces, wants_usage).into_iter().map(Step::Send));
-        Performance { status: StatusCode::OK, headers: self.stream_headers.clone(), length: None, steps }
+        Performance {
+            status: StatusCode::OK,
+            headers: self.stream_headers.clone(),
+            length: None,
+            steps,
+            payer: None,
+        }
     }
 
     /// A stream whose pieces tell their place, so that none can be prepared.
@@ -98,10 +110,17 @@ impl Prepared {
         for event in self.dialect.events(&answer(self.created, &reply, wants_usage)) {
             let is_content = event.part == Part::Content;
             steps.extend(wait.filter(|_| is_content && contents > 0).map(Step::Wait));
-            contents += usize::from(is_content);
+            steps.extend(is_content.then(|| produced(contents)));
+            contents += u64::from(is_content);
             steps.push(Step::Send(event.bytes));
         }
-        Performance { status: StatusCode::OK, headers: self.stream_headers.clone(), length: None, steps }
+        Performance {
+            status: StatusCode::OK,
+            headers: self.stream_headers.clone(),
+            length: None,
+            steps,
+            payer: None,
+        }
     }
 
     /// What follows the content; it tells the usage, so it depends on the number of pieces.
@@ -130,6 +149,11 @@ fn answer(created: i64, reply: &Reply, wants_usage: bool) -> Answer<'_> {
 fn fixed_reply(pieces: u64) -> Reply {
     let reply = reply::compose(Say::Fixed { pieces }, &Ask::default());
     Reply { usage: fixed_usage(pieces), ..reply }
+}
+
+/// What piece number `piece` adds to what was produced.
+fn produced(piece: u64) -> Step {
+    Step::Produced(fixed_usage(piece + 1).output - fixed_usage(piece).output)
 }
 
 fn fixed_usage(pieces: u64) -> Usage {
@@ -162,7 +186,9 @@ mod tests {
             let written: Vec<Step> =
                 dialect.events(&answer(7, &reply, true)).into_iter().map(|e| Step::Send(e.bytes)).collect();
             let script = behaviour::script("fixed-3").expect("is in the table");
-            assert_eq!(prepared.streamed(3, &script, true).steps, written, "{}", dialect.name());
+            let mut steps = prepared.streamed(3, &script, true).steps;
+            steps.retain(|step| !matches!(step, Step::Produced(_)));
+            assert_eq!(steps, written, "{}", dialect.name());
         }
     }
 

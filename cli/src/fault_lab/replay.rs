@@ -77,7 +77,7 @@ impl Recording {
     pub fn perform(&self) -> Performance {
         let steps: Vec<Step> = self.pieces.iter().cloned().map(Step::Send).collect();
         let length = if steps.len() == 1 { self.pieces.first().map(Bytes::len) } else { None };
-        Performance { status: self.status, headers: self.headers.clone(), length, steps }
+        Performance { status: self.status, headers: self.headers.clone(), length, steps, payer: None }
     }
 }
 

@@ -16,6 +16,8 @@ pub const FIXED_WORD: &str = "pong ";
 /// A word-by-word answer has at most this many pieces; longer texts get longer pieces.
 const MAX_PIECES: usize = 2_000;
 const REASONING: &str = "The user wrote something. I should give it back as it is.";
+/// The name of the tool that nobody declared.
+const UNKNOWN_TOOL: &str = "no_such_tool";
 const REFUSAL: &str = "I'm sorry, but I can't assist with that.";
 /// Words of three bytes: with a space each is exactly one token.
 const LOREM: [&str; 8] = ["sol ", "lux ", "vox ", "pax ", "rex ", "nix ", "fax ", "ars "];
@@ -59,6 +61,15 @@ pub struct Usage {
     pub reasoning: u64,
 }
 
+impl Usage {
+    /// The same, so many times over.
+    #[must_use]
+    pub fn times(self, factor: u64) -> Self {
+        let Self { input, output, reasoning } = self;
+        Self { input: input * factor, output: output * factor, reasoning: reasoning * factor }
+    }
+}
+
 /// The tokens of `bytes` of text: one for every four begun.
 pub fn tokens(bytes: usize) -> u64 {
     bytes.div_ceil(BYTES_PER_TOKEN) as u64
@@ -83,10 +94,9 @@ fn content(say: Say, ask: &Ask) -> (Vec<Piece>, Finish) {
         Say::Tools { parallel, text_first, finish_stop } => tools(ask, parallel, text_first, finish_stop),
         Say::BrokenToolJson => broken_calls(ask),
         Say::WrongToolArgs => calls(ask, false, schema::counterexample),
-        Say::Reasoning => {
-            let thoughts = REASONING.split_inclusive(' ').map(|word| Piece::Reasoning(word.to_owned()));
-            (thoughts.chain(words(&echo(ask))).collect(), Finish::Stop)
-        }
+        Say::UnknownTool => unknown_call(),
+        Say::Reasoning => (thoughts().chain(words(&echo(ask))).collect(), Finish::Stop),
+        Say::ReasoningOnly => (thoughts().collect(), Finish::Stop),
         Say::Json => (words(&schema::example(&wanted_schema(ask)).to_string()), Finish::Stop),
         Say::WrongJson => (words(&schema::counterexample(&wanted_schema(ask)).to_string()), Finish::Stop),
         Say::BrokenJson => (words("Sure, here is the JSON: {\"answer\": tru"), Finish::Stop),
@@ -98,6 +108,7 @@ fn content(say: Say, ask: &Ask) -> (Vec<Piece>, Finish) {
         }
         Say::Filtered => (words("As I was about to say, the"), Finish::Filtered),
         Say::Length => (words("This answer stops in the middle of"), Finish::Length),
+        Say::WrongFinish => (words(&echo(ask)), Finish::Tools),
         Say::Nothing => (Vec::new(), Finish::Stop),
         Say::NoChoice => (Vec::new(), Finish::Absent),
     }
@@ -105,6 +116,10 @@ fn content(say: Say, ask: &Ask) -> (Vec<Piece>, Finish) {
 
 fn echo(ask: &Ask) -> String {
     if ask.last_user_text.is_empty() { "(no text)".to_owned() } else { ask.last_user_text.clone() }
+}
+
+fn thoughts() -> impl Iterator<Item = Piece> {
+    REASONING.split_inclusive(' ').map(|word| Piece::Reasoning(word.to_owned()))
 }
 
 fn fixed(pieces: u64) -> Vec<Piece> {
@@ -171,6 +186,12 @@ fn broken_calls(ask: &Ask) -> (Vec<Piece>, Finish) {
         }
     }
     (pieces, finish)
+}
+
+/// A call of what nobody declared, with arguments that are in order.
+fn unknown_call() -> (Vec<Piece>, Finish) {
+    let call = Piece::Call { name: UNKNOWN_TOOL.to_owned(), fragments: fragments("{\"echo\":true}") };
+    (vec![call], Finish::Tools)
 }
 
 /// Arbitrary cuts, as providers make them: the first fragment is empty, the others about eight characters.

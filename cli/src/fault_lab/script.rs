@@ -27,6 +27,8 @@ pub enum Opening {
     Close,
     /// Nothing is ever sent.
     Hang,
+    /// Nothing is sent for so long, then the connection is closed.
+    HangThenClose(Duration),
     /// The head is sent, then nothing.
     HangAfterHead,
     Fail(Failure),
@@ -46,7 +48,18 @@ pub enum Opening {
 pub struct Failure {
     pub status: u16,
     pub reason: Reason,
-    pub retry_after_s: Option<u64>,
+    pub hints: Hints,
+}
+
+/// What an error answer says about trying again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hints {
+    #[default]
+    None,
+    /// `Retry-After` in seconds, and the provider's own headers where it has some.
+    RetryAfter(u64),
+    /// The provider's own headers or words alone.
+    Reset,
 }
 
 /// What an error body says; each dialect has its own words for it.
@@ -54,6 +67,8 @@ pub struct Failure {
 pub enum Reason {
     /// What the provider usually says under this status.
     Status(u16),
+    /// A rate limit with a reset in a second, for dialects that say so in the body.
+    LimitedUntilReset,
     ContextOverflow,
     QuotaSpent,
     PromptBlocked,
@@ -83,7 +98,11 @@ pub enum Say {
     BrokenToolJson,
     /// Tool arguments that are JSON and break the tool's schema.
     WrongToolArgs,
+    /// Calls a tool that nobody declared.
+    UnknownTool,
     Reasoning,
+    /// Reasons and never answers.
+    ReasoningOnly,
     Json,
     /// Text that is not JSON although a schema was asked for.
     BrokenJson,
@@ -103,6 +122,8 @@ pub enum Say {
     Filtered,
     /// Stops at a token limit.
     Length,
+    /// Text that finishes as tool calls do.
+    WrongFinish,
     /// Finishes in good order with no content.
     Nothing,
     /// Not even a choice (or a stop reason).
@@ -146,10 +167,14 @@ pub enum Telling {
     Inflated,
     /// Running totals on every piece; adding them up counts several times.
     Repeated,
+    /// Running totals of [`SHRINKS_FROM`] times what was used, the honest ones at the end.
+    Shrinking,
 }
 
 /// The factor of [`Telling::Inflated`].
 pub const INFLATION: u64 = 50;
+/// The factor of the running totals of [`Telling::Shrinking`].
+pub const SHRINKS_FROM: u64 = 2;
 
 /// When things are sent; all zero by default.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -157,6 +182,10 @@ pub struct Pace {
     pub before_head: Duration,
     pub before_first: Duration,
     pub between: Duration,
+    /// Before the last event that tells how the answer ended: where there is one for usage, that one.
+    pub before_last: Duration,
+    /// Whole answers come in pieces as well, one for each piece of the stream.
+    pub whole_too: bool,
     /// Keep-alives at this interval, [`KEEPALIVES`] of them, before the first content.
     pub keepalive: Option<Duration>,
 }
@@ -187,17 +216,21 @@ pub enum Oddity {
     IgnoresStream,
     /// Rate-limit headers that say: nearly spent.
     RateLimitHint,
+    /// The first event that tells the finish comes twice.
+    DoubleFinish,
+    /// The body is compressed though nobody asked for that.
+    Gzip,
 }
 
 impl Failure {
     /// The usual error under `status`, with a `Retry-After` where providers send one.
     pub fn by_status(status: u16) -> Self {
-        let retry_after_s = matches!(status, 429 | 503 | 529).then_some(1);
-        Self { status, reason: Reason::Status(status), retry_after_s }
+        let hints = if matches!(status, 429 | 503 | 529) { Hints::RetryAfter(1) } else { Hints::None };
+        Self { status, reason: Reason::Status(status), hints }
     }
 
     /// `reason` under `status`, without advice on retrying.
     pub fn new(status: u16, reason: Reason) -> Self {
-        Self { status, reason, retry_after_s: None }
+        Self { status, reason, hints: Hints::None }
     }
 }

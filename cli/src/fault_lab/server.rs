@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::fault_lab::admin;
 use crate::fault_lab::ask::Ask;
 use crate::fault_lab::behaviour;
 use crate::fault_lab::dialect::{DEFAULT, DIALECTS, Dialect};
@@ -83,11 +84,19 @@ async fn respond(lab: Arc<Lab>, request: Request<Incoming>, doom: Doom) -> Resul
         }
         Err(_) => return Err(Curtain),
     };
+    if let Some(answer) = admin::answer(&lab, &head, &body) {
+        return Ok(play(answer, OpenCall::uncounted(), doom));
+    }
     lab.witness.saw_request(|| received(&head, &body));
     let mut call = OpenCall::new(lab.witness.clone());
     match lab.decide(&head, &body).await {
         Act::Respond(performance) => Ok(play(performance, call, doom)),
         Act::Close => {
+            call.finish();
+            Err(Curtain)
+        }
+        Act::CloseAfter(wait) => {
+            tokio::time::sleep(wait).await;
             call.finish();
             Err(Curtain)
         }
@@ -110,8 +119,11 @@ fn received(head: &Parts, body: &Bytes) -> Received {
     }
 }
 
-fn play(performance: Performance, call: OpenCall, doom: Doom) -> Response<Play> {
-    let Performance { status, headers, length, steps } = performance;
+fn play(performance: Performance, mut call: OpenCall, doom: Doom) -> Response<Play> {
+    let Performance { status, headers, length, steps, payer } = performance;
+    if let Some(payer) = payer {
+        call.open_tab(payer);
+    }
     let exact = length.map(|length| length as u64);
     let mut response = Response::new(Play::new(steps, exact, call, doom));
     *response.status_mut() = status;

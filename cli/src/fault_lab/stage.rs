@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use crate::fault_lab::bill::{Payer, Tab};
 use crate::fault_lab::perform::Step;
 use crate::fault_lab::witness::Witness;
 
@@ -47,13 +48,31 @@ impl Doom {
 
 /// A call that has begun. Dropped before [`OpenCall::finish`], its client is taken to have gone away.
 pub struct OpenCall {
-    witness: Arc<Witness>,
+    /// Absent where nobody counts.
+    witness: Option<Arc<Witness>>,
+    tab: Option<Tab>,
     finished: bool,
 }
 
 impl OpenCall {
     pub fn new(witness: Arc<Witness>) -> Self {
-        Self { witness, finished: false }
+        Self { witness: Some(witness), tab: None, finished: false }
+    }
+
+    /// A call of the admin side.
+    pub fn uncounted() -> Self {
+        Self { witness: None, tab: None, finished: false }
+    }
+
+    /// From now on what is produced is billed to `payer`.
+    pub fn open_tab(&mut self, payer: Payer) {
+        self.tab = Some(Tab::new(payer));
+    }
+
+    fn produced(&mut self, tokens: u64) {
+        if let Some(tab) = &mut self.tab {
+            tab.add(tokens);
+        }
     }
 
     /// The lab has done its part.
@@ -64,10 +83,14 @@ impl OpenCall {
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
+        let Some(witness) = &self.witness else { return };
+        if let Some(tab) = self.tab.take() {
+            witness.saw_bill(tab);
+        }
         if self.finished {
-            self.witness.saw_finished();
+            witness.saw_finished();
         } else {
-            self.witness.saw_cancelled();
+            witness.saw_cancelled();
         }
     }
 }
@@ -132,6 +155,7 @@ impl Body for Play {
             match self.steps.pop_front() {
                 Some(Step::Send(bytes)) if bytes.is_empty() => {}
                 Some(Step::Send(bytes)) => return self.send(bytes),
+                Some(Step::Produced(tokens)) => self.call.produced(tokens),
                 Some(Step::Flush) => self.flushing = true,
                 Some(Step::Wait(wait)) => self.sleep = Some(Box::pin(tokio::time::sleep(wait))),
                 Some(Step::Hang) => {

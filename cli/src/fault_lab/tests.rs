@@ -1,8 +1,13 @@
-//! Each behaviour does what its row says, in both dialects, whole and streamed.
+//! Each behaviour does what its row says, whole and streamed: as strict clients of two dialects read it, and as the data
+//! plane's adapters read it in all of them.
 
+mod admin;
+mod billed;
 mod client;
+mod dialects;
 mod told;
 
+use std::io::Read;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -16,6 +21,15 @@ use crate::fault_lab::{Behaviour, Ending, FaultLab, Settings, behaviours, tokens
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const TEXT: &str = "one two three four five süß";
+
+/// The same behaviour, small and fast, where the row's own name stands for a lot of bytes or time.
+fn quick(name: &'static str) -> &'static str {
+    match name {
+        "giant-line" => "huge-line-64",
+        "trickle" => "trickle-1",
+        name => name,
+    }
+}
 
 async fn lab() -> FaultLab {
     FaultLab::start(Settings::recording()).await.expect("loopback has free ports")
@@ -49,7 +63,7 @@ async fn every_behaviour_ends_as_its_row_says() {
 
 async fn ends_as_it_says(lab: &FaultLab, row: &Behaviour, speaks: Speaks, stream: bool) {
     let case = format!("{speaks:?} {} stream={stream}", row.name);
-    let reply = ask(lab, speaks, row.name, stream).await;
+    let reply = ask(lab, speaks, quick(row.name), stream).await;
     let (ending, told) = judge(speaks, reply.as_ref());
     let expected = match (row.name, speaks) {
         ("quota", Speaks::Anthropic) => Ending::Status(400),
@@ -59,6 +73,8 @@ async fn ends_as_it_says(lab: &FaultLab, row: &Behaviour, speaks: Speaks, stream
     if ending == Ending::Complete {
         assert!(told.terminal || row.name == "no-done", "{case}");
         assert!(told.usage.is_some() || row.name == "no-usage", "{case}");
+        let twice = row.name == "double-finish" && stream;
+        assert_eq!(told.finishes, if twice { 2 } else { 1 }, "{case}");
     }
     let page = ["html-502", "redirect"].contains(&row.name);
     if let (Ending::Status(_), Some(reply), false) = (ending, reply, page) {
@@ -129,7 +145,11 @@ async fn streams_say_what_whole_answers_say() {
         for model in same {
             let (whole, streamed) =
                 (told(&lab, speaks, model, false).await, told(&lab, speaks, model, true).await);
-            assert_eq!(whole, Told { usages: whole.usages, ..streamed }, "{speaks:?} {model}");
+            assert_eq!(
+                whole,
+                Told { usages: whole.usages, most_output: whole.most_output, ..streamed },
+                "{speaks:?} {model}"
+            );
         }
     }
 }
@@ -163,6 +183,27 @@ async fn behaviours_say_what_their_names_promise() {
                 (openai(s) || stream) == serde_json::from_str::<Value>(&t.calls[0].1).is_err()
             }),
         ),
+        (
+            "unknown-tool",
+            Box::new(|t, _, _| t.calls == [("no_such_tool".to_owned(), r#"{"echo":true}"#.to_owned())]),
+        ),
+        ("reasoning-only", Box::new(|t, _, _| t.text.is_empty() && t.reasoning.starts_with("The user"))),
+        (
+            "wrong-finish",
+            Box::new(|t, s, _| {
+                let word = if openai(s) { "tool_calls" } else { "tool_use" };
+                t.text == TEXT && t.calls.is_empty() && t.finish.as_deref() == Some(word)
+            }),
+        ),
+        (
+            "shrinking-usage",
+            Box::new(|t, _, stream| {
+                t.usage.is_some_and(|u| u.1 == tokens(TEXT.len()))
+                    && (t.most_output > tokens(TEXT.len())) == stream
+            }),
+        ),
+        ("late-usage-1", Box::new(|t, _, _| t.usage.is_some_and(|u| u.1 == tokens(TEXT.len())))),
+        ("trickle-1", Box::new(|t, _, _| t.usage.is_some_and(|u| u.1 == 100))),
         ("reasoning", Box::new(|t, _, _| t.reasoning.starts_with("The user") && t.text == TEXT)),
         (
             "refusal",
@@ -252,7 +293,17 @@ async fn wire_habits_show_on_the_wire() {
     assert_eq!(raw("wrong-type").await.1.headers["content-type"], "application/json");
     assert_eq!(raw("rate-limit-hint").await.1.headers["x-ratelimit-remaining-requests"], "1");
     assert_eq!(raw("status-429-30").await.1.headers["retry-after"], "30");
+    let hint = |reply: &Reply, name: &str| reply.headers.contains_key(name);
+    let (_, reset) = raw("status-429-reset").await;
+    assert!(hint(&reset, "x-ratelimit-reset-requests") && !hint(&reset, "retry-after"));
+    let (_, bare) = raw("status-429-bare").await;
+    assert!(!hint(&bare, "x-ratelimit-reset-requests") && !hint(&bare, "retry-after"));
     assert_eq!(raw("redirect").await.1.headers["location"], "http://127.0.0.1:9/elsewhere");
+    let gzip = ask(&lab, Speaks::OpenAi, "gzip", true).await.expect("a head comes");
+    assert_eq!(gzip.headers["content-encoding"], "gzip");
+    let mut plain = String::new();
+    flate2::read::GzDecoder::new(&gzip.body[..]).read_to_string(&mut plain).expect("is gzip");
+    assert!(plain.ends_with("data: [DONE]\n\n"), "{plain}");
     let (_, split) = raw("split").await;
     assert!(split.frames.len() >= 20, "{:?}", split.frames);
 }
@@ -420,6 +471,7 @@ async fn reset_is_a_reset_and_close_is_a_close() {
     };
     assert_eq!(read("reset").await, Err(std::io::ErrorKind::ConnectionReset));
     assert_eq!(read("close").await, Ok(0));
+    assert_eq!(read("hang-1ms").await, Ok(0));
 }
 
 #[tokio::test]

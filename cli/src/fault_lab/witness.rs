@@ -10,6 +10,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use tokio::sync::Notify;
 
+use crate::fault_lab::bill::{Ledger, Tab};
+
 /// A request as it arrived.
 #[derive(Clone)]
 pub struct Received {
@@ -53,6 +55,7 @@ pub struct Waited {
 }
 
 pub struct Witness {
+    pub ledger: Ledger,
     connections: AtomicU64,
     requests: AtomicU64,
     finished: AtomicU64,
@@ -66,6 +69,7 @@ pub struct Witness {
 impl Witness {
     pub fn new(keep: usize) -> Self {
         Self {
+            ledger: Ledger::default(),
             connections: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             finished: AtomicU64::new(0),
@@ -131,6 +135,11 @@ impl Witness {
             kept.push_back(received());
         }
         self.saw(&self.requests);
+    }
+
+    /// Books what a call came to; before its end is counted, so that whoever waits for that finds it.
+    pub fn saw_bill(&self, tab: Tab) {
+        self.ledger.book(tab);
     }
 
     pub fn saw_finished(&self) {

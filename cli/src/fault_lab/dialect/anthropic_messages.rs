@@ -7,7 +7,7 @@ use crate::fault_lab::ask::{Ask, Media, MediaSource, Tool, ToolChoice};
 use crate::fault_lab::dialect::blocks::{self, Block};
 use crate::fault_lab::dialect::{Answer, Dialect, Event, Part, bad, parts, sse, texts};
 use crate::fault_lab::reply::{Finish, Usage};
-use crate::fault_lab::script::{Failure, Oddity, Reason, Telling};
+use crate::fault_lab::script::{Failure, Oddity, Reason};
 
 pub struct AnthropicMessages;
 
@@ -323,9 +323,10 @@ fn content(answer: &Answer) -> Vec<Event> {
 
 /// Cumulative usage between the pieces, which no client may add up.
 fn running_total(answer: &Answer) -> Option<Event> {
+    let told = answer.running()?;
     let running = json!({"type": "message_delta", "delta": {"stop_reason": null, "stop_sequence": null},
-        "usage": usage(answer.reply.usage, answer.reply.usage.output)});
-    (answer.telling == Telling::Repeated).then(|| event(Part::Framing, "message_delta", &running))
+        "usage": usage(told, told.output)});
+    Some(event(Part::Framing, "message_delta", &running))
 }
 
 fn closing(answer: &Answer) -> Option<Event> {
@@ -378,6 +379,7 @@ fn words(reason: &Reason) -> (&'static str, String) {
         ),
         Reason::PromptBlocked => ("invalid_request_error", "Output blocked by content filtering policy"),
         Reason::Status(status) => by_status(*status),
+        Reason::LimitedUntilReset => by_status(429),
     };
     (kind, message.to_owned())
 }

@@ -56,7 +56,7 @@ impl Dialect for Azure {
             Reason::PromptBlocked => "content_filter",
             Reason::Status(401) => "401",
             Reason::Status(404) => "DeploymentNotFound",
-            Reason::Status(429) => "429",
+            Reason::Status(429) | Reason::LimitedUntilReset => "429",
             _ => return OpenAiChat.error_body(reason),
         };
         let error = json!({"code": code, "message": errors::message(reason)});

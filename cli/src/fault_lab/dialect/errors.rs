@@ -6,7 +6,7 @@ use crate::fault_lab::script::Reason;
 pub fn status(reason: &Reason) -> u16 {
     match reason {
         Reason::Status(status) => *status,
-        Reason::QuotaSpent => 429,
+        Reason::QuotaSpent | Reason::LimitedUntilReset => 429,
         Reason::ContextOverflow | Reason::PromptBlocked | Reason::BadRequest { .. } => 400,
     }
 }
@@ -21,6 +21,7 @@ pub fn message(reason: &Reason) -> String {
         Reason::QuotaSpent => "You exceeded your current quota, please check your plan and billing details.",
         Reason::PromptBlocked => "The prompt was blocked by our content filters.",
         Reason::Status(status) => by_status(*status),
+        Reason::LimitedUntilReset => by_status(429),
     };
     message.to_owned()
 }
@@ -28,6 +29,7 @@ pub fn message(reason: &Reason) -> String {
 fn by_status(status: u16) -> &'static str {
     match status {
         401 => "Unauthorized: the API key is not valid.",
+        402 => "The account has no funds left.",
         403 => "The caller has no permission to use this model.",
         404 => "The model 'lab' was not found.",
         408 | 504 => "The request timed out.",

@@ -11,7 +11,7 @@ use crate::fault_lab::dialect::{
     Answer, Dialect, Event, Part, Peek, between, conversation, errors, json_body, parts, sse, texts,
 };
 use crate::fault_lab::reply::{Finish, Piece, Usage};
-use crate::fault_lab::script::{Reason, Telling};
+use crate::fault_lab::script::Reason;
 
 pub struct Gemini;
 
@@ -44,7 +44,7 @@ impl Dialect for Gemini {
     }
 
     fn events(&self, answer: &Answer) -> Vec<Event> {
-        let running = answer.told().filter(|_| answer.telling == Telling::Repeated);
+        let running = answer.running();
         let mut events: Vec<Event> = answer
             .reply
             .pieces
@@ -230,5 +230,9 @@ fn error(reason: &Reason) -> Value {
         503 => "UNAVAILABLE",
         _ => "INTERNAL",
     };
-    json!({"code": code, "message": errors::message(reason), "status": status})
+    let mut error = json!({"code": code, "message": errors::message(reason), "status": status});
+    if *reason == Reason::LimitedUntilReset {
+        error["details"] = json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1s"}]);
+    }
+    error
 }

@@ -7,7 +7,7 @@ use crate::fault_lab::ask::{Ask, ToolChoice};
 use crate::fault_lab::dialect::openai_chat::{self, OpenAiChat};
 use crate::fault_lab::dialect::{Answer, Dialect, Event, Part, errors, sse};
 use crate::fault_lab::reply::{Finish, Piece, Usage};
-use crate::fault_lab::script::{Reason, Telling};
+use crate::fault_lab::script::Reason;
 
 pub struct Mistral;
 
@@ -29,9 +29,12 @@ impl Dialect for Mistral {
     }
 
     fn whole(&self, answer: &Answer) -> Vec<u8> {
-        let message = message(answer);
-        let choice = json!({"index": 0, "message": message, "finish_reason": finish(answer.reply.finish)});
-        let choices = if answer.reply.finish == Finish::Absent { json!([]) } else { json!([choice]) };
+        let choices = if answer.reply.finish == Finish::Absent {
+            json!([])
+        } else {
+            let finish = finish(answer.reply.finish);
+            json!([{"index": 0, "message": message(answer), "finish_reason": finish}])
+        };
         with_usage(body(answer, "chat.completion", &choices), answer.told()).to_string().into_bytes()
     }
 
@@ -59,6 +62,16 @@ impl Dialect for Mistral {
 
     fn malformed_event(&self) -> Vec<u8> {
         OpenAiChat.malformed_event()
+    }
+
+    fn rate_limits(&self, remaining: u32) -> Vec<(&'static str, String)> {
+        vec![
+            ("x-ratelimit-limit-req-minute", "100".to_owned()),
+            ("x-ratelimit-remaining-req-minute", remaining.to_string()),
+            ("ratelimitbysize-limit", "100000".to_owned()),
+            ("ratelimitbysize-remaining", (remaining * 1_000).to_string()),
+            ("ratelimitbysize-reset", "1".to_owned()),
+        ]
     }
 }
 
@@ -106,7 +119,7 @@ fn rewritten(delta: Value) -> Value {
 
 fn chunk(answer: &Answer, part: Part, delta: Value, finish_reason: Option<&str>) -> Event {
     let choice = json!({"index": 0, "delta": delta, "finish_reason": finish_reason});
-    let told = answer.told().filter(|_| part == Part::Closing || answer.telling == Telling::Repeated);
+    let told = if part == Part::Closing { answer.told() } else { answer.running() };
     let mut body = with_usage(body(answer, "chat.completion.chunk", &json!([choice])), told);
     body["p"] = json!("abcdef");
     Event::sse(part, None, &body.to_string())

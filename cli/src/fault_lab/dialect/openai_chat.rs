@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::fault_lab::ask::{Ask, Media, MediaSource, Tool, ToolChoice};
 use crate::fault_lab::dialect::{Answer, Dialect, Event, Part, bad, parts, sse, texts};
 use crate::fault_lab::reply::{Finish, Piece, Usage};
-use crate::fault_lab::script::{Oddity, Reason, Telling};
+use crate::fault_lab::script::{Oddity, Reason};
 
 pub struct OpenAiChat;
 
@@ -307,10 +307,8 @@ fn chunk(answer: &Answer, part: Part, delta: Value, finish_reason: Option<&str>)
     let mut body = head(answer, "chat.completion.chunk");
     let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason});
     body.insert("choices".to_owned(), json!([choice]));
-    match answer.telling {
-        Telling::Repeated if part != Part::Opening => {
-            drop(body.insert("usage".to_owned(), usage(answer.reply.usage)))
-        }
+    match answer.running() {
+        Some(running) if part != Part::Opening => drop(body.insert("usage".to_owned(), usage(running))),
         _ if answer.wants_usage => drop(body.insert("usage".to_owned(), Value::Null)),
         _ => {}
     }
@@ -319,7 +317,7 @@ fn chunk(answer: &Answer, part: Part, delta: Value, finish_reason: Option<&str>)
 }
 
 fn closing_usage(answer: &Answer) -> Option<Event> {
-    let told = answer.told().filter(|_| answer.wants_usage || answer.telling == Telling::Repeated)?;
+    let told = answer.told().filter(|_| answer.wants_usage || answer.running().is_some())?;
     let mut body = head(answer, "chat.completion.chunk");
     body.insert("choices".to_owned(), json!([]));
     body.insert("usage".to_owned(), usage(told));
@@ -383,6 +381,7 @@ pub(super) fn words(reason: &Reason) -> (&'static str, Option<&'static str>, Str
             "Your request was rejected as a result of our safety system.",
         ),
         Reason::Status(status) => by_status(*status),
+        Reason::LimitedUntilReset => by_status(429),
     };
     (kind, code, message.to_owned())
 }
@@ -395,6 +394,7 @@ fn by_status(status: u16) -> (&'static str, Option<&'static str>, &'static str) 
             Some("invalid_api_key"),
             "Incorrect API key provided: sk-lab. You can find your API key in your account settings.",
         ),
+        402 => ("insufficient_quota", Some("insufficient_balance"), "Insufficient balance."),
         403 => (
             invalid,
             Some("unsupported_country_region_territory"),

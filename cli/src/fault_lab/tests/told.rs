@@ -17,6 +17,10 @@ pub struct Told {
     pub usage: Option<(u64, u64)>,
     /// How many times output tokens were told.
     pub usages: usize,
+    /// The most output tokens that were told.
+    pub most_output: u64,
+    /// How many times a finish was told.
+    pub finishes: usize,
     pub terminal: bool,
     pub error: bool,
 }
@@ -73,17 +77,22 @@ fn add(to: &mut String, value: &Value) {
     to.push_str(value.as_str().unwrap_or_default());
 }
 
+fn finish(told: &mut Told, word: &Value) {
+    if let Some(word) = word.as_str() {
+        told.finish = Some(word.to_owned());
+        told.finishes += 1;
+    }
+}
+
 fn openai_whole(told: &mut Told, body: &Value) {
     openai_delta(told, &body["choices"][0]["message"]);
-    told.finish = body["choices"][0]["finish_reason"].as_str().map(str::to_owned);
+    finish(told, &body["choices"][0]["finish_reason"]);
     openai_usage(told, &body["usage"]);
 }
 
 fn openai_chunk(told: &mut Told, chunk: &Value) {
     openai_delta(told, &chunk["choices"][0]["delta"]);
-    if let Some(finish) = chunk["choices"][0]["finish_reason"].as_str() {
-        assert_eq!(told.finish.replace(finish.to_owned()), None, "one finish only");
-    }
+    finish(told, &chunk["choices"][0]["finish_reason"]);
     openai_usage(told, &chunk["usage"]);
 }
 
@@ -105,6 +114,7 @@ fn openai_usage(told: &mut Told, usage: &Value) {
     let Some(output) = usage["completion_tokens"].as_u64() else { return };
     told.usage = usage["prompt_tokens"].as_u64().map(|input| (input, output));
     told.usages += 1;
+    told.most_output = told.most_output.max(output);
 }
 
 fn anthropic_whole(told: &mut Told, body: &Value) {
@@ -115,7 +125,7 @@ fn anthropic_whole(told: &mut Told, body: &Value) {
             told.calls.push((name.to_owned(), block["input"].to_string()));
         }
     }
-    told.finish = body["stop_reason"].as_str().map(str::to_owned);
+    finish(told, &body["stop_reason"]);
     anthropic_usage(told, &body["usage"]);
 }
 
@@ -136,7 +146,7 @@ fn anthropic_event(told: &mut Told, event: &Value) {
             }
         }
         Some("message_delta") => {
-            told.finish = delta["stop_reason"].as_str().map(str::to_owned);
+            finish(told, &delta["stop_reason"]);
             anthropic_usage(told, &event["usage"]);
         }
         Some("message_stop") => told.terminal = true,
@@ -148,4 +158,5 @@ fn anthropic_usage(told: &mut Told, usage: &Value) {
     let Some(output) = usage["output_tokens"].as_u64() else { return };
     told.usage = usage["input_tokens"].as_u64().map(|input| (input, output));
     told.usages += 1;
+    told.most_output = told.most_output.max(output);
 }
