@@ -27,6 +27,7 @@ mod dialects;
 mod drift;
 mod explain;
 mod failover;
+mod faults;
 mod feed;
 mod health;
 mod media;

@@ -181,6 +181,11 @@ impl Stream {
         events
     }
 
+    /// All of it as an answer: for one that is no stream, such as an error.
+    pub async fn answer(self) -> Answer {
+        Answer::of(self.response).await
+    }
+
     /// Reads until the first data.
     ///
     /// # Panics
