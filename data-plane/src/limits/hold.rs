@@ -55,6 +55,8 @@ pub struct Hold {
     leases: Arc<Leases>,
     taken: Taken,
     reserved: NanoUsd,
+    /// The most that any of its accounts can be charged.
+    covered: NanoUsd,
     slot: Option<Slot>,
 }
 
@@ -62,12 +64,15 @@ impl Limits {
     pub(super) async fn reserve(&self, reservation: Reservation) -> Result<Hold, ReserveError> {
         let Reservation { generation, attempt, charges, cost_bound, facts, traceparent } = reservation;
         let reserved = charges.first().map_or(NanoUsd::ZERO, |due| due.amount);
+        let covered = charges.iter().map(|due| due.amount).max().unwrap_or(NanoUsd::ZERO);
         let taken = self.leases.take(charges).await?;
         let charges = taken.dues.iter().map(charge).collect();
         let record = record::interrupted(generation, attempt, taken.epoch, charges, cost_bound, &facts);
         let intent = Intent { record, draws: draws(&taken.dues), traceparent };
         match self.journal.intend(intent) {
-            Ok(slot) => Ok(Hold { leases: Arc::clone(&self.leases), taken, reserved, slot: Some(slot) }),
+            Ok(slot) => {
+                Ok(Hold { leases: Arc::clone(&self.leases), taken, reserved, covered, slot: Some(slot) })
+            }
             Err(error) => {
                 metrics::counter!(names::JOURNAL_REFUSED).increment(1);
                 self.leases.untake(&taken);
@@ -86,8 +91,8 @@ impl Hold {
     /// Books the attempt as it ended. Does not wait for anything but one write(2).
     pub fn settle(mut self, settlement: Settlement) -> Settled {
         let price = settlement.price;
-        let charged = price.min(self.reserved);
-        let settled = Settled { charged, house: price.saturating_sub(charged) };
+        let (charged, house) = (price.min(self.reserved), price.saturating_sub(self.covered));
+        let settled = Settled { charged, house };
         if let Some(slot) = self.slot.take() {
             slot.close(|open| {
                 count_house(&open, settled.house);

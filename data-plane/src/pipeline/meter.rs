@@ -12,7 +12,7 @@ use crate::model::event::Event;
 use crate::model::facts::Facts;
 use crate::model::response::{ChatResponse, Finish};
 use crate::model::usage::{self, Usage};
-use crate::pipeline::Job;
+use crate::pipeline::{Job, reserve};
 use crate::price;
 use crate::routing::plan::Candidate;
 use crate::upstream::attempt::Failed;
@@ -103,9 +103,13 @@ pub fn settle(
 ) -> Bill {
     let tokens = price::tokens(counted, &job.request.facts);
     let (cost, owed) = price::bill(&candidate.endpoint, &job.caller.tenant, &tokens);
-    // With its own credential a tenant pays the provider, and us nothing.
+    // With its own credential a tenant pays the provider, and us nothing; its key's limit may count it all the same.
     let is_byok = candidate.is_byok();
-    let owed = if is_byok { NanoUsd::ZERO } else { owed };
+    let owed = match is_byok {
+        true if reserve::counts_byok(job.caller) => cost,
+        true => NanoUsd::ZERO,
+        false => owed,
+    };
     let generation = generation(&tokens, cost);
     let Some(hold) = hold else {
         return Bill { tokens, cost, settled: Settled { charged: owed, house: NanoUsd::ZERO }, is_byok };

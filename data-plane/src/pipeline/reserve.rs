@@ -111,7 +111,7 @@ pub async fn reserve(
         Some(own) => own.secret.clone(),
         None => pick(&endpoint.provider.credentials, is_usable, job.plan.seed).cloned(),
     };
-    let mut cap = Cap::of(endpoint, job, pipeline.settings.leases.default_output_tokens);
+    let mut cap = Cap::of(endpoint, candidate.is_byok(), job, pipeline.settings.leases.default_output_tokens);
     let mut encoded = encode(job, endpoint, cap.injected(job.request), fetched)?;
     let Some(permit) = permit else {
         return Ok(Ready { encoded, hold: None, credential, lowered_cap: None });
@@ -149,8 +149,12 @@ struct Cap {
 }
 
 impl Cap {
-    fn of(endpoint: &Endpoint, job: &Job<'_>, default: u64) -> Self {
-        let is_bound = job.caller.key.limit.is_some() || job.caller.tenant.config.prepaid;
+    fn of(endpoint: &Endpoint, is_byok: bool, job: &Job<'_>, default: u64) -> Self {
+        let caller = job.caller;
+        let is_bound = match is_byok {
+            true => counts_byok(caller),
+            false => caller.key.limit.is_some() || caller.tenant.config.prepaid,
+        };
         let asked = job.request.max_output_tokens;
         let own = if is_bound {
             price::output_cap(endpoint, asked, default)
@@ -257,11 +261,10 @@ fn reservation(
     worst: &WorstCase,
 ) -> Reservation {
     let (Caller { tenant, key }, endpoint) = (job.caller, &candidate.endpoint);
-    let charge = if candidate.is_byok() { NanoUsd::ZERO } else { worst.charge };
     Reservation {
         generation: trail.id,
         attempt: trail.reserved + 1,
-        charges: charges(job.caller, trail, charge),
+        charges: charges(job.caller, candidate, trail, worst),
         cost_bound: worst.cost,
         facts: Facts {
             tenant: tenant.id.clone(),
@@ -282,11 +285,24 @@ fn reservation(
 }
 
 /// The accounts that an attempt is counted against; the first is the payer of record.
-fn charges(caller: &Caller, trail: &Trail, amount: NanoUsd) -> Vec<Due> {
-    let mut charges = vec![Due { account: credits(caller), amount, leased: caller.tenant.config.prepaid }];
-    let limit = key_limit(caller, trail.admitted_at);
-    charges.extend(limit.map(|account| Due { account, amount, leased: true }));
-    charges
+///
+/// With its own credential the tenant pays the provider: nothing is taken from its credits, and its key's limit counts the
+/// cost only if the key says so.
+fn charges(caller: &Caller, candidate: &Candidate, trail: &Trail, worst: &WorstCase) -> Vec<Due> {
+    let (account, limit) = (credits(caller), key_limit(caller, trail.admitted_at));
+    let limited = |amount| limit.map(|account| Due { account, amount, leased: true });
+    if candidate.is_byok() {
+        let free = Due { account, amount: NanoUsd::ZERO, leased: false };
+        let counted = limited(worst.cost).filter(|_| counts_byok(caller));
+        return std::iter::once(free).chain(counted).collect();
+    }
+    let (amount, leased) = (worst.charge, caller.tenant.config.prepaid);
+    std::iter::once(Due { account, amount, leased }).chain(limited(amount)).collect()
+}
+
+/// Whether the key's limit counts what the tenant pays with its own credentials.
+pub fn counts_byok(caller: &Caller) -> bool {
+    caller.key.limit.is_some() && caller.key.config.include_byok_in_limit
 }
 
 /// The caller's accounts that have a limit.

@@ -101,11 +101,13 @@ pub fn ended(
         charge.charged_nano = price.min(charge.reserved_nano);
     }
     let charge_nano = price.min(open.reserved_nano);
+    // What no account covered.
+    let covered = charges.iter().map(|charge| charge.charged_nano).max().unwrap_or(0);
     let line = v1::AttemptRecord {
         charges,
         cost_nano: settlement.cost.0,
         charge_nano,
-        house_nano: price - charge_nano,
+        house_nano: price - covered,
         tokens: Some(settlement.tokens),
         provenance: settlement.provenance.into(),
         outcome: settlement.outcome.into_owned(),
@@ -157,6 +159,12 @@ mod tests {
             ended_at: DateTime::UNIX_EPOCH,
             generation: Some(v1::GenerationRecord { charge_nano: 5, ..Default::default() }),
         }
+    }
+
+    #[test]
+    fn what_only_a_limit_counts_is_no_charge_and_no_loss() {
+        let (line, _) = ended(open(&[0, 60]), ending(40));
+        assert_eq!((line.charge_nano, line.charges[1].charged_nano, line.house_nano), (0, 40, 0));
     }
 
     #[test]
