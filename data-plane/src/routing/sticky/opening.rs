@@ -1,21 +1,21 @@
-//! How a conversation begins, read from its source bytes without reading the rest.
+//! How a conversation begins, read from the request's source bytes up to its first message.
 
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::model::request::ChatRequest;
 
 /// Hashes the first instructions and the first message that is none; nothing if there is no such message.
-pub fn hash(messages: &[u8], hash: &mut impl Hasher) -> Option<()> {
+pub fn hash(body: &[u8], hash: &mut impl Hasher) -> Option<()> {
     let mut opening = Opening::default();
-    let mut source = serde_json::Deserializer::from_slice(messages);
+    let mut source = serde_json::Deserializer::from_slice(body);
     // Ends with an error where the list goes on: what is needed is there by then.
-    drop(Seed(&mut opening).deserialize(&mut source));
+    drop(source.deserialize_map(Body(&mut opening)));
     opening.first.map(|first| (opening.instructions.map(RawValue::get), first.get()).hash(hash))
 }
 
@@ -39,16 +39,35 @@ struct Role<'a> {
     role: Cow<'a, str>,
 }
 
-struct Seed<'o, 'a>(&'o mut Opening<'a>);
+/// The request up to its messages.
+struct Body<'o, 'a>(&'o mut Opening<'a>);
 
-impl<'a> DeserializeSeed<'a> for Seed<'_, 'a> {
+impl<'a> Visitor<'a> for Body<'_, 'a> {
+    type Value = ();
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a request")
+    }
+    fn visit_map<A: MapAccess<'a>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some(name) = members.next_key::<Cow<'a, str>>()? {
+            if name == "messages" {
+                return members.next_value_seed(Messages(self.0));
+            }
+            members.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
+}
+
+struct Messages<'o, 'a>(&'o mut Opening<'a>);
+
+impl<'a> DeserializeSeed<'a> for Messages<'_, 'a> {
     type Value = ();
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
-impl<'a> Visitor<'a> for Seed<'_, 'a> {
+impl<'a> Visitor<'a> for Messages<'_, 'a> {
     type Value = ();
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a list of messages")
