@@ -140,6 +140,7 @@ fn requests(criterion: &mut Criterion) {
             quirks: &quirks,
             fetched: &NOTHING,
             supported: Parameters::NONE,
+            tier: None,
         };
         group.bench_function(format!("write, {}", adapter.name()), |bencher| {
             bencher.iter(|| adapter.encode(&request, &target).map(|encoded| encoded.body.len()));

@@ -142,6 +142,9 @@ pub struct Target<'a> {
     pub fetched: &'a Fetched,
     /// Parameters that the endpoint supports; empty means all that the dialect has.
     pub supported: Parameters,
+    /// The endpoint's tier, which is what is asked for, whatever the caller said: its price is the row's. Empty is the
+    /// default tier; None is no endpoint in particular, and the caller's word is handed on.
+    pub tier: Option<&'a str>,
 }
 
 impl Target<'_> {

@@ -37,6 +37,7 @@ fn target(quirks: &Quirks) -> Target<'_> {
         quirks,
         fetched: &NOTHING,
         supported: Parameters::NONE,
+        tier: None,
     }
 }
 

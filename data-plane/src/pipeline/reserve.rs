@@ -222,6 +222,7 @@ fn encode(
         quirks: &endpoint.quirks,
         fetched,
         supported: endpoint.supported,
+        tier: Some(&endpoint.config.service_tier),
     };
     let encoded = endpoint.provider.adapter.encode(job.request, &target);
     let encoded = encoded.map_err(|unsupported| Skip::Unsupported(unsupported, endpoint.clone()))?;

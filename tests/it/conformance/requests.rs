@@ -134,7 +134,10 @@ pub fn encode(
 ) -> Result<Encoded, Unsupported> {
     let fetched = fetched(adapter, request, quirks);
     let supported = Parameters::NONE;
-    adapter.encode(request, &Target { model, output_cap: None, stream, quirks, fetched: &fetched, supported })
+    adapter.encode(
+        request,
+        &Target { model, output_cap: None, stream, quirks, fetched: &fetched, supported, tier: None },
+    )
 }
 
 /// What stands behind the URLs of a request, as far as the adapter must have it.

@@ -69,8 +69,9 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     }
     let asked = shape(&mut body, request, quirks, &mut toolbox, &thinking, &mut context)?;
     put_sampling(&mut body, thinking::sample(request, target, thinking.is_on, &mut dropped));
-    put_small(&mut body, request, &mut dropped);
-    let (own, unknown) = wish::own_members(request, &OWN);
+    put_small(&mut body, request, target, &mut dropped);
+    let (mut own, unknown) = wish::own_members(request, &OWN);
+    wish::hold_to_price(&mut own, ("speed", &"standard".into()), target, &mut dropped);
     body.extend(own);
     dropped.extend(unknown);
     let (mut system, mut messages) = prompt.into_messages();
@@ -192,7 +193,12 @@ fn shape(
     Ok(asked)
 }
 
-fn put_small(body: &mut Map<String, Value>, request: &ChatRequest, dropped: &mut Vec<Cow<'static, str>>) {
+fn put_small(
+    body: &mut Map<String, Value>,
+    request: &ChatRequest,
+    target: &Target<'_>,
+    dropped: &mut Vec<Cow<'static, str>>,
+) {
     // Anthropic refuses white space as a stop sequence.
     let stops: Vec<_> = request.stop.iter().filter(|stop| !stop.trim().is_empty()).collect();
     if stops.len() < request.stop.len() {
@@ -205,9 +211,10 @@ fn put_small(body: &mut Map<String, Value>, request: &ChatRequest, dropped: &mut
         Some(user) => drop(body.insert("metadata".to_owned(), json!({ "user_id": user }))),
         None => {}
     }
-    match request.service_tier.as_deref() {
-        Some("auto") => drop(body.insert("service_tier".to_owned(), "auto".into())),
-        Some("default" | "standard_only") => {
+    match wish::tier(request, target) {
+        // Priority is taken where some was bought; there is no way to insist.
+        Some("auto" | "priority") => drop(body.insert("service_tier".to_owned(), "auto".into())),
+        Some("default" | "standard" | "standard_only") => {
             body.insert("service_tier".to_owned(), "standard_only".into());
         }
         Some(_) => dropped.push("service_tier".into()),

@@ -28,6 +28,7 @@ fn run(model: &str, row: &[(&str, &str)], members: &Value) -> Result<Encoded, Un
         quirks: &quirks,
         fetched: &NOTHING,
         supported: Parameters::NONE,
+        tier: None,
     };
     Azure.encode(&request, &target)
 }

@@ -73,7 +73,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     prompt.system.extend(asked.map(|text| json!({ "text": text })));
     put_cache_points(&mut prompt, &mut toolbox, request, quirks);
     dropped.extend(prompt.dropped.drain(..).map(Cow::Owned));
-    put_rest(&mut body, request, &prompt, toolbox, fields, &mut dropped);
+    put_rest(&mut body, request, target, &prompt, toolbox, fields, &mut dropped);
     Ok(Encoded {
         method: Method::POST,
         path: path(target),
@@ -170,6 +170,7 @@ fn put_cache_points(prompt: &mut Prompt, toolbox: &mut Toolbox, request: &ChatRe
 fn put_rest(
     body: &mut Map<String, Value>,
     request: &ChatRequest,
+    target: &Target<'_>,
     prompt: &Prompt,
     toolbox: Toolbox,
     mut fields: Fields,
@@ -194,17 +195,28 @@ fn put_rest(
             body.insert(name.to_owned(), members.into());
         }
     }
-    match request.service_tier.as_deref() {
+    put_tier(body, request, target, dropped);
+    let (mut own, unknown) = wish::own_members(request, &OWN);
+    let usual = json!({"latency": "standard"});
+    wish::hold_to_price(&mut own, ("performanceConfig", &usual), target, dropped);
+    body.extend(own);
+    dropped.extend(unknown);
+}
+
+fn put_tier(
+    body: &mut Map<String, Value>,
+    request: &ChatRequest,
+    target: &Target<'_>,
+    dropped: &mut Vec<Cow<'static, str>>,
+) {
+    match wish::tier(request, target) {
         // What the service does unasked.
-        None | Some("auto" | "default") => {}
+        None | Some("auto" | "default" | "standard" | "standard_only") => {}
         Some(tier @ ("priority" | "flex" | "reserved")) => {
             body.insert("serviceTier".to_owned(), json!({ "type": tier }));
         }
         Some(_) => dropped.push("service_tier".into()),
     }
-    let (own, unknown) = wish::own_members(request, &OWN);
-    body.extend(own);
-    dropped.extend(unknown);
 }
 
 /// The model is one segment of the path, slashes and colons of an ARN encoded.

@@ -18,7 +18,7 @@ use crate::model::parameter::Parameter;
 use crate::model::request::{ChatRequest, Effort, ResponseFormat};
 
 /// Parameters without a counterpart.
-const LOST: [Parameter; 19] = [
+const LOST: [Parameter; 18] = [
     Parameter::MinP,
     Parameter::TopA,
     Parameter::RepetitionPenalty,
@@ -29,7 +29,6 @@ const LOST: [Parameter; 19] = [
     Parameter::Prediction,
     Parameter::Audio,
     Parameter::ImageConfig,
-    Parameter::ServiceTier,
     Parameter::PromptCacheKey,
     Parameter::CacheControl,
     Parameter::Metadata,
@@ -51,6 +50,7 @@ const MOST_K: u64 = 500;
 pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
     wish::refuse_all_but_text(request)?;
     let mut dropped = wish::lost(request, &LOST);
+    wish::lose_tier(request, target, &mut dropped);
     let mut context = Context { hide_reasoning: request.reasoning.exclude, ..Context::default() };
     let mut toolbox = toolbox(request, target.quirks, &mut context, &mut dropped)?;
     let format = format(request, &mut toolbox)?;

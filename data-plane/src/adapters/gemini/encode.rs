@@ -71,7 +71,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>, host: Host) -> Result<
     if !config.is_empty() {
         body.insert("generationConfig".to_owned(), Value::Object(config));
     }
-    settings::beside(&mut body, request, quirks, host, &mut dropped);
+    settings::beside(&mut body, request, target, host, &mut dropped);
     Ok(Encoded {
         method: Method::POST,
         path: Cow::Owned(host.path(target.model, target.stream)?),

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
-use crate::adapters::Unsupported;
 use crate::adapters::gemini::host::Host;
 use crate::adapters::quirks::Quirks;
 use crate::adapters::shared::wish;
+use crate::adapters::{Target, Unsupported};
 use crate::model::message::PartContent;
 use crate::model::request::ChatRequest;
 
@@ -190,12 +190,13 @@ impl Settings<'_> {
 pub fn beside(
     body: &mut Map<String, Value>,
     request: &ChatRequest,
-    quirks: &Quirks,
+    target: &Target<'_>,
     host: Host,
     dropped: &mut Vec<Cow<'static, str>>,
 ) {
-    let tier = request.service_tier.as_deref().map(|tier| match tier {
-        "default" => "standard",
+    let quirks = target.quirks;
+    let tier = wish::tier(request, target).map(|tier| match tier {
+        "default" | "standard_only" => "standard",
         other => other,
     });
     match tier {

@@ -108,6 +108,7 @@ fn signatures_on_several_texts_survive_the_way_to_the_caller_and_back() {
         quirks: &quirks,
         fetched: &crate::model::media::NOTHING,
         supported: crate::model::parameter::Parameters::NONE,
+        tier: None,
     };
     let sent: Value = serde_json::from_slice(&adapter.encode(&request, &target).unwrap().body).unwrap();
     assert_eq!(sent["contents"][1]["parts"], parts);

@@ -202,9 +202,10 @@ impl<'a> Writing<'a> {
         if let Some(cap) = self.target.output_cap.or(self.request.max_output_tokens) {
             self.put("max_tokens", cap);
         }
-        match self.request.service_tier.as_deref() {
-            Some("auto") => self.put("service_tier", "auto"),
-            Some("default" | "standard_only") => self.put("service_tier", "standard_only"),
+        match wish::tier(self.request, self.target) {
+            // Priority is taken where there is some to be had.
+            Some("auto" | "priority") => self.put("service_tier", "auto"),
+            Some("default" | "standard" | "standard_only") => self.put("service_tier", "standard_only"),
             Some(_) => self.dropped.push("service_tier".into()),
             None => {}
         }

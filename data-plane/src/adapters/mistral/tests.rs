@@ -30,6 +30,7 @@ fn requests_that_mistral_took_pass_as_they_were() {
             quirks: &Mistral.quirks(),
             fetched: &NOTHING,
             supported: Parameters::NONE,
+            tier: None,
         };
         let encoded = Mistral.encode(&request, &target).expect("expressible");
         let sent: Value = serde_json::from_slice(&encoded.body).expect("JSON");

@@ -16,7 +16,7 @@ use crate::model::parameter::Parameter;
 use crate::model::request::{ChatRequest, Effort, ResponseFormat};
 
 /// Parameters without a counterpart.
-const LOST: [Parameter; 16] = [
+const LOST: [Parameter; 15] = [
     Parameter::TopA,
     Parameter::LogitBias,
     Parameter::Verbosity,
@@ -24,7 +24,6 @@ const LOST: [Parameter; 16] = [
     Parameter::Prediction,
     Parameter::Audio,
     Parameter::ImageConfig,
-    Parameter::ServiceTier,
     Parameter::PromptCacheKey,
     Parameter::CacheControl,
     Parameter::Metadata,
@@ -42,6 +41,7 @@ const OWN: [&str; 5] = ["options", "keep_alive", "think", "truncate", "shift"];
 pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
     wish::refuse_all_but_text(request)?;
     let mut dropped = wish::lost(request, &LOST);
+    wish::lose_tier(request, target, &mut dropped);
     let tools = tools::tools(request, &mut dropped)?;
     let format = format(request, !tools.is_empty())?;
     let typed = request.messages.get()?;

@@ -58,6 +58,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     patch = with_stream(patch, sent, target);
     patch = with_cap(patch, request, target);
     patch = without_router_fields(patch, sent, request, target, &mut dropped);
+    patch = with_tier(patch, sent, request, target, &mut dropped);
     patch = with_reasoning(patch, sent, request, target, &mut dropped);
     patch = with_logprobs(patch, sent, request, chat);
     patch = without_unsupported(patch, request, target, &mut dropped);
@@ -187,15 +188,29 @@ fn without_router_fields<'a>(
     if request.stop.is_empty() && sent.get("stop").is_some() {
         patch = patch.remove("stop");
     }
-    for name in target.quirks.drop.iter().filter(|name| sent.get(name).is_some()) {
+    let is_left_out = |name: &&String| sent.get(name).is_some() && *name != Parameter::ServiceTier.name();
+    for name in target.quirks.drop.iter().filter(is_left_out) {
         dropped.push(Cow::Owned(name.clone()));
         patch = patch.remove(name);
     }
-    if !wish::takes_tier(target) && sent.get("service_tier").is_some() {
-        dropped.push(Cow::Borrowed(Parameter::ServiceTier.name()));
-        patch = patch.remove("service_tier");
-    }
     patch
+}
+
+/// The tier that is asked for, in the place of what the caller said of it.
+fn with_tier<'a>(
+    patch: Patch<'a>,
+    sent: Sent<'_>,
+    request: &ChatRequest,
+    target: &Target<'_>,
+    dropped: &mut Dropped,
+) -> Patch<'a> {
+    const NAME: &str = Parameter::ServiceTier.name();
+    match wish::tier_if_taken(request, target, dropped) {
+        Some(tier) if request.service_tier.as_deref() == Some(tier) => patch,
+        Some(tier) => patch.set_str(NAME, tier),
+        None if sent.get(NAME).is_some() => patch.remove(NAME),
+        None => patch,
+    }
 }
 
 /// Log probabilities in the endpoint's form, and no count of answers where there is only one.

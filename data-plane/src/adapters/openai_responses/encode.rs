@@ -72,7 +72,7 @@ pub fn encode(request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Uns
     put_reasoning(&mut body, request, target, &mut dropped);
     put_include(&mut body, request, quirks);
     put_text(&mut body, request, &mut dropped)?;
-    put_small(&mut body, request, quirks, &mut dropped);
+    put_small(&mut body, request, target, &mut dropped);
     put_own(&mut body, request, quirks, &mut dropped);
     tools::put(&mut body, request, quirks, &mut context, &mut dropped)?;
     let input = input::input(request.messages.get()?, quirks, &mut dropped)?;
@@ -226,24 +226,24 @@ fn format_of(format: &ResponseFormat) -> Result<Option<Value>, Unsupported> {
 fn put_small(
     body: &mut Map<String, Value>,
     request: &ChatRequest,
-    quirks: &Quirks,
+    target: &Target<'_>,
     dropped: &mut Vec<Cow<'static, str>>,
 ) {
     let sampling = &request.sampling;
     for (name, number) in [("temperature", sampling.temperature), ("top_p", sampling.top_p)] {
         match number {
-            Some(number) if quirks.sampling => drop(body.insert(name.to_owned(), number.into())),
+            Some(number) if target.quirks.sampling => drop(body.insert(name.to_owned(), number.into())),
             Some(_) => dropped.push(name.into()),
             None => {}
         }
     }
     for (name, text) in [
-        ("service_tier", &request.service_tier),
-        ("prompt_cache_key", &request.prompt_cache_key),
-        ("safety_identifier", &request.safety_identifier),
-        ("user", &request.user),
+        ("service_tier", wish::tier_if_taken(request, target, dropped)),
+        ("prompt_cache_key", request.prompt_cache_key.as_deref()),
+        ("safety_identifier", request.safety_identifier.as_deref()),
+        ("user", request.user.as_deref()),
     ] {
-        body.extend(text.as_ref().map(|text| (name.to_owned(), text.as_str().into())));
+        body.extend(text.map(|text| (name.to_owned(), text.into())));
     }
     body.extend(request.metadata.clone().map(|metadata| ("metadata".to_owned(), metadata)));
     if sampling.logprobs != Some(true) && sampling.top_logprobs.is_some_and(|top| top > 0) {
@@ -280,9 +280,6 @@ fn leave_out(
     target: &Target<'_>,
     dropped: &mut Vec<Cow<'static, str>>,
 ) {
-    if !wish::takes_tier(target) && body.shift_remove("service_tier").is_some() {
-        dropped.push("service_tier".into());
-    }
     for name in &target.quirks.drop {
         let is_ours = matches!(name.as_str(), "store" | "include");
         if body.shift_remove(name).is_some() && !is_ours {
@@ -295,8 +292,7 @@ fn leave_out(
     if target.supported.is_empty() {
         return;
     }
-    const OPTIONAL: [Parameter; 4] =
-        [Parameter::Temperature, Parameter::TopP, Parameter::TopLogprobs, Parameter::ServiceTier];
+    const OPTIONAL: [Parameter; 3] = [Parameter::Temperature, Parameter::TopP, Parameter::TopLogprobs];
     let lacking = request.facts.parameters.without(target.supported);
     for parameter in OPTIONAL.into_iter().filter(|parameter| lacking.contains(*parameter)) {
         if body.shift_remove(parameter.name()).is_some() {

@@ -218,6 +218,7 @@ fn sent_back(message: &ResponseMessage, details: &[Value]) -> Vec<Value> {
         quirks: &adapter.quirks(),
         fetched: &NOTHING,
         supported: Parameters::NONE,
+        tier: None,
     };
     let encoded = adapter.encode(&request, &target).expect("supported");
     let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");

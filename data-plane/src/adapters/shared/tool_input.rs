@@ -72,6 +72,7 @@ mod tests {
                 quirks: &quirks,
                 fetched: &NOTHING,
                 supported: Parameters::NONE,
+                tier: None,
             };
             let sent = adapter.encode(&request, &target).unwrap();
             let sent = String::from_utf8(sent.body.to_vec()).unwrap();

@@ -33,7 +33,7 @@ const READ: [&str; 18] = [
 ];
 
 /// Parameters that may be left out where an endpoint does not list them.
-const OPTIONAL: [Parameter; 16] = [
+const OPTIONAL: [Parameter; 15] = [
     Parameter::Temperature,
     Parameter::TopP,
     Parameter::TopK,
@@ -48,10 +48,11 @@ const OPTIONAL: [Parameter; 16] = [
     Parameter::Seed,
     Parameter::Stop,
     Parameter::Verbosity,
-    // Another tier has another price.
-    Parameter::ServiceTier,
     Parameter::WebSearchOptions,
 ];
+
+/// A caller's words for the default tier, with which any endpoint of that tier complies.
+const DEFAULT_TIER: [&str; 4] = ["auto", "default", "standard", "standard_only"];
 
 /// The optional parameters that were sent and that an endpoint with these does not list; none where it lists nothing.
 pub fn lacking(request: &ChatRequest, supported: Parameters) -> impl Iterator<Item = Parameter> {
@@ -60,10 +61,61 @@ pub fn lacking(request: &ChatRequest, supported: Parameters) -> impl Iterator<It
     OPTIONAL.into_iter().filter(move |parameter| lacking.contains(*parameter))
 }
 
-/// Whether a tier may be asked for, as far as the dialect's followers go: a row that lists its parameters speaks for
-/// itself, by [`lacking`].
-pub fn takes_tier(target: &Target<'_>) -> bool {
-    target.quirks.service_tier || !target.supported.is_empty()
+/// The tier to ask for, in OpenAI's words; none where nothing is to be said.
+///
+/// Routing has decided on an endpoint's tier, so that a caller's other wish is not lost here, and is not named as such.
+pub fn tier<'a>(request: &'a ChatRequest, target: &Target<'a>) -> Option<&'a str> {
+    let asked = request.service_tier.as_deref();
+    match target.tier {
+        None => asked,
+        Some("") => asked.filter(|tier| DEFAULT_TIER.contains(tier)),
+        own => own,
+    }
+}
+
+/// The same for OpenAI's dialects and their followers, of whom not all take the member: a row that lists its parameters
+/// speaks for itself, and one that is of a tier says by that how it is asked for.
+pub fn tier_if_taken<'a>(
+    request: &'a ChatRequest,
+    target: &Target<'a>,
+    dropped: &mut Vec<Cow<'static, str>>,
+) -> Option<&'a str> {
+    let tier = tier(request, target)?;
+    let (quirks, name) = (target.quirks, Parameter::ServiceTier.name());
+    let listed = target.supported;
+    let is_taken = if listed.is_empty() { quirks.service_tier } else { target.takes(Parameter::ServiceTier) };
+    let is_barred = quirks.drop.iter().any(|barred| barred == name);
+    if !is_barred && (is_taken || target.tier == Some(tier)) {
+        return Some(tier);
+    }
+    if target.tier.is_none() {
+        dropped.push(name.into());
+    }
+    None
+}
+
+/// Names the tier where one is to be asked for and the dialect has no word for any.
+pub fn lose_tier(request: &ChatRequest, target: &Target<'_>, dropped: &mut Vec<Cow<'static, str>>) {
+    if target.tier != Some("") && tier(request, target).is_some() {
+        dropped.push(Parameter::ServiceTier.name().into());
+    }
+}
+
+/// Takes out the dialect's own member that buys speed, unless it asks for what is usual: an endpoint's row has no price
+/// for it.
+pub fn hold_to_price(
+    own: &mut Vec<(String, Value)>,
+    (name, usual): (&'static str, &Value),
+    target: &Target<'_>,
+    dropped: &mut Vec<Cow<'static, str>>,
+) {
+    let before = own.len();
+    own.retain(|(member, value)| {
+        target.tier.is_none() || member != name || value.is_null() || value == usual
+    });
+    if own.len() < before {
+        dropped.push(name.into());
+    }
 }
 
 /// Whether the endpoint takes wishes about reasoning.
@@ -165,29 +217,4 @@ pub fn source_member(request: &ChatRequest, name: &str) -> Option<Value> {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use serde_json::json;
-
-    use super::*;
-    use crate::api::openai_chat::decode;
-
-    #[test]
-    fn what_is_unknown_is_named_and_what_is_the_dialects_own_passes() {
-        let image = json!({"type": "image_url", "image_url": {"url": "https://x/y", "detail": "low"}});
-        let body = json!({"model": "a/b", "messages": [{"role": "user", "name": "n", "content": [image]}], "seed": 1, "top_k": 2,
-            "container": {"id": "c"}, "frobnicate": true, "nothing": null});
-        let request = decode(Bytes::from(body.to_string())).expect("a request");
-        assert_eq!(lost(&request, &[Parameter::Seed, Parameter::MinP]), ["seed"]);
-        let messages = request.messages.get().expect("typed");
-        assert_eq!(
-            lost_in_messages(messages),
-            ["messages[0].name", "messages[0].content[0].image_url.detail"]
-        );
-        let (passed, unknown) = own_members(&request, &["container"]);
-        assert_eq!(passed, [("container".to_owned(), json!({"id": "c"}))]);
-        assert_eq!(unknown, ["frobnicate"]);
-        assert_eq!(source_member(&request, "frobnicate"), Some(json!(true)));
-        assert_eq!(source_member(&request, "nothing"), None);
-    }
-}
+mod tests;

@@ -380,6 +380,7 @@ async fn tried(signer: &Signer, tokens: &str, accepted: &'static str) -> (bool, 
         quirks: &Quirks::default(),
         fetched: &media::NOTHING,
         supported: Parameters::default(),
+        tier: None,
     };
     let minute = Duration::from_secs(60);
     let waits = Waits {

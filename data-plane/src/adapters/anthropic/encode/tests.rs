@@ -24,6 +24,7 @@ fn run_with(request: &Value, quirks: &Quirks, cap: Option<u64>) -> Result<Encode
         quirks,
         fetched: &NOTHING,
         supported: Parameters::NONE,
+        tier: None,
     };
     encode(&request, &target)
 }
@@ -97,6 +98,7 @@ fn on_vertex_the_model_is_in_the_path_and_the_version_in_the_body() {
             quirks: &quirks,
             fetched: &fetched,
             supported: Parameters::NONE,
+            tier: None,
         };
         let encoded = encode(&request, &target).expect("supported");
         assert_eq!(encoded.path, format!("/publishers/anthropic/models/claude-haiku-4-5@20251001:{verb}"));
@@ -122,6 +124,7 @@ fn sampling_that_the_endpoint_does_not_list_is_left_out_by_name() {
         quirks: &quirks,
         fetched: &NOTHING,
         supported: Parameters::from_names(["temperature"]),
+        tier: None,
     };
     let encoded = encode(&request, &target).expect("supported");
     assert_eq!((&body(&encoded)["temperature"], encoded.dropped), (&json!(0.5), vec!["top_k".into()]));

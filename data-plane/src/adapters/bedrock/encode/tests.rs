@@ -55,6 +55,7 @@ fn run(request: &Value, quirks: &Quirks, cap: Option<u64>) -> Result<Encoded, Un
         quirks,
         fetched: &fetched,
         supported: Parameters::NONE,
+        tier: None,
     };
     encode(&request, &target)
 }

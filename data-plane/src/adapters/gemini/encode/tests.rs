@@ -21,6 +21,7 @@ fn run_at(host: Host, request: &Value, quirks: &Quirks, cap: Option<u64>) -> Res
         quirks,
         fetched: &NOTHING,
         supported: Parameters::NONE,
+        tier: None,
     };
     encode(&request, &target, host)
 }

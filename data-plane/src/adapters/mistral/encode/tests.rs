@@ -28,6 +28,7 @@ fn run(body: &str, change: fn(&mut Quirks)) -> Result<Encoded, Unsupported> {
         quirks: &quirks,
         fetched: &NOTHING,
         supported: Parameters::NONE,
+        tier: None,
     };
     encode(&request, &target)
 }
@@ -103,6 +104,7 @@ fn wishes_about_reasoning_are_written_as_the_model_takes_them() {
             quirks: &quirks,
             fetched: &NOTHING,
             supported: Parameters::NONE,
+            tier: None,
         };
         let encoded = encode(&request, &target).expect(wish);
         let mut body: Value = serde_json::from_slice(&encoded.body).expect("JSON");

@@ -26,6 +26,7 @@ fn run_with(members: &str, change: impl FnOnce(&mut Quirks)) -> Result<Encoded, 
         quirks: &quirks,
         fetched: &NOTHING,
         supported: Parameters::NONE,
+        tier: None,
     };
     encode(&request, &target)
 }

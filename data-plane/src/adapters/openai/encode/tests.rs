@@ -27,6 +27,7 @@ fn target(quirks: &Quirks) -> Target<'_> {
         quirks,
         fetched: &NOTHING,
         supported: Parameters::NONE,
+        tier: None,
     }
 }
 
@@ -318,4 +319,31 @@ fn a_tier_goes_to_endpoints_that_take_one_and_is_else_dropped_by_name() {
     }
     let quirks = Quirks { service_tier: false, ..Quirks::default() };
     check(&format!("{{{HI}}}"), target(&quirks), &without, &[]);
+}
+
+#[test]
+fn the_rows_tier_takes_the_place_of_the_callers_word() {
+    let (asked, bare) = (r#"{"service_tier":"flex","user":"u"}"#, r#"{"user":"u"}"#);
+    let quirks = |name: &str| Quirks {
+        service_tier: name != "untaken",
+        drop: if name == "barred" { vec!["service_tier".to_owned()] } else { Vec::new() },
+        ..Quirks::default()
+    };
+    for (row, tier, body, expected) in [
+        ("taken", "", asked, r#"{"user":"u","model":"up"}"#),
+        ("taken", "", r#"{"service_tier":"auto"}"#, r#"{"service_tier":"auto","model":"up"}"#),
+        ("taken", "", bare, r#"{"user":"u","model":"up"}"#),
+        ("taken", "flex", asked, r#"{"service_tier":"flex","user":"u","model":"up"}"#),
+        ("taken", "priority", asked, r#"{"service_tier":"priority","user":"u","model":"up"}"#),
+        ("taken", "priority", bare, r#"{"user":"u","model":"up","service_tier":"priority"}"#),
+        ("untaken", "", asked, r#"{"user":"u","model":"up"}"#),
+        ("untaken", "", r#"{"service_tier":"auto"}"#, r#"{"model":"up"}"#),
+        // A row that is of a tier says by that how it is asked for, unless it bars the member.
+        ("untaken", "priority", asked, r#"{"service_tier":"priority","user":"u","model":"up"}"#),
+        ("barred", "priority", asked, r#"{"user":"u","model":"up"}"#),
+    ] {
+        let beside = |body: &str| body.replacen('{', &format!("{{{HI},"), 1);
+        let quirks = quirks(row);
+        check(&beside(body), Target { tier: Some(tier), ..target(&quirks) }, &beside(expected), &[]);
+    }
 }

@@ -22,6 +22,7 @@ fn run_with(request: &Value, quirks: &Quirks, cap: Option<u64>) -> Result<Encode
         quirks,
         fetched: &NOTHING,
         supported: Parameters::NONE,
+        tier: None,
     };
     encode(&request, &target)
 }
