@@ -12,6 +12,7 @@ pub mod explain;
 pub mod flight;
 pub mod hedge;
 mod intake;
+pub mod look;
 pub mod media;
 pub mod meter;
 pub mod reply;

@@ -259,7 +259,8 @@ impl<'a> Attempts<'a> {
         };
         trail.first_content = Some(trail.started.elapsed());
         let Flight { candidate, hold, begun, told, .. } = flight;
-        Delivery { job, candidate, hold, begun, told }.run(answer, reply, trail).await?;
+        let asked = rules.asked();
+        Delivery { job, candidate, hold, begun, told, asked }.run(answer, reply, trail).await?;
         Ok(Tried::Given)
     }
 

@@ -9,6 +9,7 @@ use crate::adapters::failure::Failure;
 use crate::api::openai_chat::{self, StreamEncoder};
 use crate::api::{AnswerFacts, Bill as PrintedBill};
 use crate::error::RequestError;
+use crate::judge::Asked;
 use crate::limits::Hold;
 use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
@@ -28,6 +29,8 @@ pub struct Delivery<'a> {
     pub hold: Option<Hold>,
     pub begun: Moment,
     pub told: Told<'a>,
+    /// What the answer was held against, where it was judged.
+    pub asked: Option<&'a Asked>,
 }
 
 impl Delivery<'_> {
@@ -39,21 +42,24 @@ impl Delivery<'_> {
                 self.replay(*answer, status.as_u16(), reply, trail).await
             }
             Answer::Whole(answer, status) => {
-                self.whole(*answer, status.as_u16(), reply, trail);
+                self.whole(*answer, status.as_u16(), reply, trail).await;
                 Ok(())
             }
             Answer::Stream(live) => self.stream(live, reply, trail).await,
         }
     }
 
-    fn whole(self, answer: ChatResponse, status: u16, reply: &mut Reply, trail: &mut Trail) {
-        let facts = self.facts(trail);
+    async fn whole(self, answer: ChatResponse, status: u16, reply: &mut Reply, trail: &mut Trail) {
+        let (facts, look) = (self.facts(trail), self.told.look(self.job, self.asked));
         let meter = Meter::of(&answer);
         let counted = meter.counted(&self.job.request.facts, None);
         let bill = self.settle(&meter, &counted, "ok", status, trail);
         let answer = ChatResponse { usage: Some(counted), ..answer };
         let printed = print(&bill, trail);
         reply.whole(http::StatusCode::OK, openai_chat::encode(&answer, &facts, &printed));
+        if let Some(look) = look {
+            look.after(&answer).await;
+        }
     }
 
     /// A caller who asked for a stream gets one, though the provider answered whole.
@@ -64,7 +70,7 @@ impl Delivery<'_> {
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> Result<(), RequestError> {
-        let until = self.job.until;
+        let (until, look) = (self.job.until, self.told.look(self.job, self.asked));
         let mut encoder = StreamEncoder::new(&self.facts(trail));
         let mut out = BytesMut::new();
         encoder.replay(&answer, &mut out);
@@ -75,6 +81,9 @@ impl Delivery<'_> {
         encoder.done(&mut out);
         trail.cancelled = reply.send(out.freeze(), until).await.is_err();
         reply.end();
+        if let Some(look) = look {
+            look.after(&answer).await;
+        }
         Ok(())
     }
 
@@ -88,10 +97,12 @@ impl Delivery<'_> {
         let (wait, until) = (wait(self.job, self.candidate), self.job.until);
         let mut encoder = StreamEncoder::new(&self.facts(trail));
         let (mut meter, mut events, mut out) = (Meter::default(), Vec::new(), BytesMut::new());
+        let mut look = self.told.look(self.job, self.asked);
         while !meter.is_done {
             let step = reply.wait(wait, live.next(&mut events)).await;
             for event in events.drain(..) {
                 meter.take(&event);
+                look.iter_mut().for_each(|look| look.take(&event));
                 encoder.event(&event, &mut out);
             }
             match step {
@@ -124,6 +135,9 @@ impl Delivery<'_> {
         encoder.done(&mut out);
         trail.cancelled = reply.is_gone() || reply.send(out.freeze(), until).await.is_err();
         reply.end();
+        if let Some(look) = look {
+            look.at_stream().await;
+        }
         Ok(())
     }
 
@@ -167,7 +181,7 @@ impl Delivery<'_> {
         status: u16,
         trail: &mut Trail,
     ) -> Bill {
-        let Self { job, candidate, hold, begun, told } = self;
+        let Self { job, candidate, hold, begun, told, .. } = self;
         match outcome {
             "ok" => told.ok(job, counted),
             "cancelled" => told.cancelled(),

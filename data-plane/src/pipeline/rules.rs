@@ -65,6 +65,11 @@ impl<'a> Rules<'a> {
         })
     }
 
+    /// What answers are held against, where they are judged.
+    pub fn asked(&self) -> Option<&Asked> {
+        self.asked.as_ref()
+    }
+
     /// Whether the whole answer must be seen before any of it is given.
     pub fn judges(&self) -> bool {
         self.asked.is_some()

@@ -6,7 +6,9 @@ use switchyard_proto::id::CredentialId;
 
 use crate::adapters::failure::Failure;
 use crate::config::snapshot::Credential;
+use crate::judge::Asked;
 use crate::model::usage::Usage;
+use crate::pipeline::look::Look;
 use crate::pipeline::{Job, Pipeline, explain, situation};
 use crate::routing::health::{Outcome, Report};
 use crate::routing::plan::Candidate;
@@ -42,6 +44,14 @@ impl<'a> Told<'a> {
             let (endpoint, cached) = (&self.candidate.endpoint, usage.cached_tokens);
             self.pipeline.sticky.tell(conversation, endpoint, cached, situation::now_ms());
         }
+    }
+
+    /// A look at its tool calls, where one is due.
+    pub fn look<'b>(&self, job: &'b Job<'_>, asked: Option<&'b Asked>) -> Option<Look<'b>>
+    where
+        'a: 'b,
+    {
+        Look::of(&self.pipeline.health, &self.candidate.endpoint, (job.request, self.seed), asked)
     }
 
     /// The caller left before the end.

@@ -62,7 +62,9 @@ pub async fn hear<'a>(
         None => Ok(Heard::Good(flight, Answer::Whole(answer, status))),
         Some(fault) => {
             let endpoint = flight.candidate.endpoint.clone();
+            let look = flight.told.look(job, rules.asked());
             settle(flight, &answer, status.as_u16(), &fault, job, trail);
+            look.into_iter().for_each(|look| look.at(&answer));
             Ok(Heard::Faulty(fault, endpoint))
         }
     }

@@ -62,6 +62,12 @@ impl Health {
         self.tell_at(self.now(), report);
     }
 
+    /// Takes whether every tool call of an answer is valid, where it has any and somebody looked. That is after its
+    /// attempt was told of, since no caller waits for the look.
+    pub fn tell_tools(&self, model: &ModelId, endpoint: &EndpointId, are_valid: bool) {
+        self.endpoints.get(model, endpoint).tell_tools(self.now(), are_valid);
+    }
+
     /// How an endpoint does now.
     pub fn reading(&self, model: &ModelId, endpoint: &EndpointId) -> Reading {
         self.reading_at(self.now(), model, endpoint)

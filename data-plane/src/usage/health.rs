@@ -125,7 +125,8 @@ mod tests {
         let (model, endpoint) = (ModelId::new("a/m"), EndpointId::new("p"));
         let report = Report::new(&model, &endpoint, Outcome::Ok, Duration::from_secs(2));
         let first_content = Some(Duration::from_millis(100));
-        health.tell(&Report { first_content, completion_tokens: 190, tool_calls: Some(true), ..report });
+        health.tell(&Report { first_content, completion_tokens: 190, ..report });
+        health.tell_tools(&model, &endpoint, true);
         let timeout = Outcome::Failed(FailureClass::Timeout);
         (0..5).for_each(|_| health.tell(&Report { outcome: timeout, duration: Duration::ZERO, ..report }));
         let news: Vec<_> = health.deltas().iter().map(to_proto).collect();

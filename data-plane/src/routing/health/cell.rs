@@ -91,11 +91,8 @@ impl Cell {
     pub fn tell(&self, now: Millis, report: &Report<'_>) {
         let slot = slot(now, SLOT);
         let count = report.count();
-        let tools =
-            report.tool_calls.map(|valid| if valid { Count::ToolsValid } else { Count::ToolsInvalid });
-        for count in count.into_iter().chain(tools) {
-            self.counts.add(slot, count.place(), 1);
-            self.unreported.count(count);
+        if let Some(count) = count {
+            self.count(slot, count);
         }
         self.measure(now, report);
         let told = match count {
@@ -113,6 +110,16 @@ impl Cell {
         }
         let duration = u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX);
         self.breaker.tell(now.saturating_sub(duration).max(1), now, report.seed, told);
+    }
+
+    /// Takes what was found in an answer with tool calls.
+    pub fn tell_tools(&self, now: Millis, are_valid: bool) {
+        self.count(slot(now, SLOT), if are_valid { Count::ToolsValid } else { Count::ToolsInvalid });
+    }
+
+    fn count(&self, slot: u32, count: Count) {
+        self.counts.add(slot, count.place(), 1);
+        self.unreported.count(count);
     }
 
     fn measure(&self, now: Millis, report: &Report<'_>) {

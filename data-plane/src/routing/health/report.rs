@@ -27,8 +27,6 @@ pub struct Report<'a> {
     /// From sending to the end.
     pub duration: Duration,
     pub completion_tokens: u64,
-    /// Whether every tool call of the answer is valid; absent without any, or where nobody looked.
-    pub tool_calls: Option<bool>,
     /// Decides how long pauses are.
     pub seed: u64,
 }
@@ -57,7 +55,6 @@ impl<'a> Report<'a> {
             first_content: None,
             duration,
             completion_tokens: 0,
-            tool_calls: None,
             seed: 0,
         }
     }

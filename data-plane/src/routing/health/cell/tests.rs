@@ -166,7 +166,8 @@ fn latency_and_throughput_run_in_opposite_directions() {
 fn tool_calls_are_counted_per_answer() {
     let cell = Cell::default();
     for valid in [true, true, false, true] {
-        tell_with(&cell, 1, Outcome::Ok, |report| Report { tool_calls: Some(valid), ..report });
+        tell(&cell, 1, Outcome::Ok);
+        cell.tell_tools(1, valid);
     }
     tell(&cell, 1, Outcome::Ok);
     let reading = cell.reading(2);
