@@ -67,7 +67,7 @@ impl<'a> Rules<'a> {
 
     /// What answers are held against, where they are judged.
     pub fn asked(&self) -> Option<&Asked> {
-        self.asked.as_ref()
+        self.asked.as_deref()
     }
 
     /// Whether the whole answer must be seen before any of it is given.
