@@ -61,7 +61,7 @@ fn numbers_have_coheres_names_and_ranges() {
             r#""presence_penalty":-1,"seed":-4,"stop":[],"user":"u","service_tier":"flex","frobnicate":1,"min_p":0.1"#,
         ),
         json!({}),
-        &["min_p", "service_tier", "user", "frobnicate", "presence_penalty", "seed"],
+        &["min_p", "user", "service_tier", "frobnicate", "presence_penalty", "seed"],
     );
     check(
         run(r#""safety_mode":"STRICT","documents":[{"data":{"text":"t"}}],"priority":3"#),

@@ -113,11 +113,7 @@ fn speed_that_the_row_has_no_price_for_is_not_bought() {
     let check = |adapter, (name, value): (&str, Value), tier, passes: bool| {
         let encoded = sent(adapter, tier, &json!({ name: value }));
         let body: Value = serde_json::from_slice(&encoded.body).unwrap();
-        assert_eq!(
-            (&body[name] == &value, encoded.dropped.is_empty()),
-            (passes, passes),
-            "{adapter} {tier:?}"
-        );
+        assert_eq!((body[name] == value, encoded.dropped.is_empty()), (passes, passes), "{adapter} {tier:?}");
     };
     let latency = |word: &str| ("performanceConfig", json!({"latency": word}));
     for tier in [Some(""), Some("priority")] {
