@@ -30,7 +30,7 @@ const BREAKERS: TimeDelta = TimeDelta::hours(1);
 const MOST: usize = 10_000;
 
 /// What this control plane knows, and tells.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Board {
     known: Mutex<Known>,
     told: watch::Sender<v1::FleetHealth>,
@@ -42,12 +42,6 @@ struct Known {
     day: BTreeMap<Name, Share>,
     day_read: Option<Instant>,
     told_at: Option<Instant>,
-}
-
-impl Default for Board {
-    fn default() -> Self {
-        Self { known: Mutex::default(), told: watch::Sender::default() }
-    }
 }
 
 impl Board {

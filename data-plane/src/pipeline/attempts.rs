@@ -246,7 +246,7 @@ impl<'a> Attempts<'a> {
         }
         let (flight, answer) = if rules.judges() {
             match verdict::hear(flight, answer, job, rules, reply, trail).await? {
-                verdict::Heard::Good(flight, answer) => (flight, answer),
+                verdict::Heard::Good(flight, answer) => (*flight, answer),
                 verdict::Heard::Faulty(fault, endpoint) => {
                     let reason = fault.reason;
                     self.skips.push(Skip::Faulty(fault, endpoint));

@@ -89,7 +89,7 @@ impl Delivery<'_> {
 
     async fn stream(
         mut self,
-        mut live: Live,
+        mut live: Box<Live>,
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> Result<(), RequestError> {

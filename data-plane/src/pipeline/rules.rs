@@ -52,7 +52,7 @@ impl<'a> Rules<'a> {
             true => None,
             false => Some(Arc::new(asked(job, policy, judged)?)),
         };
-        let own = policy.map(|stage| deadlines(stage)).unwrap_or_default();
+        let own = policy.map(deadlines).unwrap_or_default();
         let usual = if is_last { settings.most } else { 0 };
         Ok(Self {
             job,

@@ -20,7 +20,7 @@ use crate::upstream::live::Live;
 /// What was heard.
 pub enum Heard<'a> {
     /// It may be given.
-    Good(Flight<'a>, Answer),
+    Good(Box<Flight<'a>>, Answer),
     /// It may not: it is settled, and paid, since it was produced as the policy asked.
     Faulty(Fault, Arc<Endpoint>),
     /// It broke off; it is settled.
@@ -59,7 +59,7 @@ pub async fn hear<'a>(
     };
     let (answer, fault) = rules.judge(answer).await?;
     match fault.or_else(|| rules.check(&answer, flight.candidate)) {
-        None => Ok(Heard::Good(flight, Answer::Whole(answer, status))),
+        None => Ok(Heard::Good(Box::new(flight), Answer::Whole(answer, status))),
         Some(fault) => {
             let endpoint = flight.candidate.endpoint.clone();
             let look = flight.told.look(job, rules.asked());

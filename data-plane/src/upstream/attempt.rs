@@ -47,7 +47,7 @@ pub enum Outcome {
 #[derive(Debug)]
 pub enum Answer {
     Whole(Box<ChatResponse>, StatusCode),
-    Stream(Live),
+    Stream(Box<Live>),
 }
 
 /// A failed try, with what is known for its settlement.
@@ -90,7 +90,7 @@ async fn run(client: &HttpClient, signer: &Signer, attempt: Try<'_>) -> Result<A
         let (decoder, answer) = (adapter.decoder(&context), (status, response.into_body()));
         let live = Live::begin(decoder, watch, answer, &waits, begun + waits.first_content).await;
         return live
-            .map(Answer::Stream)
+            .map(|live| Answer::Stream(Box::new(live)))
             .map_err(|(failure, usage)| Failed { usage, ..Failed::broken(failure) });
     }
     let answer = whole(adapter, response, &context, watch, &waits).await?;

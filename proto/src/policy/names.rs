@@ -14,8 +14,11 @@ pub enum Scope {
 /// Roots that are not values themselves: what follows the dot is.
 const SPACES: &[&str] = &["request", "tenant", "key", "budget", "answer"];
 
+/// A name, and how its type is made.
+type Known = (&'static str, fn() -> Type);
+
 /// Every variable but the answer's.
-const REQUEST: &[(&str, fn() -> Type)] = &[
+const REQUEST: &[Known] = &[
     ("request.model", || Type::String),
     ("request.models", || Type::list(Type::String)),
     ("request.priority", || Type::String),
@@ -37,7 +40,7 @@ const REQUEST: &[(&str, fn() -> Type)] = &[
     ("now", || Type::Timestamp),
 ];
 
-const ANSWER: &[(&str, fn() -> Type)] = &[
+const ANSWER: &[Known] = &[
     ("answer.text", || Type::String),
     ("answer.finish_reason", || Type::String),
     ("answer.tool_calls", || Type::list(Type::ToolCall)),
