@@ -224,7 +224,8 @@ async fn a_caller_may_forbid_fallbacks() {
     cluster.model("test/two", &[("first-openai", "status-500"), ("second", "echo")]).await.unwrap();
     let client = cluster.client().await.unwrap();
     let mut body = body("test/two", "first-openai");
-    body["provider"]["allow_fallbacks"] = false.into();
+    // Those that `order` names are the ones that are allowed.
+    body["provider"] = json!({"order": ["first-openai"], "allow_fallbacks": false});
     let answer = client.chat(body).await;
     assert!(answer.status.is_server_error(), "{}", answer.text);
     assert_eq!(cluster.lab.counts().requests, 1);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use switchyard_proto::v1;
 use switchyard_tests::client::Client;
 use switchyard_tests::cluster::{Cluster, Shape};
+use switchyard_tests::wait;
 
 fn ask(model: &str) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": "one two three four five six seven eight"}]})
@@ -143,6 +144,13 @@ async fn a_silent_first_attempt_is_hedged_once_its_usual_time_is_known_and_the_l
     for _ in 0..25 {
         client.stream(ask("policy/quick")).await.rest().await;
     }
+    wait::until_true("enough answers are added up", async || {
+        let body = ask("policy/quick").to_string();
+        let plan = client.post("/api/v1/route/explain", body, &[]).await.ok();
+        let health = &plan["data"]["stages"][0]["candidates"][0]["health"];
+        health["latency_ms"]["samples"].as_u64().is_some_and(|samples| samples >= 20)
+    })
+    .await;
     let before = cluster.lab.counts().requests;
     cluster.lab.script(["hang", "echo"]).unwrap();
     let answer = client.stream(ask("policy/quick")).await;

@@ -32,6 +32,17 @@ pub struct Attempts<'a> {
     skips: Vec<Skip>,
 }
 
+/// Hedges that a stage may save up, so that its share holds over few requests too.
+const HEDGES_SAVED: u32 = 1;
+
+/// A second attempt that may be sent beside the first.
+struct Hedging<'a> {
+    second: &'a Candidate,
+    after: Duration,
+    /// What it is paid from: the stage's.
+    budget: String,
+}
+
 /// How a stage ended.
 enum Staged {
     /// The answer was given.
@@ -170,10 +181,11 @@ impl<'a> Attempts<'a> {
         };
         let landed = match self.hedge(candidate, second, rules) {
             None => flight.follow(shot.send(pipeline, job, &rules.deadlines), job, reply, trail).await,
-            Some((second, after)) => {
+            Some(Hedging { second, after, budget }) => {
                 let race = Race { pipeline, job, asked: rules.deadlines, after };
                 let prepare = async |reply: &mut Reply, trail: &mut Trail| {
-                    self.prepare(second, reply, trail).await.ok().flatten()
+                    let may = pipeline.hedges.spend(&budget, HEDGES_SAVED);
+                    if may { self.prepare(second, reply, trail).await.ok().flatten() } else { None }
                 };
                 race.run((flight, shot), prepare, reply, trail).await
             }
@@ -216,19 +228,20 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Who is sent beside a silent candidate, and after how long, where the policy's share of hedges has room.
+    /// Who is sent beside a silent candidate, and after how long; the request earns its stage a share of a hedge.
     fn hedge(
         &self,
         candidate: &'a Candidate,
         second: Option<&'a Candidate>,
         rules: &Rules<'a>,
-    ) -> Option<(&'a Candidate, Duration)> {
+    ) -> Option<Hedging<'a>> {
         let second = second?;
         let (hedge, after) = rules.hedge_after(candidate)?;
         let policy = self.job.plan.policy.as_ref()?;
-        let key = format!("{}/{}", policy.id, rules.name());
-        self.pipeline.hedges.earn(&key, hedge.max_rate_permille, 1);
-        self.pipeline.hedges.spend(&key, 1).then_some((second, after))
+        let owner = policy.tenant.as_ref().map_or("", |tenant| tenant.as_str());
+        let budget = format!("{owner}/{}/{}", policy.id, rules.name());
+        self.pipeline.hedges.earn(&budget, hedge.max_rate_permille, HEDGES_SAVED);
+        Some(Hedging { second, after, budget })
     }
 
     async fn committed(

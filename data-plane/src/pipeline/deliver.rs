@@ -4,6 +4,7 @@ use std::time::Instant as Moment;
 
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
+use switchyard_proto::v1::GenerationRecord;
 
 use crate::adapters::failure::Failure;
 use crate::api::openai_chat::{self, StreamEncoder};
@@ -189,16 +190,14 @@ impl Delivery<'_> {
         }
         trail.note(note(candidate, begun, outcome, status, trail.error));
         let finish = meter.finish.clone().unwrap_or_default();
-        let bill = meter::settle(hold, job, candidate, counted, outcome, status, |tokens, cost| {
-            trail.answer = Some(AnswerNote { finish, tokens: *tokens, cost, charged: Default::default() });
-            Some(ending::record(trail, Some(job.request)))
+        let bill = meter::settle(hold, job, candidate, counted, outcome, status, |tokens, cost, charged| {
+            trail.answer = Some(AnswerNote { finish, tokens: *tokens, cost, charged });
+            // This attempt's own charge is added to the record by its line.
+            let earlier = trail.charged();
+            trail.charge_last(charged);
+            let record = ending::record(trail, Some(job.request));
+            Some(GenerationRecord { charge_nano: earlier.0, ..record })
         });
-        if let Some(answer) = &mut trail.answer {
-            answer.charged = bill.settled.charged;
-        }
-        if let Some(attempt) = trail.attempts.last_mut() {
-            attempt.charged = bill.settled.charged;
-        }
         trail.is_recorded = true;
         trail.spent_tokens += counted.total_tokens();
         bill

@@ -129,7 +129,6 @@ pub fn record(trail: &Trail, request: Option<&ChatRequest>) -> GenerationRecord 
         native_finish_reason: answer.and_then(|answer| answer.finish.native.clone()).unwrap_or_default(),
         tokens: Some(answer.map_or_else(TokenUsage::default, |answer| answer.tokens)),
         cost_nano: answer.map_or(0, |answer| answer.cost.0),
-        // What an attempt that is settled with this record is charged is added by its line.
         charge_nano: trail.charged().0,
         attempts: u32::try_from(trail.attempts.len()).unwrap_or(u32::MAX),
         admitted_at: Some(clock::to_timestamp(trail.admitted_at)),

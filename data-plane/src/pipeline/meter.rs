@@ -91,7 +91,8 @@ pub struct Bill {
     pub is_byok: bool,
 }
 
-/// Settles an attempt that produced something; without a hold (no governance) it is only priced.
+/// Settles an attempt that produced something; without a hold (no governance) it is only priced. `generation` is given
+/// the tokens, the cost and the charge.
 pub fn settle(
     hold: Option<Hold>,
     job: &Job<'_>,
@@ -99,7 +100,7 @@ pub fn settle(
     counted: &Usage,
     outcome: impl Into<Cow<'static, str>>,
     status: u16,
-    generation: impl FnOnce(&v1::TokenUsage, NanoUsd) -> Option<GenerationRecord>,
+    generation: impl FnOnce(&v1::TokenUsage, NanoUsd, NanoUsd) -> Option<GenerationRecord>,
 ) -> Bill {
     let tokens = price::tokens(counted, &job.request.facts);
     let (cost, owed) = price::bill(&candidate.endpoint, &job.caller.tenant, &tokens);
@@ -110,7 +111,8 @@ pub fn settle(
         true => NanoUsd::ZERO,
         false => owed,
     };
-    let generation = generation(&tokens, cost);
+    let charged = hold.as_ref().map_or(owed, |hold| owed.min(hold.reserved()));
+    let generation = generation(&tokens, cost, charged);
     let Some(hold) = hold else {
         return Bill { tokens, cost, settled: Settled { charged: owed, house: NanoUsd::ZERO }, is_byok };
     };
@@ -149,7 +151,7 @@ pub fn settle_failed(hold: Option<Hold>, job: &Job<'_>, candidate: &Candidate, f
 /// may bill.
 pub fn settle_lost(hold: Option<Hold>, job: &Job<'_>, candidate: &Candidate, outcome: &'static str) -> Bill {
     let asked = Meter::default().counted(&job.request.facts, None);
-    settle(hold, job, candidate, &asked, outcome, 0, |_, _| None)
+    settle(hold, job, candidate, &asked, outcome, 0, |_, _, _| None)
 }
 
 /// Settles an attempt that was called off before the caller saw anything of it.

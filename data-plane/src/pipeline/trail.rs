@@ -152,6 +152,13 @@ impl Trail {
         }
     }
 
+    /// Notes what the last attempt is charged.
+    pub fn charge_last(&mut self, charged: NanoUsd) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.charged = charged;
+        }
+    }
+
     /// What all attempts so far were charged.
     pub fn charged(&self) -> NanoUsd {
         NanoUsd(self.attempts.iter().map(|attempt| attempt.charged.0).sum())

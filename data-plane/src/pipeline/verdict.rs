@@ -98,7 +98,7 @@ fn settle(
     let counted = Meter::of(answer).counted(&job.request.facts, None);
     told.ok(job, &counted);
     let outcome = fault.reason.as_str();
-    let bill = meter::settle(hold, job, candidate, &counted, outcome, status, |_, _| None);
+    let bill = meter::settle(hold, job, candidate, &counted, outcome, status, |_, _, _| None);
     trail.spent_tokens += counted.total_tokens();
     trail.note(AttemptNote {
         charged: bill.settled.charged,

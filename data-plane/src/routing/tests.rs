@@ -19,6 +19,9 @@ use crate::routing::health::{Quantiles, Reading};
 use crate::routing::inputs::{Inputs, Sticky};
 use crate::routing::plan::{Candidate, Plan, PlanError, plan};
 
+/// Changes a row before it is compiled.
+type Change<T> = Box<dyn Fn(&mut T)>;
+
 /// A catalogue in the making.
 #[derive(Default)]
 pub struct World {
@@ -27,7 +30,7 @@ pub struct World {
     endpoints: Vec<EndpointConfig>,
     credentials: Vec<TenantCredentialConfig>,
     policies: Vec<PolicyConfig>,
-    tenant: Option<Box<dyn Fn(&mut TenantConfig)>>,
+    tenant: Option<Change<TenantConfig>>,
 }
 
 /// Rows of model, provider and dollars per million tokens. A provider of the form `openai/priority` is that endpoint

@@ -62,7 +62,9 @@ pub struct System {
 impl System {
     pub async fn start() -> Self {
         // A status is a status, however long a busy machine takes to come to it.
-        let patient = Shape::default().set("SWITCHYARD_REQUESTS_KEEP_ALIVE_AFTER_MS", "60000");
+        let patient = Shape::default()
+            .set("SWITCHYARD_REQUESTS_KEEP_ALIVE_AFTER_MS", "60000")
+            .set("SWITCHYARD_RETRIES_MOST", "1");
         let cluster = patient.start().await.unwrap();
         let lab = format!("{}/v1", cluster.lab.url());
         cluster.provider(SECOND, "openai", &lab).await.unwrap();
