@@ -57,4 +57,6 @@ pub struct ErrorBody<'a> {
     pub provider_code: Option<&'a str>,
     /// More members of `metadata`, such as `previous_errors`.
     pub metadata: Option<&'a serde_json::Map<String, Value>>,
+    /// `openrouter_metadata`, where it was asked for.
+    pub routing: Option<&'a Value>,
 }

@@ -133,6 +133,9 @@ pub struct Deadlines {
     pub headers: Duration,
     #[serde(rename = "first_content_ms", deserialize_with = "milliseconds")]
     pub first_content: Duration,
+    /// To the head of a whole answer, which comes when the answer is done.
+    #[serde(rename = "whole_ms", deserialize_with = "milliseconds")]
+    pub whole: Duration,
     /// Longest silence between two pieces of an answer.
     #[serde(rename = "idle_ms", deserialize_with = "milliseconds")]
     pub idle: Duration,

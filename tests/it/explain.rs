@@ -58,9 +58,7 @@ async fn an_empty_set_says_which_filter_emptied_it() {
     for path in ["/api/v1/chat/completions", "/api/v1/route/explain"] {
         let answer = client.post(path, body.to_string(), &[]).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{answer:?}");
-        let availability = &answer.json["error"]["metadata"]["availability"];
-        let availability =
-            if availability.is_null() { &answer.json["error"]["availability"] } else { availability };
+        let availability = &answer.json["error"]["availability"];
         assert_eq!(availability["code"], "constraint_filtered", "{answer:?}");
         assert!(availability["excluded_by"].as_array().unwrap().contains(&json!("max_price")), "{answer:?}");
     }
@@ -71,7 +69,10 @@ async fn an_empty_set_says_which_filter_emptied_it() {
 async fn a_decision_is_remembered_with_its_generation_and_names_every_attempt() {
     let (cluster, client) = cluster().await;
     cluster.lab.script(["status-500", "echo"]).unwrap();
-    let answer = client.chat(ask()).await.ok();
+    let mut body = ask();
+    body["debug"] = json!({"openrouter_metadata": true});
+    let answer = client.chat(body).await.ok();
+    assert_eq!(answer["openrouter_metadata"]["attempts"].as_array().map(Vec::len), Some(2), "{answer:#}");
     let generation = cluster.generation(answer["id"].as_str().unwrap()).await;
     let decision: Value = serde_json::from_str(&generation.decision).unwrap();
     let attempts = decision["attempts"].as_array().unwrap();

@@ -165,5 +165,18 @@ async fn a_silent_first_attempt_is_hedged_once_its_usual_time_is_known_and_the_l
     assert_eq!(outcomes, ["hedge_lost", "ok"]);
     assert!(lines[0].charge_usd.parse::<f64>().unwrap() > 0.0, "{lines:?}");
     assert_eq!(lines[0].provenance(), v1::Provenance::Estimated);
+    // Where both fail, both are told of and neither is sent again.
+    let before = cluster.lab.counts().requests;
+    cluster.lab.script(["hang", "status-500"]).unwrap();
+    let mut body = ask("policy/quick");
+    body["provider"] = json!({"deadlines": {"first_content_ms": 1500}});
+    let failed = client.stream(body).await;
+    assert_eq!(failed.status, StatusCode::GATEWAY_TIMEOUT);
+    let id = failed.headers["x-generation-id"].to_str().unwrap().to_owned();
+    let mut outcomes: Vec<String> =
+        cluster.lines(&id, 2).await.into_iter().map(|line| line.outcome).collect();
+    outcomes.sort_unstable();
+    assert_eq!(outcomes, ["server", "timeout"]);
+    assert_eq!(cluster.lab.counts().requests - before, 2);
     cluster.stop().await.unwrap();
 }

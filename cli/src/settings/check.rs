@@ -59,6 +59,7 @@ pub(super) fn data_plane(settings: &Settings, section: &DataPlane) -> Checked {
         ("data_plane.deadlines.connect_ms", section.deadlines.connect.is_zero()),
         ("data_plane.deadlines.headers_ms", section.deadlines.headers.is_zero()),
         ("data_plane.deadlines.first_content_ms", section.deadlines.first_content.is_zero()),
+        ("data_plane.deadlines.whole_ms", section.deadlines.whole.is_zero()),
         ("data_plane.deadlines.idle_ms", section.deadlines.idle.is_zero()),
         ("data_plane.deadlines.total_ms", section.deadlines.total.is_zero()),
         ("data_plane.deadlines.min_rate_over_ms", section.deadlines.min_rate_over.is_zero()),

@@ -36,6 +36,7 @@ pub(super) const VARIABLES: &[(&str, &[&str])] = &[
     ("SWITCHYARD_DEADLINES_CONNECT_MS", &["data_plane.deadlines.connect_ms"]),
     ("SWITCHYARD_DEADLINES_HEADERS_MS", &["data_plane.deadlines.headers_ms"]),
     ("SWITCHYARD_DEADLINES_FIRST_CONTENT_MS", &["data_plane.deadlines.first_content_ms"]),
+    ("SWITCHYARD_DEADLINES_WHOLE_MS", &["data_plane.deadlines.whole_ms"]),
     ("SWITCHYARD_DEADLINES_IDLE_MS", &["data_plane.deadlines.idle_ms"]),
     ("SWITCHYARD_DEADLINES_TOTAL_MS", &["data_plane.deadlines.total_ms"]),
     ("SWITCHYARD_DEADLINES_MIN_TOKENS_PER_SECOND", &["data_plane.deadlines.min_tokens_per_second"]),

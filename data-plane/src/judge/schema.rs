@@ -1,7 +1,7 @@
 //! JSON schemas, compiled once and held against many texts.
 //!
 //! Both sides may be hostile, so both are bounded: patterns run on an engine whose time is linear in the text, nothing
-//! outside the schema is ever read, and [`work`] refuses schemas that a few bytes of text could keep busy for hours.
+//! outside the schema is ever read, and `work` refuses schemas that a few bytes of text could keep busy for hours.
 
 mod work;
 

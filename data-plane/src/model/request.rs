@@ -132,6 +132,8 @@ pub struct ChatRequest {
     pub transforms: Vec<String>,
     /// `debug.echo_upstream_body`.
     pub debug_echo: bool,
+    /// `debug.openrouter_metadata`: the answer is to say how it was routed.
+    pub wants_metadata: bool,
 }
 
 /// How the answer's text must look.

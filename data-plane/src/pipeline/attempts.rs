@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use switchyard_proto::code::ErrorCode;
 use switchyard_proto::id::ModelId;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use crate::adapters::failure::FailureClass;
 use crate::error::RequestError;
@@ -30,6 +30,8 @@ pub struct Attempts<'a> {
     gathered: Gathered,
     /// What stood against every candidate so far.
     skips: Vec<Skip>,
+    /// Models that the request itself is at fault for: another model may still take it.
+    barred: Vec<&'a ModelId>,
 }
 
 /// Hedges that a stage may save up, so that its share holds over few requests too.
@@ -43,12 +45,23 @@ struct Hedging<'a> {
     budget: String,
 }
 
+/// One pass over the candidates of a stage.
+struct Round<'a> {
+    /// From 0; later ones try again.
+    number: u32,
+    tried: Vec<&'a Candidate>,
+    /// Who may be tried again, and from when on.
+    again: Vec<(&'a Candidate, Instant)>,
+    /// What the last attempt of the stage failed of; none where nobody was tried.
+    left: Option<Reason>,
+}
+
 /// How a stage ended.
 enum Staged {
     /// The answer was given.
     Given,
-    /// Nothing was given, and why.
-    Left(Reason),
+    /// Nothing was given, and why; none where nobody could be tried.
+    Left(Option<Reason>),
 }
 
 /// What became of one candidate.
@@ -57,15 +70,14 @@ enum Tried {
     Given,
     /// Its answer is not good enough: no other candidate of the stage is asked.
     Faulty(Reason),
-    /// It failed; how long to wait before it may be tried again.
-    Failed { reason: Reason, again: Option<Duration>, ends_model: bool },
-    /// It was not tried.
-    Skipped,
+    /// It failed or could not be tried.
+    Passed,
 }
 
 impl<'a> Attempts<'a> {
     pub fn new(pipeline: &'a Pipeline, job: &'a Job<'a>, permit: Option<&'a Permit>) -> Self {
-        Self { pipeline, job, permit, gathered: Gathered::new(&pipeline.fetcher), skips: Vec::new() }
+        let gathered = Gathered::new(&pipeline.fetcher);
+        Self { pipeline, job, permit, gathered, skips: Vec::new(), barred: Vec::new() }
     }
 
     /// Tries until an answer is given.
@@ -78,15 +90,18 @@ impl<'a> Attempts<'a> {
             let next = stages.peek();
             let rules = Rules::of(self.job, stage, next.is_none(), &self.pipeline.settings.retries)?;
             trail.enter_stage(rules.name());
-            match self.stage(stage, &rules, reply, trail).await? {
+            let left = match self.stage(stage, &rules, reply, trail).await? {
                 Staged::Given => return Ok(()),
-                Staged::Left(reason) => {
-                    trail.leave_stage(reason.as_str());
-                    if next.is_some() && !rules.escalates_on(reason) {
-                        break;
-                    }
-                }
+                Staged::Left(left) => left,
+            };
+            trail.leave_stage(left.map_or("untried", Reason::as_str));
+            let moves_on = left.is_none_or(|reason| rules.escalates_on(reason));
+            if !moves_on || self.is_over(reply) {
+                break;
             }
+        }
+        if reply.is_gone() {
+            return Err(gone(trail));
         }
         Err(explain::exhausted(trail, self.skips))
     }
@@ -99,105 +114,122 @@ impl<'a> Attempts<'a> {
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> Result<Staged, RequestError> {
-        let mut round: Vec<&'a Candidate> = stage.candidates.iter().collect();
-        let (mut number, mut barred) = (0, Vec::<&ModelId>::new());
+        let now = Instant::now();
+        let mut open: Vec<(&'a Candidate, Instant)> =
+            stage.candidates.iter().map(|candidate| (candidate, now)).collect();
+        let mut round = Round { number: 0, tried: Vec::new(), again: Vec::new(), left: None };
         loop {
-            let (mut again, mut pause) = (Vec::new(), None::<Duration>);
-            let mut left = Reason::Error;
-            for (at, candidate) in round.iter().copied().enumerate() {
-                if barred.contains(&&candidate.model.id) {
+            for (at, (candidate, due)) in open.iter().copied().enumerate() {
+                if self.is_over(reply) {
+                    return Ok(Staged::Left(round.left));
+                }
+                let mut others = open[at + 1..].iter().map(|(other, _)| *other);
+                let second = others.find(|other| self.may_try(other, &round));
+                let is_due = self.may_try(candidate, &round)
+                    && (second.is_none() || !self.is_being_probed(candidate))
+                    && (round.number == 0 || self.may_retry(candidate))
+                    && self.rest(due, reply, trail).await?;
+                if !is_due {
                     continue;
                 }
-                let second = round.get(at + 1).copied();
-                let (health, tried) = (&self.pipeline.health, &candidate.endpoint);
-                // Another request finds out whether it is well again, and others are left here.
-                if second.is_some() && health.is_being_probed(&tried.model, &tried.id) {
-                    continue;
-                }
-                match self.candidate((candidate, second), number, rules, reply, trail).await? {
+                match self.candidate((candidate, second), &mut round, rules, reply, trail).await? {
                     Tried::Given => return Ok(Staged::Given),
-                    Tried::Faulty(reason) => return Ok(Staged::Left(reason)),
-                    Tried::Skipped => {}
-                    Tried::Failed { reason, again: wait, ends_model } => {
-                        left = reason;
-                        if let Some(wait) = wait {
-                            pause = Some(pause.map_or(wait, |pause| pause.min(wait)));
-                            again.push(candidate);
-                        }
-                        // The request itself is at fault there; another model may still take it.
-                        barred.extend(ends_model.then_some(&candidate.model.id));
-                    }
-                }
-                if reply.is_gone() || Instant::now() >= self.job.until {
-                    return Ok(Staged::Left(left));
+                    Tried::Faulty(reason) => return Ok(Staged::Left(Some(reason))),
+                    Tried::Passed => {}
                 }
             }
-            match pause.filter(|_| number < rules.retries) {
-                Some(pause) if self.rest(pause, reply, trail).await? => {}
-                _ => return Ok(Staged::Left(left)),
+            if round.number >= rules.retries || round.again.is_empty() {
+                return Ok(Staged::Left(round.left));
             }
-            again.retain(|candidate| !barred.contains(&&candidate.model.id) && self.may_retry(candidate));
-            round = again;
-            number += 1;
+            open = std::mem::take(&mut round.again);
+            open.sort_by_key(|(_, due)| *due);
+            round.tried.clear();
+            round.number += 1;
         }
     }
 
-    /// Waits before another round; false where there is no time for one.
-    async fn rest(
-        &self,
-        pause: Duration,
-        reply: &mut Reply,
-        trail: &mut Trail,
-    ) -> Result<bool, RequestError> {
-        if Instant::now() + pause >= self.job.until {
-            return Ok(false);
-        }
-        let company = Wait { streaming: self.job.request.stream, leaves_with_caller: true };
-        match reply.wait(company, sleep(pause)).await {
-            Ok(()) => Ok(true),
-            Err(Gone) => Err(gone(trail)),
-        }
+    /// The caller left, or its time is up.
+    fn is_over(&self, reply: &Reply) -> bool {
+        reply.is_gone() || Instant::now() >= self.job.until
     }
 
+    fn may_try(&self, candidate: &'a Candidate, round: &Round<'a>) -> bool {
+        !self.barred.contains(&&candidate.model.id)
+            && !round.tried.iter().any(|tried| std::ptr::eq(*tried, candidate))
+    }
+
+    /// Another request finds out whether it is well again.
+    fn is_being_probed(&self, candidate: &Candidate) -> bool {
+        let endpoint = &candidate.endpoint;
+        self.pipeline.health.is_being_probed(&endpoint.model, &endpoint.id)
+    }
+
+    /// Takes a retry out of the provider's share.
     fn may_retry(&self, candidate: &Candidate) -> bool {
         let provider = candidate.endpoint.provider.id.as_str();
         self.pipeline.retries.spend(provider, self.pipeline.settings.retries.burst)
     }
 
+    /// Waits for the moment; false where the request's time is up before it.
+    async fn rest(&self, due: Instant, reply: &mut Reply, trail: &mut Trail) -> Result<bool, RequestError> {
+        if due >= self.job.until {
+            return Ok(false);
+        }
+        if due <= Instant::now() {
+            return Ok(true);
+        }
+        let company = Wait { streaming: self.job.request.stream, leaves_with_caller: true };
+        match reply.wait(company, sleep_until(due)).await {
+            Ok(()) => Ok(true),
+            Err(Gone) => Err(gone(trail)),
+        }
+    }
+
     async fn candidate(
         &mut self,
         (candidate, second): (&'a Candidate, Option<&'a Candidate>),
-        round: u32,
+        round: &mut Round<'a>,
         rules: &Rules<'a>,
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> Result<Tried, RequestError> {
         let (pipeline, job) = (self.pipeline, self.job);
-        let settings = &pipeline.settings.retries;
-        let provider = candidate.endpoint.provider.id.as_str();
-        pipeline.retries.earn(provider, settings.share_permille(), settings.burst);
+        let hedging = self.hedge(candidate, second, round, rules);
+        if round.number == 0 {
+            let (settings, provider) = (&pipeline.settings.retries, &candidate.endpoint.provider.id);
+            pipeline.retries.earn(provider.as_str(), settings.share_permille(), settings.burst);
+        }
+        round.tried.push(candidate);
         let Some((flight, shot)) = self.prepare(candidate, reply, trail).await? else {
-            return Ok(Tried::Skipped);
+            return Ok(Tried::Passed);
         };
-        let landed = match self.hedge(candidate, second, rules) {
+        let mut lost = Vec::new();
+        let landed = match hedging {
             None => flight.follow(shot.send(pipeline, job, &rules.deadlines), job, reply, trail).await,
             Some(Hedging { second, after, budget }) => {
                 let race = Race { pipeline, job, asked: rules.deadlines, after };
                 let prepare = async |reply: &mut Reply, trail: &mut Trail| {
-                    let may = pipeline.hedges.spend(&budget, HEDGES_SAVED);
-                    if may { self.prepare(second, reply, trail).await.ok().flatten() } else { None }
+                    if !pipeline.hedges.spend(&budget, HEDGES_SAVED) {
+                        return None;
+                    }
+                    round.tried.push(second);
+                    self.prepare(second, reply, trail).await.ok().flatten()
                 };
-                race.run((flight, shot), prepare, reply, trail).await
+                race.run((flight, shot), prepare, &mut lost, reply, trail).await
             }
         };
+        for (candidate, failed) in lost {
+            self.failed(candidate, failed, round);
+        }
         match landed {
             Ok(Landed::Committed(flight, answer)) => {
-                self.committed(flight, *answer, rules, reply, trail).await
+                self.committed(flight, *answer, (round, rules), reply, trail).await
             }
             Ok(Landed::Failed(flight, failed)) => {
-                let at = flight.candidate;
+                let candidate = flight.candidate;
                 flight.fail(job, &failed, trail);
-                Ok(self.failed(at, failed, round))
+                self.failed(candidate, failed, round);
+                Ok(Tried::Passed)
             }
             Err(Gone) => Err(gone(trail)),
         }
@@ -228,11 +260,12 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Who is sent beside a silent candidate, and after how long; the request earns its stage a share of a hedge.
+    /// Who is sent beside a silent candidate, and after how long. A request earns its stage a share of a hedge, once.
     fn hedge(
         &self,
         candidate: &'a Candidate,
         second: Option<&'a Candidate>,
+        round: &Round<'a>,
         rules: &Rules<'a>,
     ) -> Option<Hedging<'a>> {
         let second = second?;
@@ -240,7 +273,9 @@ impl<'a> Attempts<'a> {
         let policy = self.job.plan.policy.as_ref()?;
         let owner = policy.tenant.as_ref().map_or("", |tenant| tenant.as_str());
         let budget = format!("{owner}/{}/{}", policy.id, rules.name());
-        self.pipeline.hedges.earn(&budget, hedge.max_rate_permille, HEDGES_SAVED);
+        if round.number == 0 && round.tried.is_empty() {
+            self.pipeline.hedges.earn(&budget, hedge.max_rate_permille, HEDGES_SAVED);
+        }
         Some(Hedging { second, after, budget })
     }
 
@@ -248,7 +283,7 @@ impl<'a> Attempts<'a> {
         &mut self,
         flight: Flight<'a>,
         answer: Answer,
-        rules: &Rules<'_>,
+        (round, rules): (&mut Round<'a>, &Rules<'_>),
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> Result<Tried, RequestError> {
@@ -265,7 +300,10 @@ impl<'a> Attempts<'a> {
                     self.skips.push(Skip::Faulty(fault, endpoint));
                     return Ok(Tried::Faulty(reason));
                 }
-                verdict::Heard::Broken(failed) => return Ok(self.failed(candidate, failed, u32::MAX)),
+                verdict::Heard::Broken(failed) => {
+                    self.failed(candidate, failed, round);
+                    return Ok(Tried::Passed);
+                }
             }
         } else {
             (flight, answer)
@@ -277,23 +315,24 @@ impl<'a> Attempts<'a> {
         Ok(Tried::Given)
     }
 
-    fn failed(&mut self, candidate: &Candidate, failed: Box<Failed>, round: u32) -> Tried {
-        let failure = &failed.failure;
-        let again = retries::pause(failure, round, &self.pipeline.settings.retries, self.job.plan.seed);
-        let tried = Tried::Failed {
-            reason: match failure.class {
-                FailureClass::Timeout => Reason::Timeout,
-                FailureClass::ContentFiltered => Reason::Refusal,
-                _ => Reason::Error,
-            },
-            again,
-            ends_model: !failure.class.may_fall_back(),
-        };
+    /// Keeps what a failure means for the rest of the request.
+    fn failed(&mut self, candidate: &'a Candidate, failed: Box<Failed>, round: &mut Round<'a>) {
+        let (failure, settings) = (&failed.failure, &self.pipeline.settings.retries);
+        round.left = Some(match failure.class {
+            FailureClass::Timeout => Reason::Timeout,
+            FailureClass::ContentFiltered => Reason::Refusal,
+            _ => Reason::Error,
+        });
+        if !failure.class.may_fall_back() {
+            self.barred.push(&candidate.model.id);
+        } else if let Some(pause) = retries::pause(failure, round.number, settings, self.job.plan.seed) {
+            round.again.push((candidate, Instant::now() + pause));
+        }
         self.skips.push(Skip::Failed(failed, candidate.endpoint.clone()));
-        tried
     }
 }
 
+/// The error of a request whose caller left.
 pub fn gone(trail: &mut Trail) -> RequestError {
     trail.cancelled = true;
     RequestError::new(ErrorCode::RequestTimeout, "The caller left.")

@@ -35,7 +35,7 @@ fn whole(trail: &Trail, inputs: &Recorded) -> Value {
     decision.insert("requested".to_owned(), json!(trail.requested_model));
     decision.insert("config_revision".to_owned(), revision(trail));
     decision.insert("moves".to_owned(), trail.stages.iter().map(moved).collect());
-    let attempts = trail.attempts.iter().map(|note| attempt(note, trail)).take(MOST_ROWS);
+    let attempts = trail.attempts.iter().map(|note| kept_attempt(note, trail)).take(MOST_ROWS);
     decision.insert("attempts".to_owned(), attempts.collect());
     decision.insert("inputs".to_owned(), serde_json::to_value(inputs).unwrap_or_default());
     Value::Object(decision)
@@ -130,7 +130,16 @@ fn moved(stage: &StageNote) -> Value {
     json!({"stage": stage.name, "entered_ms": millis(stage.entered), "left": stage.left})
 }
 
-/// One attempt as it went.
+/// One attempt as it is kept: what a provider says of a request that is at fault may repeat the request.
+fn kept_attempt(note: &AttemptNote, trail: &Trail) -> Value {
+    let mut row = attempt(note, trail);
+    if note.code.is_some_and(|code| code.status().is_client_error()) {
+        row["reason"] = Value::Null;
+    }
+    row
+}
+
+/// One attempt as it went, for the caller itself.
 pub fn attempt(note: &AttemptNote, trail: &Trail) -> Value {
     json!({
         "provider": note.endpoint.provider.display_name,

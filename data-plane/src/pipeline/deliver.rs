@@ -5,6 +5,7 @@ use std::time::Instant as Moment;
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 use switchyard_proto::v1::GenerationRecord;
+use tokio::time::Instant;
 
 use crate::adapters::failure::Failure;
 use crate::api::openai_chat::{self, StreamEncoder};
@@ -80,8 +81,7 @@ impl Delivery<'_> {
         let bill = self.settle(&meter, &counted, "ok", status, trail);
         encoder.usage(&counted, &print(&bill, trail), &mut out);
         encoder.done(&mut out);
-        trail.cancelled = reply.send(out.freeze(), until).await.is_err();
-        reply.end();
+        self::end(reply, out, until, trail).await;
         if let Some(look) = look {
             look.after(&answer).await;
         }
@@ -134,8 +134,7 @@ impl Delivery<'_> {
         let bill = self.settle(&meter, &counted, "ok", status, trail);
         encoder.usage(&counted, &print(&bill, trail), &mut out);
         encoder.done(&mut out);
-        trail.cancelled = reply.is_gone() || reply.send(out.freeze(), until).await.is_err();
-        reply.end();
+        self::end(reply, out, until, trail).await;
         if let Some(look) = look {
             look.at_stream().await;
         }
@@ -213,6 +212,14 @@ impl Delivery<'_> {
     }
 }
 
+/// Sends the last piece. A stream whose end could not be sent is left open, so that nobody takes it for whole.
+async fn end(reply: &mut Reply, out: BytesMut, until: Instant, trail: &mut Trail) {
+    trail.cancelled = reply.is_gone() || reply.send(out.freeze(), until).await.is_err();
+    if !trail.cancelled {
+        reply.end();
+    }
+}
+
 /// Where a stream stood when it was cut.
 struct Cut {
     usage: Option<Usage>,
@@ -226,6 +233,6 @@ impl Cut {
 }
 
 fn print(bill: &Bill, trail: &Trail) -> PrintedBill {
-    let metadata: Option<Value> = trail.client.wants_metadata.then(|| explain::metadata(trail));
+    let metadata: Option<Value> = trail.wants_metadata.then(|| explain::metadata(trail));
     PrintedBill { cost: trail.charged(), upstream_cost: Some(bill.cost), is_byok: bill.is_byok, metadata }
 }

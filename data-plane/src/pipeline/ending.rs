@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Response, StatusCode};
 use switchyard_proto::clock;
+use switchyard_proto::code::ErrorCode;
 use switchyard_proto::v1::{GenerationRecord, TokenUsage};
 use tokio::time::{Duration, Instant};
 
@@ -11,9 +12,9 @@ use crate::api::{AnswerFacts, ErrorBody};
 use crate::error::{RequestError, Side};
 use crate::model::request::ChatRequest;
 use crate::pipeline::Pipeline;
-use crate::pipeline::decision;
 use crate::pipeline::reply::{Reply, ReplyBody};
 use crate::pipeline::trail::Trail;
+use crate::pipeline::{decision, explain};
 use crate::telemetry::record as telemetry;
 
 /// How long a slow caller is waited for to take the last words.
@@ -31,7 +32,7 @@ pub async fn finish(
         log(error, &trail);
     }
     let governed = pipeline.settings.governance;
-    if governed && !trail.is_recorded && !trail.attempts.is_empty() {
+    if governed && !trail.is_recorded && trail.reserved > 0 {
         let record = record(&trail, None);
         if let Err(error) = pipeline.journal.generation(&record, &trail.traceparent()) {
             tracing::error!(%error, generation.id = %trail.id, "a generation could not be recorded");
@@ -51,6 +52,9 @@ pub async fn finish(
 /// Sends an error: as status and body, or in-band once the stream has begun.
 async fn tell(reply: &mut Reply, error: &RequestError, trail: &Trail) {
     let status = error.code.status();
+    // A fault of ours is told without detail.
+    let tells = trail.wants_metadata && error.code != ErrorCode::Server;
+    let routing = tells.then(|| explain::metadata(trail));
     let body = ErrorBody {
         code: error.code,
         status: status.as_u16(),
@@ -58,14 +62,17 @@ async fn tell(reply: &mut Reply, error: &RequestError, trail: &Trail) {
         provider: error.provider.as_deref(),
         provider_code: error.provider_code.as_deref(),
         metadata: Some(&error.metadata),
+        routing: routing.as_ref(),
     };
     if reply.has_begun() {
         let mut out = BytesMut::new();
         let encoder = StreamEncoder::new(&facts(trail));
         encoder.error(&body, &mut out);
         encoder.done(&mut out);
-        let _ = reply.send(out.freeze(), Instant::now() + LAST_WORDS).await;
-        reply.end();
+        // Who did not hear of the failure must not take the stream for whole.
+        if reply.send(out.freeze(), Instant::now() + LAST_WORDS).await.is_ok() {
+            reply.end();
+        }
         return;
     }
     reply.header("x-switchyard-fault", error.side.as_str());
@@ -90,7 +97,7 @@ fn facts(trail: &Trail) -> AnswerFacts {
 fn log(error: &RequestError, trail: &Trail) {
     let cause = error.source.as_ref().map(|source| source.to_string()).unwrap_or_default();
     match error.side {
-        Side::Router if error.code == switchyard_proto::code::ErrorCode::Server => {
+        Side::Router if error.code == ErrorCode::Server => {
             tracing::error!(generation.id = %trail.id, error.code = error.code.error_type(), cause, "request failed");
         }
         Side::Router => {

@@ -47,7 +47,7 @@ pub fn exhausted(trail: &Trail, skips: Vec<Skip>) -> RequestError {
         Skip::Refused(_) | Skip::Media(_) => 4,
         Skip::Failed(..) | Skip::Faulty(..) => 5,
     };
-    let limited = all_rate_limited(&skips);
+    let (limited, passing) = (all_rate_limited(&skips), all_passing(&skips));
     let Some(last) = skips.into_iter().max_by_key(weight) else {
         return RequestError::new(ErrorCode::ProviderUnavailable, "No provider could be tried in time.");
     };
@@ -60,8 +60,19 @@ pub fn exhausted(trail: &Trail, skips: Vec<Skip>) -> RequestError {
                 after.map(|after| after.as_secs_f64().ceil()),
             ),
         ),
+        None if passing => {
+            error.with("availability", refusal::after_attempts(Availability::TemporarilyUnavailable, None))
+        }
         None => error,
     }
+}
+
+/// Whether every attempt failed in a way that may pass.
+fn all_passing(skips: &[Skip]) -> bool {
+    let mut failures =
+        skips.iter().filter_map(|skip| if let Skip::Failed(failed, _) = skip { Some(failed) } else { None });
+    let first = failures.next().is_some_and(|failed| failed.failure.class.may_retry());
+    first && failures.all(|failed| failed.failure.class.may_retry())
 }
 
 /// Where every attempt was a 429: the shortest wait that a provider named, if any did.

@@ -9,7 +9,8 @@ use crate::pipeline::flight::{Flight, Landed, Shot};
 use crate::pipeline::reply::{Gone, Reply};
 use crate::pipeline::trail::Trail;
 use crate::pipeline::{Job, Pipeline, wait};
-use crate::upstream::attempt::Outcome;
+use crate::routing::plan::Candidate;
+use crate::upstream::attempt::{Failed, Outcome};
 
 /// What both attempts share.
 pub struct Race<'a> {
@@ -21,7 +22,7 @@ pub struct Race<'a> {
 }
 
 impl<'a> Race<'a> {
-    /// Runs both. `second` makes the second attempt ready when it is needed; none where there is none to send.
+    /// Runs both. A failure that is not the last word goes to `lost`, settled. `second` makes the second attempt ready when it is needed; none where there is none to send.
     ///
     /// # Errors
     /// [`Gone`] where the caller left and the wait ended with that; what was under way is settled then.
@@ -29,6 +30,7 @@ impl<'a> Race<'a> {
         &self,
         (first, shot): (Flight<'a>, Shot<'a>),
         second: impl AsyncFnOnce(&mut Reply, &mut Trail) -> Option<(Flight<'a>, Shot<'a>)>,
+        lost: &mut Vec<(&'a Candidate, Box<Failed>)>,
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> Result<Landed<'a>, Gone> {
@@ -63,11 +65,13 @@ impl<'a> Race<'a> {
         };
         match reply.wait(company, both).await {
             Ok((Outcome::Failed(failed), true)) => {
-                first.fail(job, &failed, trail);
+                lost.push((first.candidate, failed));
+                first.fail(job, &lost[0].1, trail);
                 other.follow(two, job, reply, trail).await
             }
             Ok((Outcome::Failed(failed), false)) => {
-                other.fail(job, &failed, trail);
+                lost.push((other.candidate, failed));
+                other.fail(job, &lost[0].1, trail);
                 first.follow(one, job, reply, trail).await
             }
             Ok((Outcome::Committed(answer), is_first)) => {

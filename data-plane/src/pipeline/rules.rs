@@ -120,6 +120,10 @@ impl<'a> Rules<'a> {
     /// first one's usual time is not known.
     pub fn hedge_after(&self, candidate: &Candidate) -> Option<(Hedge, Duration)> {
         let hedge = self.policy?.hedge?;
+        // The times that are known are those of streams; a whole answer's first content comes with its last.
+        if !self.job.request.stream {
+            return None;
+        }
         let usual = candidate.reading.latency_ms;
         if usual.samples < ENOUGH_SAMPLES {
             return None;

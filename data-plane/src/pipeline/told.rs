@@ -4,9 +4,10 @@ use std::time::{Duration, Instant as Moment};
 
 use switchyard_proto::id::CredentialId;
 
-use crate::adapters::failure::Failure;
+use crate::adapters::failure::{Failure, FailureClass};
 use crate::config::snapshot::Credential;
 use crate::judge::Asked;
+use crate::model::deadlines::Deadlines;
 use crate::model::usage::Usage;
 use crate::pipeline::look::Look;
 use crate::pipeline::{Job, Pipeline, explain, situation};
@@ -20,6 +21,8 @@ pub struct Told<'a> {
     credential: Option<CredentialId>,
     begun: Moment,
     seed: u64,
+    /// The caller wants it quicker than the endpoint need be.
+    is_hurried: bool,
     /// Of streams alone: a whole answer's first content comes with its last.
     pub first_content: Option<Duration>,
 }
@@ -33,7 +36,15 @@ impl<'a> Told<'a> {
         begun: Moment,
     ) -> Self {
         let credential = credential.map(|credential| CredentialId::new(credential.id.clone()));
-        Self { pipeline, candidate, credential, begun, seed: job.plan.seed, first_content: None }
+        Self {
+            pipeline,
+            candidate,
+            credential,
+            begun,
+            seed: job.plan.seed,
+            is_hurried: job.request.provider.deadlines != Deadlines::default(),
+            first_content: None,
+        }
     }
 
     /// It was answered to the end; the conversation's prompt may be cached there now.
@@ -61,7 +72,8 @@ impl<'a> Told<'a> {
 
     /// It failed, by the endpoint's fault or the request's.
     pub fn failed(&self, failure: &Failure) {
-        let outcome = if explain::blames_endpoint(failure.class) {
+        let is_haste = self.is_hurried && failure.class == FailureClass::Timeout;
+        let outcome = if explain::blames_endpoint(failure.class) && !is_haste {
             Outcome::Failed(failure.class)
         } else {
             Outcome::CallersFault

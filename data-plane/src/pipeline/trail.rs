@@ -30,6 +30,8 @@ pub struct Trail {
     pub client: Arc<Client>,
     pub requested_model: String,
     pub streamed: bool,
+    /// The answer is to say how it was routed.
+    pub wants_metadata: bool,
     pub attempts: Vec<AttemptNote>,
     /// Attempts that were reserved for: the next one's number, less one.
     pub reserved: u32,
@@ -103,6 +105,7 @@ impl Trail {
             client: Arc::new(client),
             requested_model: String::new(),
             streamed: false,
+            wants_metadata: false,
             attempts: Vec::new(),
             reserved: 0,
             stages: Vec::new(),
@@ -127,6 +130,7 @@ impl Trail {
         let named = request.model.as_ref().or_else(|| request.fallback_models.first());
         self.requested_model = named.cloned().unwrap_or_default();
         self.streamed = request.stream;
+        self.wants_metadata = self.client.wants_metadata || request.wants_metadata;
     }
 
     /// Notes that a stage was entered.

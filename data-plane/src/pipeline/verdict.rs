@@ -44,6 +44,7 @@ pub async fn hear<'a>(
         Answer::Stream(mut live) => {
             flight.told.first_content = Some(flight.begun.elapsed());
             let status = live.status;
+            live.keep_whole();
             match reply.wait(wait(job, flight.candidate), to_its_end(&mut live)).await {
                 Ok(Ok(answer)) => (Box::new(answer), status),
                 Ok(Err(failed)) => {
@@ -57,7 +58,17 @@ pub async fn hear<'a>(
             }
         }
     };
-    let (answer, fault) = rules.judge(answer).await?;
+    let (answer, fault) = match reply.wait(wait(job, flight.candidate), rules.judge(answer)).await {
+        Ok(Ok(judged)) => judged,
+        Ok(Err(error)) => {
+            flight.call_off(job, "unjudged", trail);
+            return Err(error);
+        }
+        Err(Gone) => {
+            flight.call_off(job, "cancelled", trail);
+            return Err(gone(trail));
+        }
+    };
     match fault.or_else(|| rules.check(&answer, flight.candidate)) {
         None => Ok(Heard::Good(Box::new(flight), Answer::Whole(answer, status))),
         Some(fault) => {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use switchyard_proto::id::CredentialId;
+
 use crate::config::snapshot::policy::{Policy, PolicyStage};
 use crate::config::snapshot::{Endpoint, Model, Snapshot, TenantCredential};
 use crate::routing::candidates::Search;
@@ -23,6 +25,8 @@ pub struct Plan {
     /// The policy's other stages.
     pub skipped: Vec<Skipped>,
     pub excluded: Vec<Excluded>,
+    /// The tenant's own credentials that were not taken when this was made.
+    pub unusable: Vec<CredentialId>,
     /// What the random choices were made from.
     pub seed: u64,
     /// How the first model was addressed.
@@ -121,7 +125,16 @@ pub fn plan(config: &Snapshot, inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
         return Err(empty(inputs, &drafts.stages, excluded));
     }
     let strategy = drafts.policy.map_or(drafts.stages[0].targets[0].address, |_| Address::Policy);
-    Ok(Plan { policy: drafts.policy.cloned(), stages, skipped, excluded, seed: inputs.seed, strategy })
+    let unusable = own.iter().filter(|own| !(inputs.usable)(own)).map(|own| own.id.clone()).collect();
+    Ok(Plan {
+        policy: drafts.policy.cloned(),
+        stages,
+        skipped,
+        excluded,
+        unusable,
+        seed: inputs.seed,
+        strategy,
+    })
 }
 
 fn empty(inputs: &Inputs<'_>, stages: &[Draft<'_>], excluded: Vec<Excluded>) -> PlanError {

@@ -80,7 +80,7 @@ pub enum ReplayError {
 impl Recorded {
     /// Keeps what a plan was made from.
     pub fn of(inputs: &Inputs<'_>, plan: &Plan) -> Self {
-        Self::keep(inputs, readings(plan), unusable(inputs, plan))
+        Self::keep(inputs, readings(plan), plan.unusable.iter().map(ToString::to_string).collect())
     }
 
     /// Keeps what no plan could be made from. Nothing was read of the excluded.
@@ -208,15 +208,6 @@ fn readings(plan: &Plan) -> Vec<Read> {
         }
     }
     reads
-}
-
-fn unusable(inputs: &Inputs<'_>, plan: &Plan) -> Vec<String> {
-    let own = plan.candidates().filter_map(|candidate| candidate.credential.as_deref());
-    let mut ids: Vec<String> =
-        own.filter(|own| !(inputs.usable)(own)).map(|own| own.id.to_string()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids
 }
 
 /// Keeps lists and texts small, and says whether something was lost.

@@ -30,7 +30,13 @@ pub fn names(list: &[String], endpoint: &Endpoint) -> bool {
     list.iter().any(|slug| fit(endpoint, slug).is_some())
 }
 
-/// Whether any of these slugs means the endpoint itself and not its whole provider.
-pub fn names_fully(list: &[String], endpoint: &Endpoint) -> bool {
-    list.iter().any(|slug| fit(endpoint, slug) == Some(Fit::Full))
+/// Whether any of these slugs means this endpoint and its tier: by its own id or by the tier, not by what it shares with
+/// endpoints of other tiers.
+pub fn names_tier(list: &[String], endpoint: &Endpoint) -> bool {
+    let is_own = |slug: &String| {
+        let variant = slug.split_once('/').map_or("", |(_, variant)| variant);
+        let own = [endpoint.id.as_str(), &endpoint.config.service_tier];
+        own.iter().any(|own| own.eq_ignore_ascii_case(variant))
+    };
+    list.iter().any(|slug| fit(endpoint, slug) == Some(Fit::Full) && is_own(slug))
 }

@@ -30,5 +30,5 @@ pub fn admits(inputs: &Inputs<'_>, wishes: &Wishes<'_>, suffixes: Suffixes, endp
     // Who orders providers gets what is ordered, in full.
     let by_suffix =
         wishes.order.is_empty() && ((suffixes.nitro && tier == PRIORITY) || (suffixes.floor && tier == FLEX));
-    by_suffix || wishes.names_fully(endpoint)
+    by_suffix || wishes.names_tier(endpoint)
 }

@@ -75,9 +75,9 @@ impl<'a> Wishes<'a> {
     }
 
     /// Whether `only` or `order` names the endpoint in full, as endpoints of a service tier must be.
-    pub fn names_fully(&self, endpoint: &Endpoint) -> bool {
+    pub fn names_tier(&self, endpoint: &Endpoint) -> bool {
         self.both().any(|wishes| {
-            slug::names_fully(&wishes.only, endpoint) || slug::names_fully(&wishes.order, endpoint)
+            slug::names_tier(&wishes.only, endpoint) || slug::names_tier(&wishes.order, endpoint)
         })
     }
 

@@ -221,6 +221,7 @@ pub fn error_response(error: &RequestError) -> Response {
         provider: None,
         provider_code: None,
         metadata: Some(&error.metadata).filter(|metadata: &&Map<_, _>| !metadata.is_empty()),
+        routing: None,
     });
     let mut response = json_response(error.code.status().as_u16(), body);
     if error.code.is_retryable() {

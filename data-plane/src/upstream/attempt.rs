@@ -22,7 +22,7 @@ use crate::upstream::sign::Signer;
 use crate::upstream::waits::Waits;
 
 /// Largest whole answer that is read.
-const MAX_ANSWER_BYTES: usize = 64 << 20;
+pub const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 /// What a try is given.
 #[derive(Debug)]
@@ -81,10 +81,10 @@ async fn run(client: &HttpClient, signer: &Signer, attempt: Try<'_>) -> Result<A
     let status = response.status();
     let mut watch = Watch::new(drift, endpoint, response.headers());
     if !status.is_success() {
-        let (head, body) = response.into_parts();
-        let body = collect(body, &waits, begun + waits.head).await.unwrap_or_default();
+        let (parts, body) = response.into_parts();
+        let body = collect(body, &waits, head).await.unwrap_or_default();
         watch.whole(&body);
-        return Err(Failed::refused(adapter.failure(status, &head.headers, &body)));
+        return Err(Failed::refused(adapter.failure(status, &parts.headers, &body)));
     }
     if stream && !is_json(response.headers()) {
         let (decoder, answer) = (adapter.decoder(&context), (status, response.into_body()));

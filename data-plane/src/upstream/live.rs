@@ -12,6 +12,7 @@ use crate::adapters::failure::{Failure, FailureClass};
 use crate::drift::Watch;
 use crate::model::event::Event;
 use crate::model::usage::Usage;
+use crate::upstream::attempt::MAX_ANSWER_BYTES;
 use crate::upstream::pace::Pace;
 use crate::upstream::waits::Waits;
 
@@ -27,6 +28,8 @@ pub struct Live {
     until: Instant,
     /// Begins with the first content.
     pace: Option<Pace>,
+    /// Bytes that may still come while nobody hands them on.
+    room: usize,
     pub status: StatusCode,
 }
 
@@ -50,7 +53,17 @@ impl Live {
     ) -> Result<Self, (Failure, Option<Usage>)> {
         let (idle, until) = (waits.idle, waits.until);
         let body = Some(body);
-        let mut live = Self { pending: Vec::new(), decoder, watch, body, idle, until, pace: None, status };
+        let mut live = Self {
+            pending: Vec::new(),
+            decoder,
+            watch,
+            body,
+            idle,
+            until,
+            pace: None,
+            room: MAX_ANSWER_BYTES,
+            status,
+        };
         let mut seen = Vec::new();
         loop {
             let step = live.read(first_content.min(until), &mut seen).await;
@@ -65,6 +78,7 @@ impl Live {
                     return Ok(live);
                 }
                 Ok(Step::Came) if committed => {
+                    live.room = usize::MAX;
                     live.pace = Pace::begin(waits.min_rate, waits.min_rate_over, Instant::now());
                     live.count(&seen);
                     live.pending = seen.into_iter().map(Ok).collect();
@@ -105,6 +119,11 @@ impl Live {
         }
     }
 
+    /// Bounds what may still come to [`MAX_ANSWER_BYTES`]: for who keeps it all until the end.
+    pub fn keep_whole(&mut self) {
+        self.room = MAX_ANSWER_BYTES;
+    }
+
     /// The counts reported so far.
     pub fn usage(&self) -> Option<Usage> {
         self.decoder.usage()
@@ -133,6 +152,7 @@ impl Live {
             Err(_) => Ok(Step::Silent),
             Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) => {
+                    self.room = self.room.checked_sub(data.len()).ok_or_else(too_large)?;
                     self.watch.piece(&data);
                     let pushed = self.decoder.push(data.clone(), events);
                     if matches!(&pushed, Err(failure) if failure.class == FailureClass::Malformed) {
@@ -159,6 +179,10 @@ enum Step {
     Came,
     /// Nothing until the last moment.
     Silent,
+}
+
+fn too_large() -> Failure {
+    Failure::new(FailureClass::Malformed, "the answer is larger than 64 MiB")
 }
 
 fn silent() -> Failure {

@@ -13,8 +13,8 @@ use crate::settings;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Waits {
     pub connect: Duration,
-    /// To the head of the answer. A stream's never comes after its first content; a whole answer's comes when the answer
-    /// is done, so it has the longer of both deadlines.
+    /// To the head of the answer. A whole answer's comes when the answer is done, so it has a setting of its own, or the
+    /// longer of what a row or a wish says for headers and first content.
     pub head: Duration,
     pub first_content: Duration,
     pub idle: Duration,
@@ -40,14 +40,19 @@ impl Waits {
         let held = own.or(of_settings(settings)).tightened_by(*asked);
         let pick = |held: Option<Duration>, default| held.unwrap_or(default);
         let first_content = pick(held.first_content, settings.first_content);
-        let mut headers = pick(held.headers, settings.headers);
-        // Who says how long the first content may take, and nothing of the head, means the head as well.
-        if own.headers.or(asked.headers).is_none() && own.first_content.or(asked.first_content).is_some() {
-            headers = headers.min(first_content);
-        }
+        let headers = pick(held.headers, settings.headers);
+        let said = own.or(*asked);
+        let head = match (said.headers, said.first_content) {
+            // A stream's head never comes after its first content.
+            _ if stream => headers.min(first_content),
+            // Who says something of the head alone means streams'.
+            (_, None) => settings.whole,
+            (None, Some(_)) => first_content,
+            (Some(_), Some(_)) => headers.max(first_content),
+        };
         Self {
             connect: pick(held.connect, settings.connect),
-            head: if stream { headers.min(first_content) } else { headers.max(first_content) },
+            head,
             first_content,
             idle: pick(held.idle, settings.idle),
             min_rate: held.min_tokens_per_second.unwrap_or(0.0),
@@ -99,6 +104,7 @@ mod tests {
             connect: 5 * MS,
             headers: 300 * MS,
             first_content: 400 * MS,
+            whole: 700 * MS,
             idle: 60 * MS,
             total: 900 * MS,
             min_tokens_per_second: 0.0,
@@ -117,16 +123,20 @@ mod tests {
     }
 
     #[test]
-    fn a_streams_head_has_the_shorter_and_a_whole_answers_the_longer_deadline() {
-        for (stream, head) in [(true, 300 * MS), (false, 400 * MS)] {
-            assert_eq!(waits(v1::Timeouts::default(), Deadlines::default(), stream).head, head);
-        }
-        let asked = Deadlines { first_content: Some(MS), ..Deadlines::default() };
-        for stream in [true, false] {
-            assert_eq!(waits(v1::Timeouts::default(), asked, stream).head, MS, "the head is meant as well");
-        }
-        let both = Deadlines { headers: Some(200 * MS), ..asked };
-        assert_eq!(waits(v1::Timeouts::default(), both, false).head, 200 * MS);
+    fn a_whole_answers_head_has_a_deadline_of_its_own_unless_something_is_said() {
+        let check = |headers: Option<u32>, first_content: Option<u32>, streamed, whole| {
+            let ms = |ms: Option<u32>| ms.map(|ms| ms * MS);
+            let asked =
+                Deadlines { headers: ms(headers), first_content: ms(first_content), ..Deadlines::default() };
+            for (stream, head) in [(true, streamed), (false, whole)] {
+                let waits = waits(v1::Timeouts::default(), asked, stream);
+                assert_eq!(waits.head, head * MS, "{headers:?} {first_content:?} {stream}");
+            }
+        };
+        check(None, None, 300, 700);
+        check(None, Some(1), 1, 1);
+        check(Some(200), None, 200, 700);
+        check(Some(200), Some(1), 1, 200);
     }
 
     #[test]

@@ -226,6 +226,7 @@ impl Draft {
         self.facts.body_bytes = body.len() as u64;
         let reasoning = fold_reasoning(self.reasoning, self.reasoning_effort, self.include_reasoning)
             .map_err(|(field, why)| bad(field, format!("{field} {why}")))?;
+        let debug = self.debug.unwrap_or_default();
         let request = ChatRequest {
             source: Source { dialect: Dialect::OpenAiChat, body: body.clone() },
             facts: self.facts,
@@ -256,7 +257,8 @@ impl Draft {
             trace: self.trace.map(Value::Object),
             plugins: self.plugins.map(Value::Array),
             transforms: self.transforms.unwrap_or_default(),
-            debug_echo: self.debug.and_then(|debug| debug.echo_upstream_body).unwrap_or(false),
+            debug_echo: debug.echo_upstream_body.unwrap_or(false),
+            wants_metadata: debug.openrouter_metadata.unwrap_or(false),
         };
         check_choice(&request)?;
         Ok(request)

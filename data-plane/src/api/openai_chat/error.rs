@@ -5,21 +5,31 @@ use serde_json::{Map, Value, json};
 
 use crate::api::ErrorBody;
 
+/// What says which filter left nobody to try.
+const AVAILABILITY: &str = "availability";
+
 /// The body of an error answer.
 pub fn encode_error(error: &ErrorBody<'_>) -> Bytes {
-    Bytes::from(json!({ "error": error_object(error) }).to_string())
+    let mut body = json!({ "error": error_object(error) });
+    if let Some(routing) = error.routing {
+        body["openrouter_metadata"] = routing.clone();
+    }
+    Bytes::from(body.to_string())
 }
 
 /// The `error` object, the same in bodies and in streams.
 pub fn error_object(error: &ErrorBody<'_>) -> Value {
-    json!({
-        "code": error.status,
-        "message": error.message,
-        "metadata": metadata(error),
-    })
+    let mut metadata = metadata(error);
+    // OpenRouter has it beside the metadata.
+    let availability = metadata.remove(AVAILABILITY);
+    let mut object = json!({"code": error.status, "message": error.message, "metadata": metadata});
+    if let Some(availability) = availability {
+        object[AVAILABILITY] = availability;
+    }
+    object
 }
 
-fn metadata(error: &ErrorBody<'_>) -> Value {
+fn metadata(error: &ErrorBody<'_>) -> Map<String, Value> {
     let mut metadata = Map::new();
     metadata.insert("error_type".to_owned(), error.code.error_type().into());
     if let Some(provider) = error.provider {
@@ -31,7 +41,7 @@ fn metadata(error: &ErrorBody<'_>) -> Value {
     if let Some(more) = error.metadata {
         metadata.extend(more.iter().map(|(key, value)| (key.clone(), value.clone())));
     }
-    Value::Object(metadata)
+    metadata
 }
 
 #[cfg(test)]
@@ -49,6 +59,7 @@ mod tests {
             provider: Some("Groq"),
             provider_code: Some("rate_limit_exceeded"),
             metadata: None,
+            routing: None,
         };
         assert_eq!(
             encode_error(&error),
@@ -66,6 +77,7 @@ mod tests {
             provider: None,
             provider_code: Some("secret"),
             metadata: Some(&more),
+            routing: None,
         };
         assert_eq!(
             encode_error(&error),

@@ -85,6 +85,10 @@ impl StreamEncoder {
         self.open(out);
         out.put_slice(b",\"error\":");
         out.put_slice(error_object(error).to_string().as_bytes());
+        if let Some(routing) = error.routing {
+            out.put_slice(b",\"openrouter_metadata\":");
+            out.put_slice(routing.to_string().as_bytes());
+        }
         out.put_slice(br#","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error","native_finish_reason":"error"}]"#);
         close(out);
     }

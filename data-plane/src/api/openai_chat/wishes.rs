@@ -88,6 +88,8 @@ pub struct UsageOptions {
 pub struct DebugOptions {
     #[serde(default)]
     pub echo_upstream_body: Option<bool>,
+    #[serde(default)]
+    pub openrouter_metadata: Option<bool>,
 }
 
 /// `stop`: one string or a list; empty ones mean nothing.

@@ -1,6 +1,6 @@
 //! A breaker: keeps requests from an endpoint or credential that is broken, and lets one through now and then to see.
 //!
-//! [`Core`] is the rule, on plain values; [`Breaker`] holds one for many threads. Readers take no lock, and neither does
+//! `Core` is the rule, on plain values; [`Breaker`] holds one for many threads. Readers take no lock, and neither does
 //! a success while all is well. Times are [`Millis`], randomness is an argument.
 
 use std::sync::atomic::{AtomicU64, Ordering};

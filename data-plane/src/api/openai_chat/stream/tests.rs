@@ -193,6 +193,7 @@ fn a_late_failure_goes_in_band() {
         provider: None,
         provider_code: Some("api_error"),
         metadata: None,
+        routing: None,
     };
     let mut out = BytesMut::new();
     encoder().error(&error, &mut out);
