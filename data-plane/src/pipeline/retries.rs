@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::adapters::failure::Failure;
+use crate::adapters::failure::{Failure, FailureClass};
 use crate::settings;
 
 /// One retry, in the unit of the balances.
@@ -57,7 +57,9 @@ impl Budgets {
 /// Grows by doubling with every `round` (from 0), spread by `seed` between a half and the whole, and never less than the
 /// provider asks for.
 pub fn pause(failure: &Failure, round: u32, settings: &settings::Retries, seed: u64) -> Option<Duration> {
-    if !failure.should_retry.unwrap_or(failure.class.may_retry()) {
+    // Silence has no status. It has cost its deadline, and is not to cost it twice.
+    let is_silence = failure.class == FailureClass::Timeout && failure.status.is_none();
+    if !failure.should_retry.unwrap_or(failure.class.may_retry() && !is_silence) {
         return None;
     }
     let grown = settings.base.saturating_mul(1 << round.min(16)).min(settings.longest);
@@ -70,7 +72,6 @@ pub fn pause(failure: &Failure, round: u32, settings: &settings::Retries, seed: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::failure::FailureClass;
 
     const MS: Duration = Duration::from_millis(1);
     const SETTINGS: settings::Retries = settings::Retries {
@@ -124,5 +125,6 @@ mod tests {
             "the provider said yes"
         );
         assert_eq!(pause(&failure(FailureClass::Auth, None, None), 0), None);
+        assert_eq!(pause(&failure(FailureClass::Timeout, None, None), 0), None, "our own deadline");
     }
 }

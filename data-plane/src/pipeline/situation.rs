@@ -103,7 +103,8 @@ fn budget_left(
     caller: &Caller,
     request: &ChatRequest,
 ) -> Option<f64> {
-    let is_named = request.model.as_deref().is_some_and(|model| model.starts_with(PREFIX));
+    let first = request.model.as_ref().or_else(|| request.fallback_models.first());
+    let is_named = first.is_some_and(|model| model.starts_with(PREFIX));
     if !is_named && config.policies.matching(&caller.tenant.id).next().is_none() {
         return None;
     }
