@@ -18,7 +18,7 @@ const CANDIDATES: &[Column] = &[
     ("MODEL", "model"),
     ("ENDPOINT", "endpoint"),
     ("OWN KEY", "credential"),
-    ("PRICE", "price"),
+    ("USD PER MILLION", "price"),
     ("HEALTH", "health"),
 ];
 
@@ -156,11 +156,7 @@ fn list(value: &Value) -> &[Value] {
 }
 
 fn health(reading: &Value) -> Value {
-    let state = match &reading["state"] {
-        Value::String(state) => state.clone(),
-        Value::Object(state) => state.keys().next().cloned().unwrap_or_default(),
-        _ => String::new(),
-    };
+    let state = reading["state"]["kind"].as_str().unwrap_or("unknown");
     let outage = if reading["recent_outage"] == json!(true) { ", recent outage" } else { "" };
     json!(format!("{state}{outage}"))
 }
@@ -173,7 +169,7 @@ mod tests {
     fn candidates_are_listed_in_the_order_of_trying_and_the_excluded_after_them() {
         let candidate = |provider: &str| {
             json!({"provider": provider, "model": "a/m", "endpoint": "e", "credential": null,
-                "place": {"price": 3.5}, "health": {"state": {"open": {"until_ms": 5}}, "recent_outage": true}})
+                "place": {"price": 3.5}, "health": {"state": {"kind": "open", "until_ms": 5}, "recent_outage": true}})
         };
         let decision = json!({
             "policy": {"id": "careful"},
