@@ -37,6 +37,7 @@ mod profiles;
 mod real_model;
 mod recordings_faults;
 mod retries;
+mod routing;
 mod sdk_python;
 mod sdk_rust;
 mod servers;
