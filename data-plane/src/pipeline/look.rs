@@ -14,6 +14,8 @@ use crate::routing::health::Health;
 
 /// Of so many requests with tools one is looked at where nobody judges answers.
 const ONE_IN: u64 = 8;
+/// Bytes of text of the longest stream that is looked at.
+const LONGEST: usize = 1 << 20;
 
 /// One answer that is to be looked at.
 pub struct Look<'a> {
@@ -24,6 +26,8 @@ pub struct Look<'a> {
     asked: Option<&'a Asked>,
     /// What went by of a stream.
     fold: Fold,
+    /// Bytes of text that may still be kept; a longer stream is not looked at.
+    room: usize,
 }
 
 impl<'a> Look<'a> {
@@ -35,18 +39,28 @@ impl<'a> Look<'a> {
         asked: Option<&'a Asked>,
     ) -> Option<Self> {
         let is_due = request.facts.tools > 0 && (asked.is_some() || is_drawn(seed));
-        is_due.then(|| Self { health, endpoint, request, asked, fold: Fold::default() })
+        is_due.then(|| Self { health, endpoint, request, asked, fold: Fold::default(), room: LONGEST })
     }
 
     /// Takes the next event of a stream.
     pub fn take(&mut self, event: &Event) {
-        self.fold.push(event);
+        let bytes = match event {
+            Event::Chunk(chunk) => chunk.choices.iter().map(|choice| choice.delta.text_bytes()).sum(),
+            Event::Start(_) | Event::Tier(_) | Event::Usage(_) | Event::Done => 0,
+        };
+        self.room = self.room.saturating_sub(bytes);
+        match self.room {
+            0 => self.fold = Fold::default(),
+            _ => self.fold.push(event),
+        }
     }
 
     /// Looks at a stream that was told to its end.
     pub async fn at_stream(mut self) {
         let answer = std::mem::take(&mut self.fold).finish();
-        self.after(&answer).await;
+        if self.room > 0 {
+            self.after(&answer).await;
+        }
     }
 
     /// Looks at an answer that was handed over: first whoever writes it to the caller gets this thread.
