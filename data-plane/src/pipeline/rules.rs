@@ -52,7 +52,7 @@ impl<'a> Rules<'a> {
             true => None,
             false => Some(Arc::new(asked(job, policy, judged)?)),
         };
-        let own = policy.map(deadlines).unwrap_or_default();
+        let own = policy.map(|stage| stage.deadlines).unwrap_or_default();
         let usual = if is_last { settings.most } else { 0 };
         Ok(Self {
             job,
@@ -164,18 +164,6 @@ fn asked(job: &Job<'_>, policy: Option<&PolicyStage>, judged: Reasons) -> Result
     let asked = Asked::of(job.request, schema).map_err(invalid)?;
     asked.prove(judged).map_err(invalid)?;
     Ok(asked)
-}
-
-fn deadlines(stage: &PolicyStage) -> Deadlines {
-    let own = stage.deadlines;
-    Deadlines {
-        connect: own.connect,
-        headers: own.headers,
-        first_content: own.first_content,
-        idle: own.idle,
-        total: own.total,
-        min_tokens_per_second: own.min_tokens_per_second.map(f64::from),
-    }
 }
 
 fn facts<'a>(answer: &'a ChatResponse, candidate: &'a Candidate) -> AnswerFacts<'a> {

@@ -78,13 +78,6 @@ impl Health {
         self.reading(model, endpoint).is_failing()
     }
 
-    /// Whether a request may be sent now. Where the endpoint is to be probed, that claims the probe, and others may not
-    /// until it has been told of or half a minute has passed.
-    pub fn try_probe(&self, model: &ModelId, endpoint: &EndpointId) -> bool {
-        let now = self.now();
-        self.endpoints.read(model, endpoint, |cell| cell.breaker.may_pass(now)).unwrap_or(true)
-    }
-
     /// Whether another request is finding out if an endpoint is well again. Where it is to be found out and nobody does,
     /// the caller is to: that claims the probe.
     pub fn is_being_probed(&self, model: &ModelId, endpoint: &EndpointId) -> bool {

@@ -10,8 +10,9 @@ use switchyard_proto::price::UnitPrice;
 use switchyard_proto::v1;
 
 use super::{Fault, fault, owner};
-use crate::config::snapshot::policy::{Hedge, Policy, PolicyStage, StageDeadlines, StickyBy, WeightedModel};
+use crate::config::snapshot::policy::{Hedge, Policy, PolicyStage, StickyBy, WeightedModel};
 use crate::judge::Schema;
+use crate::model::deadlines::Deadlines;
 use crate::model::escalate::Escalation;
 use crate::model::preferences::{MaxPrice, Preferences, Sort, SortBy};
 
@@ -56,7 +57,7 @@ fn sticky_by(name: &str) -> Result<StickyBy, Fault> {
     }
 }
 
-fn stage(config: &v1::PolicyStage, number: usize, common: StageDeadlines) -> Result<PolicyStage, Fault> {
+fn stage(config: &v1::PolicyStage, number: usize, common: Deadlines) -> Result<PolicyStage, Fault> {
     let check = condition("check", &config.check, Scope::Answer)?;
     let schema = schema(&config.schema)?;
     let added = [("check", check.is_some()), ("schema", schema.is_some())];
@@ -69,7 +70,7 @@ fn stage(config: &v1::PolicyStage, number: usize, common: StageDeadlines) -> Res
         escalate_on: escalation(&config.escalate_on, added)?,
         check,
         schema,
-        deadlines: deadlines(config.deadlines.as_ref(), "deadlines")?.over(common),
+        deadlines: deadlines(config.deadlines.as_ref(), "deadlines")?.or(common),
         hedge: hedge(config.hedge.as_ref())?,
         retries: config.retries,
     })
@@ -168,19 +169,19 @@ fn max_price(config: &v1::MaxPrice) -> Result<MaxPrice, Fault> {
     })
 }
 
-fn deadlines(config: Option<&v1::Deadlines>, within: &str) -> Result<StageDeadlines, Fault> {
+fn deadlines(config: Option<&v1::Deadlines>, within: &str) -> Result<Deadlines, Fault> {
     let config = config.copied().unwrap_or_default();
     let time = |name: &str, milliseconds: Option<u64>| match milliseconds {
         Some(0) => Err(fault(format!("{within}.{name}"), "must be more than 0")),
         other => Ok(other.map(Duration::from_millis)),
     };
-    Ok(StageDeadlines {
+    Ok(Deadlines {
         connect: time("connect_ms", config.connect_ms)?,
         headers: time("headers_ms", config.headers_ms)?,
         first_content: time("first_content_ms", config.first_content_ms)?,
         idle: time("idle_ms", config.idle_ms)?,
         total: time("total_ms", config.total_ms)?,
-        min_tokens_per_second: config.min_tokens_per_second.filter(|rate| *rate > 0),
+        min_tokens_per_second: config.min_tokens_per_second.filter(|rate| *rate > 0).map(f64::from),
     })
 }
 

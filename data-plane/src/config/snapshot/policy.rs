@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use switchyard_proto::id::{PolicyId, TenantId};
 use switchyard_proto::policy::Condition;
@@ -12,6 +11,7 @@ use switchyard_proto::v1;
 
 use crate::config::shards::Shards;
 use crate::judge::Schema;
+use crate::model::deadlines::Deadlines;
 use crate::model::escalate::Escalation;
 use crate::model::preferences::Preferences;
 
@@ -58,7 +58,8 @@ pub struct PolicyStage {
     pub check: Option<Condition>,
     /// What the answer's text must satisfy; absent: the request's own schema, if it has one.
     pub schema: Option<Arc<Schema>>,
-    pub deadlines: StageDeadlines,
+    /// The stage's own over the policy's; absent ones are the provider's.
+    pub deadlines: Deadlines,
     pub hedge: Option<Hedge>,
     /// Further tries per candidate; absent: the setting.
     pub retries: Option<u32>,
@@ -71,33 +72,6 @@ pub struct WeightedModel {
     pub model: String,
     /// At least 1.
     pub weight: u32,
-}
-
-/// Deadlines of one attempt, the stage's own over the policy's; absent: the provider's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct StageDeadlines {
-    pub connect: Option<Duration>,
-    pub headers: Option<Duration>,
-    pub first_content: Option<Duration>,
-    pub idle: Option<Duration>,
-    pub total: Option<Duration>,
-    /// A slower stream has failed.
-    pub min_tokens_per_second: Option<u32>,
-}
-
-impl StageDeadlines {
-    /// These, and the other's where there are none.
-    #[must_use]
-    pub fn over(self, other: Self) -> Self {
-        Self {
-            connect: self.connect.or(other.connect),
-            headers: self.headers.or(other.headers),
-            first_content: self.first_content.or(other.first_content),
-            idle: self.idle.or(other.idle),
-            total: self.total.or(other.total),
-            min_tokens_per_second: self.min_tokens_per_second.or(other.min_tokens_per_second),
-        }
-    }
 }
 
 /// When a second candidate is tried beside a slow first.
