@@ -19,6 +19,7 @@ use crate::pipeline::reserve::{self, Skip};
 use crate::pipeline::rules::Rules;
 use crate::pipeline::trail::Trail;
 use crate::pipeline::{Job, Pipeline, explain, retries, verdict};
+use crate::routing::health::{Passage, Shut};
 use crate::routing::plan::{Candidate, Stage};
 use crate::upstream::attempt::{Answer, Failed};
 
@@ -119,17 +120,27 @@ impl<'a> Attempts<'a> {
             stage.candidates.iter().map(|candidate| (candidate, now)).collect();
         let mut round = Round { number: 0, tried: Vec::new(), again: Vec::new(), left: None };
         loop {
-            for (at, (candidate, due)) in open.iter().copied().enumerate() {
+            let mut at = 0;
+            while let Some((candidate, due)) = open.get(at).copied() {
+                at += 1;
                 if self.is_over(reply) {
                     return Ok(Staged::Left(round.left));
                 }
-                let mut others = open[at + 1..].iter().map(|(other, _)| *other);
+                let mut others = open[at..].iter().map(|(other, _)| *other);
                 let second = others.find(|other| self.may_try(other, &round));
                 let is_due = self.may_try(candidate, &round)
-                    && (second.is_none() || !self.is_being_probed(candidate))
                     && (round.number == 0 || self.may_retry(candidate))
                     && self.rest(due, reply, trail).await?;
                 if !is_due {
+                    continue;
+                }
+                if let Some(shut) = self.shut(candidate) {
+                    // Asked once more before the stage gives up: a probe may have ended by then.
+                    if open[..at - 1].iter().any(|(before, _)| std::ptr::eq(*before, candidate)) {
+                        self.skips.push(Skip::Shut(shut, candidate.endpoint.clone()));
+                    } else {
+                        open.push((candidate, due));
+                    }
                     continue;
                 }
                 match self.candidate((candidate, second), &mut round, rules, reply, trail).await? {
@@ -158,10 +169,18 @@ impl<'a> Attempts<'a> {
             && !round.tried.iter().any(|tried| std::ptr::eq(*tried, candidate))
     }
 
-    /// Another request finds out whether it is well again.
-    fn is_being_probed(&self, candidate: &Candidate) -> bool {
+    /// Why nothing is to be sent to it now; where it has to be found out whether it is well again, this request is to.
+    fn shut(&self, candidate: &Candidate) -> Option<Shut> {
         let endpoint = &candidate.endpoint;
-        self.pipeline.health.is_being_probed(&endpoint.model, &endpoint.id)
+        match self.pipeline.health.pass(&endpoint.model, &endpoint.id, candidate.is_byok()) {
+            Passage::Free | Passage::Probe => None,
+            Passage::Shut(shut) => Some(shut),
+        }
+    }
+
+    /// It was not asked after all, or it answers: the next probe may go.
+    fn give_back(&self, candidate: &Candidate) {
+        self.pipeline.health.give_back(&candidate.endpoint.model, &candidate.endpoint.id);
     }
 
     /// Takes a retry out of the provider's share.
@@ -209,6 +228,11 @@ impl<'a> Attempts<'a> {
             Some(Hedging { second, after, budget }) => {
                 let race = Race { pipeline, job, asked: rules.deadlines, after };
                 let prepare = async |reply: &mut Reply, trail: &mut Trail| {
+                    let endpoint = &second.endpoint;
+                    // A hedge is no probe.
+                    if !pipeline.health.is_closed(&endpoint.model, &endpoint.id) {
+                        return None;
+                    }
                     if !pipeline.hedges.spend(&budget, HEDGES_SAVED) {
                         return None;
                     }
@@ -250,6 +274,9 @@ impl<'a> Attempts<'a> {
             }
             Err(skip) => Err(skip),
         };
+        if ready.is_err() {
+            self.give_back(candidate);
+        }
         match ready {
             Ok(ready) => Ok(Some(flight::ready(pipeline, job, candidate, ready))),
             Err(skip) if skip.ends_the_request() => Err(skip.into()),
@@ -288,6 +315,7 @@ impl<'a> Attempts<'a> {
         trail: &mut Trail,
     ) -> Result<Tried, RequestError> {
         let (job, candidate) = (self.job, flight.candidate);
+        self.give_back(candidate);
         match flight.lowered_cap {
             Some(cap) => reply.header("x-switchyard-output-cap", &cap.to_string()),
             None => reply.without_header("x-switchyard-output-cap"),

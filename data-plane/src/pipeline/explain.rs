@@ -1,6 +1,7 @@
 //! Tells a caller what was tried and why it did not work: the last error, with those before it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchyard_proto::code::ErrorCode;
@@ -11,9 +12,9 @@ use crate::error::RequestError;
 use crate::pipeline::decision;
 use crate::pipeline::reserve::Skip;
 use crate::pipeline::trail::{AttemptNote, Trail};
+use crate::routing::health::Cause;
 use crate::routing::plan::Plan;
 use crate::routing::refusal::{self, Availability};
-use crate::upstream::attempt::Failed;
 
 /// Whether a failure says something about the endpoint, and not about the request.
 pub fn blames_endpoint(class: FailureClass) -> bool {
@@ -36,8 +37,8 @@ pub fn blames_endpoint(class: FailureClass) -> bool {
 
 /// The error of a request that ran out of candidates.
 ///
-/// A failed attempt says most; then a budget, which the caller can act on; then a URL that could not be read; then what
-/// could not be expressed.
+/// A failed attempt says most; then that nobody is asked at the moment; then a budget, which the caller can act on; then a
+/// URL that could not be read; then what could not be expressed.
 pub fn exhausted(trail: &Trail, skips: Vec<Skip>) -> RequestError {
     let weight = |skip: &Skip| match skip {
         Skip::Unsupported(..) | Skip::Gone => 0,
@@ -45,46 +46,74 @@ pub fn exhausted(trail: &Trail, skips: Vec<Skip>) -> RequestError {
         Skip::Budget { affordable_tokens, .. } => 2 + u64::from(*affordable_tokens > 0),
         // What cannot be told now may be well in a moment, so a budget is no final word.
         Skip::Refused(_) | Skip::Media(_) => 4,
-        Skip::Failed(..) | Skip::Faulty(..) => 5,
+        Skip::Shut(shut, _) => 5 + u64::from(shut.cause != Cause::Limited),
+        Skip::Failed(..) | Skip::Faulty(..) => 7,
     };
-    let (limited, passing) = (all_rate_limited(&skips), all_passing(&skips));
+    let waiting = Waiting::of(&skips);
     let Some(last) = skips.into_iter().max_by_key(weight) else {
         return RequestError::new(ErrorCode::ProviderUnavailable, "No provider could be tried in time.");
     };
-    let error = with_previous(last.into(), trail);
-    match limited {
-        Some(after) => RequestError { retry_after: after, ..error }.with(
-            "availability",
-            refusal::after_attempts(
-                Availability::CapacityExhausted,
-                after.map(|after| after.as_secs_f64().ceil()),
-            ),
-        ),
-        None if passing => {
-            error.with("availability", refusal::after_attempts(Availability::TemporarilyUnavailable, None))
+    waiting.told(with_previous(last.into(), trail))
+}
+
+/// What is known of when the same request may be served, where all that stands against it may pass.
+struct Waiting {
+    availability: Option<Availability>,
+    /// The shortest wait that a provider named, or until one is tried again.
+    retry_after: Option<Duration>,
+    /// Why nobody was asked, and who.
+    shut: Vec<(&'static str, String)>,
+}
+
+impl Waiting {
+    fn of(skips: &[Skip]) -> Self {
+        let failed = skips.iter().filter_map(|skip| match skip {
+            Skip::Failed(failed, _) => Some(&failed.failure),
+            _ => None,
+        });
+        let shut = skips.iter().filter_map(|skip| match skip {
+            Skip::Shut(shut, endpoint) => Some((shut, endpoint)),
+            _ => None,
+        });
+        let is_any = failed.clone().next().is_some() || shut.clone().next().is_some();
+        let is_limited = failed.clone().all(|failure| failure.class == FailureClass::RateLimited)
+            && shut.clone().all(|(shut, _)| shut.cause == Cause::Limited);
+        let is_passing = failed.clone().all(|failure| failure.class.may_retry());
+        let availability = match (is_limited, is_passing) {
+            _ if !is_any => None,
+            (true, _) => Some(Availability::CapacityExhausted),
+            (false, true) => Some(Availability::TemporarilyUnavailable),
+            (false, false) => None,
+        };
+        let hints = failed.filter(|_| is_limited).filter_map(|failure| failure.retry_after);
+        let pauses = shut.clone().map(|(shut, _)| Duration::from_millis(shut.for_ms));
+        Self {
+            availability,
+            retry_after: hints.chain(pauses).min(),
+            shut: shut.map(|(shut, endpoint)| (refusal::shut_by(*shut), shown(endpoint))).collect(),
         }
-        None => error,
+    }
+
+    /// The error with what is known.
+    fn told(self, error: RequestError) -> RequestError {
+        let Some(availability) = self.availability else { return error };
+        let retry_after = match availability {
+            Availability::CapacityExhausted => self.retry_after,
+            _ => error.retry_after.or(self.retry_after),
+        };
+        let seconds = retry_after.map(|after| after.as_secs_f64().ceil());
+        let mut rows = refusal::after_attempts(availability, seconds);
+        if !self.shut.is_empty() {
+            let (rules, providers): (Vec<_>, Vec<_>) = self.shut.into_iter().unzip();
+            rows["excluded_by"] = json!(refusal::distinct(rules.into_iter()));
+            rows["affected_providers"] = json!(refusal::distinct(providers.iter().map(String::as_str)));
+        }
+        RequestError { retry_after, ..error }.with("availability", rows)
     }
 }
 
-/// Whether every attempt failed in a way that may pass.
-fn all_passing(skips: &[Skip]) -> bool {
-    let mut failures =
-        skips.iter().filter_map(|skip| if let Skip::Failed(failed, _) = skip { Some(failed) } else { None });
-    let first = failures.next().is_some_and(|failed| failed.failure.class.may_retry());
-    first && failures.all(|failed| failed.failure.class.may_retry())
-}
-
-/// Where every attempt was a 429: the shortest wait that a provider named, if any did.
-#[expect(clippy::option_option, reason = "whether all were limited, and what they said, are two facts")]
-fn all_rate_limited(skips: &[Skip]) -> Option<Option<std::time::Duration>> {
-    let failures: Vec<&Failed> = skips
-        .iter()
-        .filter_map(|skip| if let Skip::Failed(failed, _) = skip { Some(&**failed) } else { None })
-        .collect();
-    let limited = !failures.is_empty()
-        && failures.iter().all(|failed| failed.failure.class == FailureClass::RateLimited);
-    limited.then(|| failures.iter().filter_map(|failed| failed.failure.retry_after).min())
+fn shown(endpoint: &Endpoint) -> String {
+    endpoint.provider.display_name.clone()
 }
 
 /// Names the attempts before the last, as `previous_errors`.

@@ -22,7 +22,9 @@ use crate::model::request::ChatRequest;
 use crate::pipeline::trail::Trail;
 use crate::pipeline::{Job, Pipeline};
 use crate::price::{self, WorstCase};
+use crate::routing::health::Shut;
 use crate::routing::plan::Candidate;
+use crate::routing::refusal;
 use crate::upstream::attempt::Failed;
 use crate::usage::record::Facts;
 
@@ -55,6 +57,8 @@ pub enum Skip {
     },
     Refused(ReserveError),
     Failed(Box<Failed>, Arc<Endpoint>),
+    /// Its breaker is open, or its provider asked to wait.
+    Shut(Shut, Arc<Endpoint>),
     /// It answered, and the policy does not take the answer.
     Faulty(Fault, Arc<Endpoint>),
 }
@@ -344,6 +348,7 @@ impl From<Skip> for RequestError {
             Skip::Failed(failed, endpoint) => {
                 Self::from_failure(&failed.failure, &endpoint.provider.display_name)
             }
+            Skip::Shut(shut, endpoint) => refusal::shut(shut, &endpoint),
             Skip::Refused(error) => refused(error),
             Skip::Faulty(fault, endpoint) => faulty(&fault, &endpoint),
             Skip::Budget { kind, affordable_tokens, asked_tokens } => {

@@ -79,7 +79,8 @@ impl<'a> Told<'a> {
             Outcome::CallersFault
         };
         let report = Report { retry_after: failure.retry_after, ..self.report(outcome) };
-        let has_other_credentials = self.has_other_credentials();
+        // What a tenant's own credential is refused or limited for says nothing of the endpoint to others.
+        let has_other_credentials = self.candidate.is_byok() || self.has_other_credentials();
         self.pipeline.health.tell(&Report { has_other_credentials, ..report });
     }
 

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use switchyard_proto::id::{CredentialId, EndpointId, ModelId};
 
-pub use self::breaker::State;
+pub use self::breaker::{Cause, Passage, Shut, State};
 pub use self::fleet::FleetHealth;
 pub use self::reading::{Band, Quantiles, Reading};
 pub use self::report::{Outcome, Report};
@@ -78,13 +78,27 @@ impl Health {
         self.reading(model, endpoint).is_failing()
     }
 
-    /// Whether another request is finding out if an endpoint is well again. Where it is to be found out and nobody does,
-    /// the caller is to: that claims the probe.
-    pub fn is_being_probed(&self, model: &ModelId, endpoint: &EndpointId) -> bool {
+    /// Whether a request may be sent to an endpoint now; where that is to be found out and nobody does, this one is to. A
+    /// limit of everybody's credential is not about a request with its own.
+    pub fn pass(&self, model: &ModelId, endpoint: &EndpointId, has_own_credential: bool) -> Passage {
         let now = self.now();
-        let is_being_probed =
-            |cell: &cell::Cell| cell.breaker.state(now) == State::HalfOpen && !cell.breaker.may_pass(now);
-        self.endpoints.read(model, endpoint, is_being_probed).unwrap_or(false)
+        let pass = |cell: &cell::Cell| match has_own_credential {
+            true => cell.breaker.pass_unlimited(now),
+            false => cell.breaker.pass(now),
+        };
+        self.endpoints.read(model, endpoint, pass).unwrap_or(Passage::Free)
+    }
+
+    /// Whether nothing at all speaks against an endpoint: one that has to be found out is not.
+    pub fn is_closed(&self, model: &ModelId, endpoint: &EndpointId) -> bool {
+        let now = self.now();
+        let is_closed = |cell: &cell::Cell| cell.breaker.state(now) == State::Closed;
+        self.endpoints.read(model, endpoint, is_closed).unwrap_or(true)
+    }
+
+    /// Lets the next probe go, as this one was not sent or has its first answer.
+    pub fn give_back(&self, model: &ModelId, endpoint: &EndpointId) {
+        self.endpoints.read(model, endpoint, |cell| cell.breaker.give_back());
     }
 
     /// Whether the provider takes a credential, as far as is known: neither refused nor limited a moment ago.

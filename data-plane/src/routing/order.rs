@@ -109,7 +109,7 @@ impl Search<'_> {
             Some(SortBy::Latency) => speed::latency(reading),
         };
         Place {
-            is_shelved: !reading.may_try() || !self.may_sign(candidate),
+            is_shelved: !self.may_send(candidate),
             model: candidate.place.model,
             payer: candidate.payer(),
             losses: capability::losses(self.inputs, endpoint),
@@ -144,9 +144,14 @@ impl Search<'_> {
         }
     }
 
-    /// Whether the provider takes the tenant's own credential, as far as is known.
-    fn may_sign(&self, candidate: &Candidate) -> bool {
-        candidate.credential.as_deref().is_none_or(self.inputs.usable)
+    /// Whether nothing keeps requests from it, as far as is known: its breaker, a limit, the tenant's own credential, which
+    /// a limit of everybody's is not about.
+    fn may_send(&self, candidate: &Candidate) -> bool {
+        let is_limited = matches!(candidate.reading.state, State::Limited { .. });
+        match candidate.credential.as_deref() {
+            None => candidate.reading.may_try(),
+            Some(own) => (candidate.reading.may_try() || is_limited) && (self.inputs.usable)(own),
+        }
     }
 
     fn credential_place(&self, candidate: &Candidate) -> u16 {

@@ -1,10 +1,14 @@
 //! What a caller hears of a request that nobody can be tried for: status, which rule removed whom, what is near.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use switchyard_proto::code::ErrorCode;
 
-use crate::error::RequestError;
+use crate::config::snapshot::Endpoint;
+use crate::error::{RequestError, Side};
 use crate::routing::filter::{Excluded, Rule};
+use crate::routing::health::{Cause, Shut};
 use crate::routing::plan::PlanError;
 use crate::routing::stages::{SkipReason, Skipped};
 
@@ -161,7 +165,8 @@ fn decisive(excluded: &[Excluded]) -> Option<&Excluded> {
     })
 }
 
-fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+/// Names in order, each once.
+pub fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut names: Vec<&str> = names.collect();
     names.sort_unstable();
     names.dedup();
@@ -180,6 +185,31 @@ fn text(models: &[String], excluded: &[Excluded], only: &[String]) -> String {
         only => format!(" provider.only allows `{}`.", only.join("`, `")),
     };
     format!("No endpoint of `{names}` meets the request ({}).{only}", rows.join("; "))
+}
+
+/// The error of an endpoint that is not asked at the moment.
+pub fn shut(shut: Shut, endpoint: &Endpoint) -> RequestError {
+    let name = &endpoint.provider.display_name;
+    let wait = Duration::from_millis(shut.for_ms);
+    let seconds = wait.as_secs_f64().ceil().max(1.0);
+    let (availability, why) = match shut.cause {
+        Cause::Limited => (Availability::CapacityExhausted, "asked to wait"),
+        Cause::Open => (Availability::TemporarilyUnavailable, "failed too often to be asked now"),
+        Cause::Probed => {
+            (Availability::TemporarilyUnavailable, "failed too often, and is just being tried again")
+        }
+    };
+    let text = format!("{name} {why}. Try again in {seconds} s.");
+    let error = RequestError::new(availability.code(), text).retry_after(wait);
+    RequestError { side: Side::Provider, provider: Some(name.clone()), ..error }
+}
+
+/// The rule's word for that, in `excluded_by`.
+pub fn shut_by(shut: Shut) -> &'static str {
+    match shut.cause {
+        Cause::Open | Cause::Probed => "circuit_open",
+        Cause::Limited => "rate_limited",
+    }
 }
 
 /// The `availability` of an error that came after attempts.

@@ -14,6 +14,8 @@ pub type Millis = u64;
 
 /// A probe that has not reported for so long is given up, and another may go.
 const PROBE: Millis = 30_000;
+/// When to come again while a probe is under way: it tells soon, and nobody knows when.
+const PROBED: Millis = 1_000;
 /// The longest that a provider's word keeps requests away.
 const LONGEST_LIMIT: Millis = 3_600_000;
 
@@ -53,6 +55,34 @@ pub enum State {
     },
 }
 
+/// What a request is told that is about to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    Free,
+    /// The breaker is half-open and this request finds out: it must report, or give the probe back.
+    Probe,
+    Shut(Shut),
+}
+
+/// Nothing is sent, and until when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shut {
+    pub cause: Cause,
+    /// Milliseconds until it is worth asking again; for a probe of somebody else's a guess.
+    pub for_ms: u64,
+}
+
+/// Why nothing is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It failed too often.
+    Open,
+    /// Another request is finding out whether it is well again.
+    Probed,
+    /// The provider said when its limit is reset.
+    Limited,
+}
+
 /// One attempt as a breaker sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
@@ -79,6 +109,8 @@ struct Core {
     /// Limits in a row.
     limits: u32,
     limited_until: Millis,
+    /// The part of that which the provider asked for.
+    asked_until: Millis,
 }
 
 impl Core {
@@ -89,7 +121,7 @@ impl Core {
             return;
         }
         match told {
-            Told::Well => *self = Self { limited_until: self.limited_until, ..Self::default() },
+            Told::Well => *self = self.calmed(),
             Told::Failed { ratio } => {
                 self.failures = self.failures.saturating_add(1);
                 let is_over = self.opened_at > 0 && now >= self.open_until;
@@ -114,10 +146,18 @@ impl Core {
         let wait = asked.unwrap_or_else(|| pause(policy, self.limits, seed));
         self.limits = self.limits.saturating_add(1);
         self.limited_until = self.limited_until.max(now + wait);
+        if asked.is_some() {
+            self.asked_until = self.asked_until.max(now + wait);
+        }
+    }
+
+    /// What a success leaves of it.
+    fn calmed(&self) -> Self {
+        Self { limited_until: self.limited_until, asked_until: self.asked_until, ..Self::default() }
     }
 
     fn is_calm(&self) -> bool {
-        *self == Self { limited_until: self.limited_until, ..Self::default() }
+        *self == self.calmed()
     }
 }
 
@@ -144,6 +184,7 @@ pub struct Breaker {
     /// What readers see of the core, written while it is held.
     open_until: AtomicU64,
     limited_until: AtomicU64,
+    asked_until: AtomicU64,
     /// When it last closed after having been open; 0: never.
     closed_at: AtomicU64,
     /// 1 while a success would change something.
@@ -159,6 +200,7 @@ impl Breaker {
             core: Mutex::default(),
             open_until: AtomicU64::default(),
             limited_until: AtomicU64::default(),
+            asked_until: AtomicU64::default(),
             closed_at: AtomicU64::default(),
             is_tense: AtomicU64::default(),
             probe_until: AtomicU64::default(),
@@ -184,6 +226,7 @@ impl Breaker {
         }
         self.open_until.store(core.open_until, Ordering::Relaxed);
         self.limited_until.store(core.limited_until, Ordering::Relaxed);
+        self.asked_until.store(core.asked_until, Ordering::Relaxed);
         self.is_tense.store(u64::from(!core.is_calm()), Ordering::Relaxed);
         if may_be_the_probe {
             self.probe_until.store(0, Ordering::Relaxed);
@@ -202,17 +245,33 @@ impl Breaker {
         }
     }
 
-    /// Whether a request may go now. In a half-open breaker that claims the probe: the next one may go when it has
-    /// reported, or not for half a minute.
-    pub fn may_pass(&self, now: Millis) -> bool {
-        match self.state(now) {
-            State::Closed => true,
-            State::Open { .. } | State::Limited { .. } => false,
-            State::HalfOpen => {
+    /// Whether a request may go now. In a half-open breaker one may, which claims the probe: the next one may go when it
+    /// has reported, was given back, or not for half a minute. A limit without the provider's word on its end keeps nobody.
+    pub fn pass(&self, now: Millis) -> Passage {
+        let asked = self.asked_until.load(Ordering::Relaxed);
+        if asked > now {
+            return Passage::Shut(Shut { cause: Cause::Limited, for_ms: asked - now });
+        }
+        self.pass_unlimited(now)
+    }
+
+    /// The same for a request that the limit is not about, as it brings a credential of its own.
+    pub fn pass_unlimited(&self, now: Millis) -> Passage {
+        let shut = |cause, for_ms| Passage::Shut(Shut { cause, for_ms });
+        match self.open_until.load(Ordering::Relaxed) {
+            0 => Passage::Free,
+            open if open > now => shut(Cause::Open, open - now),
+            _ => {
                 let claim = |until: Millis| (until <= now).then_some(now + PROBE);
-                self.probe_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim).is_ok()
+                let claimed = self.probe_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim);
+                if claimed.is_ok() { Passage::Probe } else { shut(Cause::Probed, PROBED) }
             }
         }
+    }
+
+    /// Takes a probe back that was not sent, or that has its first answer: another may go.
+    pub fn give_back(&self) {
+        self.probe_until.store(0, Ordering::Relaxed);
     }
 
     /// When it last closed after having been open; 0: never.

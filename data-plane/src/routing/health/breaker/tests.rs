@@ -8,6 +8,10 @@ const FAILED: Told = Told::Failed { ratio: false };
 /// One step: when the attempt began and ended, and how; or none, to look only.
 type Step = (Millis, Millis, Option<Told>);
 
+fn may_pass(breaker: &Breaker, now: Millis) -> bool {
+    !matches!(breaker.pass(now), Passage::Shut(_))
+}
+
 /// The kinds of state after each step.
 fn check(steps: &[Step], expected: &[&str]) {
     let breaker = Breaker::new(QUICK);
@@ -107,9 +111,9 @@ fn a_limit_without_a_word_grows_from_a_second_to_a_minute() {
 fn exactly_one_of_many_threads_gets_the_probe() {
     let breaker = Breaker::new(QUICK);
     (0..3).for_each(|_| breaker.tell(1, 1, 0, FAILED));
-    assert!(!breaker.may_pass(2));
+    assert!(!may_pass(&breaker, 2));
     let passed = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| breaker.may_pass(1_002))).collect();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| may_pass(&breaker, 1_002))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).filter(|passed| *passed).count()
     });
     assert_eq!(passed, 1);
@@ -119,20 +123,48 @@ fn exactly_one_of_many_threads_gets_the_probe() {
 fn a_probe_that_never_reports_is_given_up() {
     let breaker = Breaker::new(QUICK);
     (0..3).for_each(|_| breaker.tell(1, 1, 0, FAILED));
-    assert!(breaker.may_pass(1_002));
-    assert!(!breaker.may_pass(1_001 + PROBE));
-    assert!(breaker.may_pass(1_002 + PROBE));
+    assert!(may_pass(&breaker, 1_002));
+    assert!(!may_pass(&breaker, 1_001 + PROBE));
+    assert!(may_pass(&breaker, 1_002 + PROBE));
 }
 
 #[test]
 fn a_probe_that_says_nothing_leaves_room_for_the_next() {
     let breaker = Breaker::new(QUICK);
     (0..3).for_each(|_| breaker.tell(2, 2, 0, FAILED));
-    assert!(breaker.may_pass(1_002));
+    assert!(may_pass(&breaker, 1_002));
     breaker.tell(1, 1_003, 0, Told::Nothing);
-    assert!(!breaker.may_pass(1_004), "that one began before the breaker opened");
+    assert!(!may_pass(&breaker, 1_004), "that one began before the breaker opened");
     breaker.tell(1_002, 1_005, 0, Told::Nothing);
-    assert!(breaker.may_pass(1_006));
+    assert!(may_pass(&breaker, 1_006));
+}
+
+#[test]
+fn who_is_kept_out_hears_why_and_for_how_long() {
+    let shut = |cause, for_ms| Passage::Shut(Shut { cause, for_ms });
+    let breaker = Breaker::new(QUICK);
+    assert_eq!(breaker.pass(1), Passage::Free);
+    (0..3).for_each(|_| breaker.tell(1, 1, 0, FAILED));
+    let State::Open { until_ms } = breaker.state(2) else { panic!("not open") };
+    assert_eq!(breaker.pass(2), shut(Cause::Open, until_ms));
+    assert_eq!(breaker.pass(2 + until_ms), Passage::Probe);
+    assert_eq!(breaker.pass(2 + until_ms), shut(Cause::Probed, PROBED));
+    breaker.give_back();
+    assert_eq!(breaker.pass(2 + until_ms), Passage::Probe, "what was not sent leaves room for the next");
+}
+
+#[test]
+fn only_a_limit_whose_end_the_provider_names_keeps_requests_out_and_only_those_it_is_about() {
+    let breaker = Breaker::new(QUICK);
+    breaker.tell(1, 1, 0, Told::Limited(None));
+    assert!(matches!(breaker.state(2), State::Limited { .. }));
+    assert_eq!(breaker.pass(2), Passage::Free);
+    breaker.tell(2, 2, 0, Told::Limited(Some(Duration::from_secs(9))));
+    assert_eq!(breaker.pass(3), Passage::Shut(Shut { cause: Cause::Limited, for_ms: 8_999 }));
+    assert_eq!(breaker.pass_unlimited(3), Passage::Free, "it brings a credential of its own");
+    breaker.tell(1, 4, 0, Told::Well);
+    assert!(!may_pass(&breaker, 9_001), "an answer from before the limit does not lift it");
+    assert!(may_pass(&breaker, 9_002));
 }
 
 #[test]
