@@ -9,6 +9,8 @@ pub mod bedrock;
 pub mod cohere;
 pub mod drift;
 pub mod failure;
+#[cfg(test)]
+mod files_tests;
 pub mod gemini;
 pub mod mistral;
 pub mod ollama;
@@ -29,6 +31,7 @@ pub use crate::adapters::failure::{Failure, FailureClass};
 pub use crate::adapters::quirks::Quirks;
 use crate::model::event::Event;
 use crate::model::facts::Media;
+use crate::model::file::FileTypes;
 use crate::model::media::Fetched;
 use crate::model::parameter::{Parameter, Parameters};
 use crate::model::request::{ChatRequest, Dialect, Invalid};
@@ -93,6 +96,11 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     fn must_fetch(&self, media: Media, url: &str, quirks: &Quirks) -> bool {
         let _ = (media, url, quirks);
         false
+    }
+
+    /// The kinds of files that the encoding takes; what it refuses only after a look at the bytes is among them.
+    fn files(&self) -> FileTypes {
+        FileTypes::ALL
     }
 
     /// A fresh push parser for one streamed answer with a success status.

@@ -7,7 +7,8 @@ use switchyard_proto::price;
 use switchyard_proto::v1;
 
 use crate::config::snapshot::{Endpoint, Tenant};
-use crate::model::facts::Facts;
+use crate::model::facts::{Facts, MediaFacts};
+use crate::model::file::{FileType, FileTypes};
 use crate::model::parameter::Parameter;
 use crate::model::usage::Usage;
 
@@ -60,8 +61,32 @@ fn audio(facts: &Facts, tokens_per_kib: Option<u64>) -> u64 {
 
 /// A likely count of the prompt's tokens: for fit and for answers that broke off without usage.
 pub fn prompt_estimate(facts: &Facts) -> u64 {
-    let media = u64::from(facts.images.count) * 1_000 + facts.audio.inline_bytes / 1_000;
+    let videos = likely(facts.videos, LETTERS_PER_VIDEO_TOKEN, TOKENS_OF_A_VIDEO);
+    let images = u64::from(facts.images.count) * 1_000;
+    let media = images + facts.audio.inline_bytes / 1_000 + files_estimate(facts) + videos;
     facts.text_bytes.div_ceil(BYTES_PER_TOKEN) + u64::from(facts.messages) * 4 + media
+}
+
+/// Letters of base64 behind a token of a text file: four bytes of text in three quarters of the letters.
+const LETTERS_PER_TEXT_TOKEN: u64 = 5;
+/// The same of any other file: a page of a PDF has about 100 KB and 2,000 tokens.
+const LETTERS_PER_FILE_TOKEN: u64 = 64;
+/// The same of a video: about 300 tokens and 300 KB a second.
+const LETTERS_PER_VIDEO_TOKEN: u64 = 1_000;
+/// A file that is elsewhere: a few pages.
+const TOKENS_OF_A_FILE: u64 = 6_000;
+/// A video that is elsewhere: a minute.
+const TOKENS_OF_A_VIDEO: u64 = 18_000;
+
+fn files_estimate(facts: &Facts) -> u64 {
+    let is_text = facts.file_types == FileTypes::of(&[FileType::Text]);
+    let letters = if is_text { LETTERS_PER_TEXT_TOKEN } else { LETTERS_PER_FILE_TOKEN };
+    likely(facts.files, letters, TOKENS_OF_A_FILE)
+}
+
+/// What is here by its length, what is elsewhere by its usual size.
+fn likely(media: MediaFacts, letters_per_token: u64, tokens_elsewhere: u64) -> u64 {
+    media.inline_bytes / letters_per_token + u64::from(media.remote) * tokens_elsewhere
 }
 
 /// A likely count of the tokens in this many bytes of produced text.
@@ -199,6 +224,25 @@ mod tests {
             (Facts { videos: one(9), ..text(0) }, 10_000 - base),
         ] {
             assert_eq!(prompt_bound(&endpoint, &facts), base + more, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn the_estimate_counts_what_is_here_by_length_and_what_is_elsewhere_by_its_usual_size() {
+        let here = |letters| MediaFacts { count: 1, remote: 0, inline_bytes: letters };
+        let elsewhere = MediaFacts { count: 2, remote: 2, inline_bytes: 0 };
+        let base = prompt_estimate(&text(400));
+        assert_eq!(base, 104);
+        let textual = FileTypes::of(&[FileType::Text]);
+        for (facts, more) in [
+            (Facts { images: elsewhere, ..text(400) }, 2_000),
+            (Facts { files: here(64_000), ..text(400) }, 1_000),
+            (Facts { files: here(64_000), file_types: textual, ..text(400) }, 12_800),
+            (Facts { files: elsewhere, ..text(400) }, 12_000),
+            (Facts { videos: here(3_000_000), ..text(400) }, 3_000),
+            (Facts { videos: elsewhere, ..text(400) }, 36_000),
+        ] {
+            assert_eq!(prompt_estimate(&facts), base + more, "{facts:?}");
         }
     }
 

@@ -26,6 +26,7 @@ use crate::adapters::drift::Vocabulary;
 use crate::adapters::quirks::ClaudeHost;
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::facts::Media;
+use crate::model::file::{FileType, FileTypes};
 use crate::model::request::{ChatRequest, Dialect};
 use crate::model::response::ChatResponse;
 
@@ -48,6 +49,10 @@ impl Adapter for Anthropic {
 
     fn encode(&self, request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
         encode::encode(request, target)
+    }
+
+    fn files(&self) -> FileTypes {
+        FileTypes::of(&[FileType::Pdf, FileType::Text, FileType::Image, FileType::Stored, FileType::Unknown])
     }
 
     fn decode(

@@ -24,6 +24,7 @@ use crate::adapters::drift::Vocabulary;
 use crate::adapters::quirks::Thinking;
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::facts::Media;
+use crate::model::file::{FileType, FileTypes};
 use crate::model::request::{ChatRequest, Dialect};
 use crate::model::response::ChatResponse;
 
@@ -47,6 +48,18 @@ impl Adapter for Bedrock {
 
     fn encode(&self, request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
         encode::encode(request, target)
+    }
+
+    fn files(&self) -> FileTypes {
+        FileTypes::of(&[
+            FileType::Pdf,
+            FileType::Text,
+            FileType::Office,
+            FileType::Image,
+            FileType::Audio,
+            FileType::Video,
+            FileType::Unknown,
+        ])
     }
 
     fn decode(

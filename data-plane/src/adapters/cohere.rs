@@ -20,6 +20,7 @@ use http::{HeaderMap, StatusCode};
 use crate::adapters::drift::Vocabulary;
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::facts::Media;
+use crate::model::file::{FileType, FileTypes};
 use crate::model::request::{ChatRequest, Dialect};
 use crate::model::response::ChatResponse;
 
@@ -47,6 +48,10 @@ impl Adapter for Cohere {
     /// Images may be behind URLs; documents must be here.
     fn must_fetch(&self, media: Media, _url: &str, _quirks: &Quirks) -> bool {
         media == Media::File
+    }
+
+    fn files(&self) -> FileTypes {
+        FileTypes::of(&[FileType::Text, FileType::Image, FileType::Unknown])
     }
 
     fn decode(

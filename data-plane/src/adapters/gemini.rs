@@ -35,6 +35,7 @@ use crate::adapters::gemini::host::Host;
 use crate::adapters::quirks::ThinkingOff;
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::facts::Media;
+use crate::model::file::{FileType, FileTypes};
 use crate::model::request::{ChatRequest, Dialect, Effort};
 use crate::model::response::ChatResponse;
 
@@ -45,6 +46,17 @@ pub struct Gemini;
 /// `POST {base}/publishers/google/models/{model}:generateContent`.
 #[derive(Debug)]
 pub struct Vertex;
+
+/// Files that Google's models read.
+const FILES: FileTypes = FileTypes::of(&[
+    FileType::Pdf,
+    FileType::Text,
+    FileType::Image,
+    FileType::Audio,
+    FileType::Video,
+    FileType::Stored,
+    FileType::Unknown,
+]);
 
 /// What both have in common.
 macro_rules! speaks_gemini {
@@ -68,6 +80,10 @@ macro_rules! speaks_gemini {
 
             fn must_fetch(&self, media: Media, url: &str, _quirks: &Quirks) -> bool {
                 $host.must_fetch(media, url)
+            }
+
+            fn files(&self) -> FileTypes {
+                FILES
             }
 
             fn decode(

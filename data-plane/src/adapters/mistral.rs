@@ -20,6 +20,7 @@ use crate::adapters::drift::Vocabulary;
 use crate::adapters::openai::OpenAi;
 use crate::adapters::quirks::{CapField, ReasoningStyle};
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
+use crate::model::file::{FileType, FileTypes};
 use crate::model::request::{ChatRequest, Dialect, Effort};
 use crate::model::response::ChatResponse;
 
@@ -49,6 +50,17 @@ impl Adapter for Mistral {
 
     fn encode(&self, request: &ChatRequest, target: &Target<'_>) -> Result<Encoded, Unsupported> {
         encode::encode(request, target)
+    }
+
+    fn files(&self) -> FileTypes {
+        FileTypes::of(&[
+            FileType::Pdf,
+            FileType::Text,
+            FileType::Office,
+            FileType::Image,
+            FileType::Stored,
+            FileType::Unknown,
+        ])
     }
 
     fn decode(

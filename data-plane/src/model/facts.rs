@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::file::FileTypes;
 use crate::model::parameter::Parameters;
 
 /// A kind of content that is not text.
@@ -69,6 +70,9 @@ pub struct Facts {
     pub videos: MediaFacts,
     /// Files (mostly PDF) in the prompt.
     pub files: MediaFacts,
+    /// What kinds of files these are.
+    #[serde(default)]
+    pub file_types: FileTypes,
     /// Parameters that the client sent with a value other than null.
     pub parameters: Parameters,
 }

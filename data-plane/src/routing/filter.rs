@@ -13,7 +13,8 @@ use switchyard_proto::price::UnitPrice;
 
 use crate::config::snapshot::{Endpoint, Model};
 use crate::model::facts::Media;
-use crate::model::parameter::Parameters;
+use crate::model::file::{FileType, FileTypes};
+use crate::model::parameter::{Parameter, Parameters};
 use crate::routing::health::Reading;
 use crate::routing::inputs::Inputs;
 use crate::routing::names::Target;
@@ -32,6 +33,7 @@ pub enum Rule {
     /// `:free` was asked for.
     Free,
     Modality,
+    FileType,
     OutputModality,
     ContextLength,
     OutputLimit,
@@ -65,6 +67,7 @@ impl Rule {
             Self::MaxPrice => "max_price",
             Self::Free => "free",
             Self::Modality => "modality",
+            Self::FileType => "file_type",
             Self::OutputModality => "output_modality",
             Self::ContextLength => "context_length",
             Self::OutputLimit => "max_tokens",
@@ -92,7 +95,7 @@ impl Rule {
             Self::Quantization => "provider.quantizations",
             Self::MaxPrice => "provider.max_price",
             Self::Free => "model",
-            Self::Modality | Self::ContextLength => "messages",
+            Self::Modality | Self::FileType | Self::ContextLength => "messages",
             Self::OutputModality => "modalities",
             Self::OutputLimit => "max_tokens",
             Self::RequireParameters => "provider.require_parameters",
@@ -112,6 +115,8 @@ pub enum Detail {
     /// The rule says it all.
     Plain,
     Media(Media),
+    /// Kinds of files that it does not read.
+    Files(FileTypes),
     Parameters(Parameters),
     Price {
         part: &'static str,
@@ -167,6 +172,11 @@ impl fmt::Display for Excluded {
             (Rule::Free, _) => f.write_str("is not free"),
             (Rule::Modality, Detail::Media(media)) => write!(f, "does not accept {} input", media.name()),
             (Rule::Modality, _) => f.write_str("does not accept the input"),
+            (Rule::FileType, Detail::Files(refused)) => {
+                f.write_str("does not read files of the kind ")?;
+                list(f, refused.iter().map(FileType::name))
+            }
+            (Rule::FileType, _) => f.write_str("does not read the files"),
             (Rule::OutputModality, _) => f.write_str("does not produce the output asked for"),
             (Rule::ContextLength, Detail::Window { prompt, output: 0, window }) => {
                 write!(f, "has a window of {window} tokens, the prompt about {prompt}")
@@ -184,10 +194,7 @@ impl fmt::Display for Excluded {
             (Rule::OutputLimit, _) => f.write_str("cannot produce so many tokens"),
             (Rule::RequireParameters, Detail::Parameters(lacking)) => {
                 f.write_str("does not support ")?;
-                let names = lacking.iter().map(|parameter| parameter.name());
-                names
-                    .enumerate()
-                    .try_for_each(|(at, name)| write!(f, "{}{name}", if at == 0 { "" } else { ", " }))
+                list(f, lacking.iter().map(Parameter::name))
             }
             (Rule::RequireParameters, _) => f.write_str("does not support every parameter"),
             (Rule::Tools, _) => f.write_str("does not support tools"),
@@ -204,6 +211,11 @@ impl fmt::Display for Excluded {
             (Rule::Unsupported, _) => f.write_str("cannot be told the request"),
         }
     }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, names: impl Iterator<Item = &'static str>) -> fmt::Result {
+    let mut names = names.enumerate();
+    names.try_for_each(|(at, name)| write!(f, "{}{name}", if at == 0 { "" } else { ", " }))
 }
 
 /// Whether tenant and key both allow the model; an empty list allows all, `author/*` a whole author.

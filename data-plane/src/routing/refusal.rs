@@ -127,7 +127,7 @@ fn empty(models: &[String], excluded: &[Excluded], only: &[String]) -> RequestEr
     // A prompt that fits nowhere is the caller's to shorten.
     let code = if all(Rule::ContextLength) {
         ErrorCode::ContextLengthExceeded
-    } else if all(Rule::Modality) {
+    } else if !excluded.is_empty() && excluded.iter().all(|row| is_content(row.rule)) {
         ErrorCode::InvalidRequest
     } else {
         availability.code()
@@ -145,6 +145,11 @@ fn empty(models: &[String], excluded: &[Excluded], only: &[String]) -> RequestEr
         "constraint": constraint,
     });
     RequestError::new(code, text(models, excluded, only)).field(field).with("availability", rows)
+}
+
+/// Whether it is what the prompt holds that cannot be taken.
+fn is_content(rule: Rule) -> bool {
+    matches!(rule, Rule::Modality | Rule::FileType)
 }
 
 /// What the emptiness is called: by the rule that was asked last, as all else fitted there.

@@ -10,6 +10,7 @@ use crate::routing::inputs::{FormatDemand, Inputs, ToolDemand};
 /// The first capability that the endpoint lacks.
 pub fn excludes(inputs: &Inputs<'_>, model: &Model, endpoint: &Endpoint) -> Option<Reason> {
     media(inputs.facts, model, endpoint)
+        .or_else(|| files(inputs.facts, endpoint))
         .or_else(|| output(inputs, model))
         .or_else(|| calls(inputs, endpoint))
         .or_else(|| fit(inputs, endpoint))
@@ -29,6 +30,14 @@ fn media(facts: &Facts, model: &Model, endpoint: &Endpoint) -> Option<Reason> {
         .modalities()
         .find(|media| refused.contains(media) || is_unread(*media))
         .map(|media| (Rule::Modality, Detail::Media(media)))
+}
+
+fn files(facts: &Facts, endpoint: &Endpoint) -> Option<Reason> {
+    if facts.file_types.is_empty() {
+        return None;
+    }
+    let refused = facts.file_types.without(endpoint.provider.adapter.files());
+    (!refused.is_empty()).then_some((Rule::FileType, Detail::Files(refused)))
 }
 
 fn output(inputs: &Inputs<'_>, model: &Model) -> Option<Reason> {
@@ -76,7 +85,7 @@ fn fit(inputs: &Inputs<'_>, endpoint: &Endpoint) -> Option<Reason> {
 }
 
 /// How much of what a request asks for would be lost at an endpoint that is not excluded for it: reasoning, native
-/// structured output. Endpoints that lose nothing are tried first.
+/// structured output, verbosity. Endpoints that lose nothing are tried first.
 pub fn losses(inputs: &Inputs<'_>, endpoint: &Endpoint) -> u8 {
     let supported = endpoint.supported;
     if supported.is_empty() {
@@ -87,7 +96,8 @@ pub fn losses(inputs: &Inputs<'_>, endpoint: &Endpoint) -> u8 {
         && !has(Parameter::ResponseFormat)
         && !has(Parameter::StructuredOutputs);
     let reasons = inputs.reasoning && !has(Parameter::Reasoning) && !has(Parameter::ReasoningEffort);
-    u8::from(formats) + u8::from(reasons)
+    let verbosity = inputs.facts.parameters.contains(Parameter::Verbosity) && !has(Parameter::Verbosity);
+    u8::from(formats) + u8::from(reasons) + u8::from(verbosity)
 }
 
 /// Parameters sent that the endpoint does not take.

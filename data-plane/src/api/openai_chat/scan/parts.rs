@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::api::openai_chat::explain::about;
 use crate::api::openai_chat::scan::{TextLen, Word, breakpoint, cut};
 use crate::model::facts::{Facts, Media};
+use crate::model::file::FileType;
 
 /// Reads one content part.
 pub struct PartScan<'f>(pub &'f mut Facts);
@@ -77,6 +78,7 @@ impl PartMembers {
             "file" => {
                 let file = self.file.ok_or_else(|| about("file", "is required"))?;
                 file.location()?.count(Media::File, facts);
+                facts.file_types.insert(file.kind());
             }
             other => return Err(about("type", format_args!("`{}` is not supported", cut(other)))),
         }
@@ -103,15 +105,46 @@ impl Location {
     }
 }
 
+impl Location {
+    fn of<E: de::Error>(url: &str) -> Result<Self, E> {
+        // Other schemes and bare paths could make an upstream read its own files.
+        match scheme(url) {
+            Some("data") => Ok(Self::Inline(url.len() as u64)),
+            Some("http" | "https" | "gs") => Ok(Self::Remote),
+            _ => Err(E::custom("must be an https, http or data URL")),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Location {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Word(url) = Word::deserialize(deserializer)?;
-        // Other schemes and bare paths could make an upstream read its own files.
-        match scheme(&url) {
-            Some("data") => Ok(Self::Inline(url.len() as u64)),
-            Some("http" | "https" | "gs") => Ok(Self::Remote),
-            _ => Err(de::Error::custom("must be an https, http or data URL")),
-        }
+        Self::of(&url)
+    }
+}
+
+/// A file's place, and its kind as far as its data URL tells.
+struct FileData(Location, FileType);
+
+impl<'de> Deserialize<'de> for FileData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Word(url) = Word::deserialize(deserializer)?;
+        let location = Location::of(&url)?;
+        let kind = match location {
+            Location::Inline(_) => FileType::of_data_url(&url),
+            Location::Remote => FileType::Unknown,
+        };
+        Ok(Self(location, kind))
+    }
+}
+
+/// The kind of file that a name tells.
+struct NamedKind(FileType);
+
+impl<'de> Deserialize<'de> for NamedKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Word(name) = Word::deserialize(deserializer)?;
+        Ok(Self(FileType::of_name(&name)))
     }
 }
 
@@ -135,19 +168,30 @@ struct AudioScan {
 #[derive(Deserialize)]
 struct FileScan {
     #[serde(default)]
-    file_data: Option<Location>,
+    file_data: Option<FileData>,
     #[serde(default)]
     file_id: Option<TextLen>,
-    #[serde(default, rename = "filename")]
-    _filename: Option<TextLen>,
+    #[serde(default)]
+    filename: Option<NamedKind>,
 }
 
 impl FileScan {
     fn location<E: de::Error>(&self) -> Result<Location, E> {
-        match (self.file_data, self.file_id) {
-            (Some(location), _) => Ok(location),
+        match (&self.file_data, self.file_id) {
+            (Some(FileData(location, _)), _) => Ok(*location),
             (None, Some(_)) => Ok(Location::Remote),
             (None, None) => Err(about("file.file_data", "is required")),
+        }
+    }
+
+    /// What a URL holds is not known by its name.
+    fn kind(&self) -> FileType {
+        match &self.file_data {
+            None => FileType::Stored,
+            Some(FileData(Location::Remote, _)) => FileType::Unknown,
+            Some(FileData(Location::Inline(_), told)) => {
+                told.or(|| self.filename.as_ref().map_or(FileType::Unknown, |name| name.0))
+            }
         }
     }
 }
