@@ -1,7 +1,11 @@
 //! Routing policies as people write them in a file, to the admin API's messages and back.
 
+mod preferences;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use switchyard_proto::v1;
+
+pub use self::preferences::{MaxPrice, Preferences};
 
 /// Routing rules: called as `policy/ID`, or applied to what they match.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -66,48 +70,6 @@ pub struct Weighted {
     pub model: String,
     #[serde(default)]
     pub weight: u32,
-}
-
-/// OpenRouter's `provider` object, as far as a policy can set it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Preferences {
-    #[serde(skip_serializing_if = "is_default")]
-    pub order: Vec<String>,
-    #[serde(skip_serializing_if = "is_default")]
-    pub only: Vec<String>,
-    #[serde(skip_serializing_if = "is_default")]
-    pub ignore: Vec<String>,
-    #[serde(skip_serializing_if = "is_default")]
-    pub sort: String,
-    #[serde(skip_serializing_if = "is_default")]
-    pub max_price: MaxPrice,
-    #[serde(skip_serializing_if = "is_default")]
-    pub allow_fallbacks: Option<bool>,
-    #[serde(skip_serializing_if = "is_default")]
-    pub data_collection: String,
-    #[serde(skip_serializing_if = "is_default")]
-    pub zdr: Option<bool>,
-    #[serde(skip_serializing_if = "is_default")]
-    pub quantizations: Vec<String>,
-    #[serde(skip_serializing_if = "is_default")]
-    pub require_parameters: Option<bool>,
-}
-
-/// USD per million tokens, or per request, image or audio unit.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MaxPrice {
-    #[serde(skip_serializing_if = "is_default")]
-    pub prompt: String,
-    #[serde(skip_serializing_if = "is_default")]
-    pub completion: String,
-    #[serde(skip_serializing_if = "is_default")]
-    pub request: String,
-    #[serde(skip_serializing_if = "is_default")]
-    pub image: String,
-    #[serde(skip_serializing_if = "is_default")]
-    pub audio: String,
 }
 
 /// Deadlines of one attempt.
@@ -239,60 +201,6 @@ impl Model {
     }
 }
 
-impl Preferences {
-    fn to_proto(&self) -> v1::ProviderPreferences {
-        v1::ProviderPreferences {
-            order: self.order.clone(),
-            only: self.only.clone(),
-            ignore: self.ignore.clone(),
-            sort: self.sort.clone(),
-            max_price: (!is_default(&self.max_price)).then(|| self.max_price.to_proto()),
-            allow_fallbacks: self.allow_fallbacks,
-            data_collection: self.data_collection.clone(),
-            zdr: self.zdr,
-            quantizations: self.quantizations.clone(),
-            require_parameters: self.require_parameters,
-        }
-    }
-
-    fn of_proto(preferences: v1::ProviderPreferences) -> Self {
-        Self {
-            order: preferences.order,
-            only: preferences.only,
-            ignore: preferences.ignore,
-            sort: preferences.sort,
-            max_price: preferences.max_price.map(MaxPrice::of_proto).unwrap_or_default(),
-            allow_fallbacks: preferences.allow_fallbacks,
-            data_collection: preferences.data_collection,
-            zdr: preferences.zdr,
-            quantizations: preferences.quantizations,
-            require_parameters: preferences.require_parameters,
-        }
-    }
-}
-
-impl MaxPrice {
-    fn to_proto(&self) -> v1::MaxPrice {
-        v1::MaxPrice {
-            prompt: self.prompt.clone(),
-            completion: self.completion.clone(),
-            request: self.request.clone(),
-            image: self.image.clone(),
-            audio: self.audio.clone(),
-        }
-    }
-
-    fn of_proto(price: v1::MaxPrice) -> Self {
-        Self {
-            prompt: price.prompt,
-            completion: price.completion,
-            request: price.request,
-            image: price.image,
-            audio: price.audio,
-        }
-    }
-}
-
 impl Deadlines {
     fn to_proto(self) -> Option<v1::Deadlines> {
         (!is_default(&self)).then_some(v1::Deadlines {
@@ -335,10 +243,15 @@ stages:
     escalate_on: [error, invalid_json]
     check: size(answer.text) > 0
     schema: {type: object, required: [x]}
-    provider: {only: [openai], max_price: {prompt: "1.5"}, zdr: true}
+    provider: {only: [openai], max_price: {prompt: "1.5", audio: "2"}, zdr: true, sort: exacto}
     hedge: {quantile_permille: 950, max_rate_permille: 50}
     retries: 0
   - models: [d/e]
+    provider:
+      sort: {by: throughput, partition: none}
+      preferred_min_throughput: 50
+      preferred_max_latency: {p90: 2.5, p50: 1}
+      enforce_distillable_text: true
 "#;
 
     #[test]
@@ -349,6 +262,11 @@ stages:
         assert_eq!(weights, [95, 5]);
         assert_eq!(message.stages[0].schema, r#"{"type":"object","required":["x"]}"#);
         assert_eq!(message.stages[1].models[0].model, "d/e");
+        let [first, second] = [0, 1].map(|stage: usize| message.stages[stage].provider.clone().unwrap());
+        assert_eq!((first.sort.as_str(), first.partition.as_str()), ("exacto", ""));
+        assert_eq!((second.sort.as_str(), second.partition.as_str()), ("throughput", "none"));
+        assert_eq!(second.preferred_min_throughput.unwrap().p50, Some(50.0));
+        assert_eq!(second.preferred_max_latency.unwrap().p90, Some(2.5));
         let back = Policy::of_proto(message.clone());
         let yaml = serde_yaml_ng::to_string(&back).unwrap();
         let again: Policy = serde_yaml_ng::from_str(&yaml).unwrap();
@@ -358,7 +276,13 @@ stages:
 
     #[test]
     fn unknown_fields_are_refused() {
-        for (from, to) in [("sticky_by:", "stick_by:"), ("weight: 95", "wieght: 95"), ("zdr:", "zrd:")] {
+        for (from, to) in [
+            ("sticky_by:", "stick_by:"),
+            ("weight: 95", "wieght: 95"),
+            ("zdr:", "zrd:"),
+            ("partition:", "part:"),
+            ("p90:", "p91:"),
+        ] {
             assert!(serde_yaml_ng::from_str::<Policy>(&POLICY.replace(from, to)).is_err(), "{to}");
         }
     }

@@ -4,7 +4,7 @@ use switchyard_proto::v1::{self, resource::Body};
 
 use crate::{
     distribution::snapshot,
-    domain::policy::{Deadlines, Hedge, MaxPrice, Preferences, Stage},
+    domain::policy::{Deadlines, Hedge, MaxPrice, Percentiles, Preferences, Stage},
     store::feed,
 };
 
@@ -59,13 +59,21 @@ fn preferences(preferences: Preferences) -> v1::ProviderPreferences {
         only: preferences.only,
         ignore: preferences.ignore,
         sort: preferences.sort,
+        partition: preferences.partition,
         max_price: unless_default(preferences.max_price, max_price),
         allow_fallbacks: preferences.allow_fallbacks,
         data_collection: preferences.data_collection,
         zdr: preferences.zdr,
         quantizations: preferences.quantizations,
         require_parameters: preferences.require_parameters,
+        preferred_min_throughput: unless_default(preferences.preferred_min_throughput, percentiles),
+        preferred_max_latency: unless_default(preferences.preferred_max_latency, percentiles),
+        enforce_distillable_text: preferences.enforce_distillable_text,
     }
+}
+
+fn percentiles(figures: Percentiles) -> v1::PercentileWish {
+    v1::PercentileWish { p50: figures.p50, p75: figures.p75, p90: figures.p90, p99: figures.p99 }
 }
 
 fn max_price(price: MaxPrice) -> v1::MaxPrice {

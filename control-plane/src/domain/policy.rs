@@ -9,10 +9,10 @@ use switchyard_proto::id::{PolicyId, TenantId};
 use crate::domain::meta::Meta;
 
 pub use self::check::check_id;
-pub use self::stage::{Deadlines, Hedge, MaxPrice, Preferences, Stage, Weighted};
+pub use self::stage::{Deadlines, Hedge, MaxPrice, Percentiles, Preferences, Stage, Weighted};
 
 /// What the owner chooses of a policy.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Draft {
     pub description: String,
     pub disabled: bool,
@@ -30,7 +30,7 @@ pub struct Draft {
 }
 
 /// A policy as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     pub id: PolicyId,
     /// `None`: the operator's.

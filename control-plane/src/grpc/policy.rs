@@ -15,7 +15,7 @@ use crate::{
     domain::{
         invalid::Invalid,
         page::Page,
-        policy::{Deadlines, Draft, Hedge, MaxPrice, Policy, Preferences, Stage, Weighted},
+        policy::{Deadlines, Draft, Hedge, MaxPrice, Percentiles, Policy, Preferences, Stage, Weighted},
     },
     error::ServiceError,
     grpc::{Admin, common::timestamp, enter, given, mask::Masked},
@@ -140,13 +140,22 @@ fn preferences(preferences: v1::ProviderPreferences) -> Preferences {
         only: preferences.only,
         ignore: preferences.ignore,
         sort: preferences.sort,
+        partition: preferences.partition,
         max_price: preferences.max_price.map(max_price).unwrap_or_default(),
         allow_fallbacks: preferences.allow_fallbacks,
         data_collection: preferences.data_collection,
         zdr: preferences.zdr,
         quantizations: preferences.quantizations,
         require_parameters: preferences.require_parameters,
+        preferred_min_throughput: percentiles(preferences.preferred_min_throughput),
+        preferred_max_latency: percentiles(preferences.preferred_max_latency),
+        enforce_distillable_text: preferences.enforce_distillable_text,
     }
+}
+
+fn percentiles(figures: Option<v1::PercentileWish>) -> Percentiles {
+    let figures = figures.unwrap_or_default();
+    Percentiles { p50: figures.p50, p75: figures.p75, p90: figures.p90, p99: figures.p99 }
 }
 
 fn max_price(price: v1::MaxPrice) -> MaxPrice {
@@ -209,7 +218,16 @@ mod tests {
                 order: vec!["a".into()],
                 only: vec!["b".into()],
                 ignore: vec!["c".into()],
-                sort: "price".into(),
+                sort: "exacto".into(),
+                partition: "none".into(),
+                preferred_min_throughput: Some(v1::PercentileWish {
+                    p50: Some(1.0),
+                    p75: Some(2.0),
+                    p90: Some(3.0),
+                    p99: Some(4.5),
+                }),
+                preferred_max_latency: Some(v1::PercentileWish { p90: Some(0.1), ..Default::default() }),
+                enforce_distillable_text: Some(true),
                 max_price: Some(v1::MaxPrice {
                     prompt: "1".into(),
                     completion: "2".into(),

@@ -98,7 +98,7 @@ impl SortBy {
     }
 }
 
-/// Price ceilings as decimal text: USD per million tokens, or per request, image or audio unit.
+/// Price ceilings as decimal text: USD per million tokens (of `audio`: tokens of sound), or per request or image.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MaxPrice {
     pub prompt: Option<String>,

@@ -5,7 +5,7 @@ use switchyard_proto::price::UnitPrice;
 
 use crate::domain::{
     invalid::{self, Invalid},
-    policy::{Deadlines, Draft, Hedge, MaxPrice, Preferences, Stage, Weighted},
+    policy::{Deadlines, Draft, Hedge, MaxPrice, Percentiles, Preferences, Stage, Weighted},
     tenant,
 };
 
@@ -110,16 +110,34 @@ impl Preferences {
                 invalid::required(&format!("{field}[{index}]"), name, 100)?;
             }
         }
-        one_of("sort", &self.sort, &["price", "throughput", "latency"])?;
+        one_of("sort", &self.sort, &["price", "throughput", "latency", "exacto"])?;
+        one_of("partition", &self.partition, &["model", "none"])?;
+        if !self.partition.is_empty() && self.sort.is_empty() {
+            return Err(Invalid::new("partition", "is given, but there is no `sort` that it is about"));
+        }
+        self.preferred_min_throughput.check("preferred_min_throughput")?;
+        self.preferred_max_latency.check("preferred_max_latency")?;
         one_of("data_collection", &self.data_collection, &["allow", "deny"])?;
         self.max_price.check()
     }
 }
 
+impl Percentiles {
+    fn check(&self, field: &str) -> Result<(), Invalid> {
+        let figures = [("p50", self.p50), ("p75", self.p75), ("p90", self.p90), ("p99", self.p99)];
+        let is_wrong = |figure: f64| !figure.is_finite() || figure <= 0.0;
+        match figures.into_iter().find(|(_, figure)| figure.is_some_and(is_wrong)) {
+            Some((name, _)) => Err(Invalid::new(format!("{field}.{name}"), "must be more than 0")),
+            None => Ok(()),
+        }
+    }
+}
+
 impl MaxPrice {
     fn check(&self) -> Result<(), Invalid> {
-        let per_million = [("prompt", &self.prompt), ("completion", &self.completion)];
-        let per_unit = [("request", &self.request), ("image", &self.image), ("audio", &self.audio)];
+        let per_million =
+            [("prompt", &self.prompt), ("completion", &self.completion), ("audio", &self.audio)];
+        let per_unit = [("request", &self.request), ("image", &self.image)];
         let read = per_million.map(|(name, text)| (name, text, UnitPrice::parse_per_million(text)));
         let units = per_unit.map(|(name, text)| (name, text, UnitPrice::parse_per_unit(text)));
         for (name, text, price) in read.into_iter().chain(units) {
@@ -260,8 +278,37 @@ mod tests {
         check("stages[0].provider.max_price.prompt", "", |d| {
             d.stages[0].provider.max_price.prompt = "cheap".into();
         });
+        check("stages[0].provider.partition", "none of model, none", |d| {
+            d.stages[0].provider.sort = "price".into();
+            d.stages[0].provider.partition = "half".into();
+        });
+        check("stages[0].provider.partition", "no `sort`", |d| {
+            d.stages[0].provider.partition = "none".into();
+        });
+        check("stages[0].provider.preferred_min_throughput.p90", "more than 0", |d| {
+            d.stages[0].provider.preferred_min_throughput.p90 = Some(0.0);
+        });
+        check("stages[0].provider.preferred_max_latency.p50", "more than 0", |d| {
+            d.stages[0].provider.preferred_max_latency.p50 = Some(f64::NAN);
+        });
         check("stages[0].hedge.quantile_permille", "999", |d| d.stages[0].hedge.quantile_permille = 1000);
         check("stages[0].retries", "more than 10", |d| d.stages[0].retries = Some(11));
+    }
+
+    #[test]
+    fn ceilings_are_read_in_the_unit_that_requests_write_them_in() {
+        // 20,000 dollars are a price per million tokens, and none per request.
+        for (name, fine, set) in [
+            ("prompt", true, (|price, text| price.prompt = text) as fn(&mut MaxPrice, String)),
+            ("completion", true, |price, text| price.completion = text),
+            ("audio", true, |price, text| price.audio = text),
+            ("request", false, |price, text| price.request = text),
+            ("image", false, |price, text| price.image = text),
+        ] {
+            let mut draft = self::fine();
+            set(&mut draft.stages[0].provider.max_price, "20000".to_owned());
+            assert_eq!(draft.check().is_ok(), fine, "{name}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What is tried before the next step is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stage {
     #[serde(skip_serializing_if = "is_default")]
@@ -42,7 +42,7 @@ pub struct Weighted {
 }
 
 /// OpenRouter's `provider` object, as far as a policy can set it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Preferences {
     #[serde(skip_serializing_if = "is_default")]
@@ -53,6 +53,9 @@ pub struct Preferences {
     pub ignore: Vec<String>,
     #[serde(skip_serializing_if = "is_default")]
     pub sort: String,
+    /// What is sorted: each model's endpoints, or with `none` those of all models as one list.
+    #[serde(skip_serializing_if = "is_default")]
+    pub partition: String,
     #[serde(skip_serializing_if = "is_default")]
     pub max_price: MaxPrice,
     #[serde(skip_serializing_if = "is_default")]
@@ -65,9 +68,31 @@ pub struct Preferences {
     pub quantizations: Vec<String>,
     #[serde(skip_serializing_if = "is_default")]
     pub require_parameters: Option<bool>,
+    /// Tokens per second.
+    #[serde(skip_serializing_if = "is_default")]
+    pub preferred_min_throughput: Percentiles,
+    /// Seconds to the first content.
+    #[serde(skip_serializing_if = "is_default")]
+    pub preferred_max_latency: Percentiles,
+    #[serde(skip_serializing_if = "is_default")]
+    pub enforce_distillable_text: Option<bool>,
 }
 
-/// Price ceilings as decimals: USD per million tokens, or per request, image or audio unit.
+/// A figure for each share of the requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Percentiles {
+    #[serde(skip_serializing_if = "is_default")]
+    pub p50: Option<f64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub p75: Option<f64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub p90: Option<f64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub p99: Option<f64>,
+}
+
+/// Price ceilings as decimals: USD per million tokens (of `audio`: tokens of sound), or per request or image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MaxPrice {

@@ -14,7 +14,7 @@ use crate::config::snapshot::policy::{Hedge, Policy, PolicyStage, StickyBy, Weig
 use crate::judge::Schema;
 use crate::model::deadlines::Deadlines;
 use crate::model::escalate::Escalation;
-use crate::model::preferences::{MaxPrice, Preferences, Sort, SortBy};
+use crate::model::preferences::{MaxPrice, Percentiles, Preferences, Sort, SortBy};
 
 /// Compiles a policy; a fault names its field, as `stages[1].when`.
 pub(super) fn compile(config: v1::PolicyConfig, revision: u64) -> Result<Policy, Fault> {
@@ -126,8 +126,11 @@ fn preferences(config: Option<&v1::ProviderPreferences>) -> Result<Preferences, 
         deny_data_collection: denies(&config.data_collection)?,
         zdr: config.zdr.unwrap_or(false),
         quantizations: config.quantizations.clone(),
-        sort: sort(&config.sort)?,
+        sort: sort(&config.sort, &config.partition)?,
         max_price: config.max_price.as_ref().map(max_price).transpose()?.unwrap_or_default(),
+        preferred_min_throughput: percentiles(config.preferred_min_throughput),
+        preferred_max_latency: percentiles(config.preferred_max_latency),
+        enforce_distillable_text: config.enforce_distillable_text.unwrap_or(false),
         ..Preferences::default()
     })
 }
@@ -140,17 +143,29 @@ fn denies(data_collection: &str) -> Result<bool, Fault> {
     }
 }
 
-fn sort(name: &str) -> Result<Option<Sort>, Fault> {
+fn sort(name: &str, partition: &str) -> Result<Option<Sort>, Fault> {
+    let across_models = match partition {
+        "" | "model" => false,
+        "none" => true,
+        other => return Err(fault("provider.partition", format!("`{other}` is none of model, none"))),
+    };
     let by = match name {
         "" => return Ok(None),
         "price" => SortBy::Price,
         "throughput" => SortBy::Throughput,
         "latency" => SortBy::Latency,
+        "exacto" => SortBy::Exacto,
         other => {
-            return Err(fault("provider.sort", format!("`{other}` is none of price, throughput, latency")));
+            let known = "price, throughput, latency, exacto";
+            return Err(fault("provider.sort", format!("`{other}` is none of {known}")));
         }
     };
-    Ok(Some(Sort { by, across_models: false }))
+    Ok(Some(Sort { by, across_models }))
+}
+
+fn percentiles(figures: Option<v1::PercentileWish>) -> Percentiles {
+    let figures = figures.unwrap_or_default();
+    Percentiles { p50: figures.p50, p75: figures.p75, p90: figures.p90, p99: figures.p99 }
 }
 
 fn max_price(config: &v1::MaxPrice) -> Result<MaxPrice, Fault> {
@@ -165,7 +180,7 @@ fn max_price(config: &v1::MaxPrice) -> Result<MaxPrice, Fault> {
         completion: amount("completion", &config.completion, UnitPrice::parse_per_million)?,
         request: amount("request", &config.request, UnitPrice::parse_per_unit)?,
         image: amount("image", &config.image, UnitPrice::parse_per_unit)?,
-        audio: amount("audio", &config.audio, UnitPrice::parse_per_unit)?,
+        audio: amount("audio", &config.audio, UnitPrice::parse_per_million)?,
     })
 }
 

@@ -126,6 +126,9 @@ fn a_bad_policy_is_refused_by_its_field_and_the_old_form_stays() {
     check("stages[1].models", "at least one", |bad| bad.stages[1].models.clear());
     check("stages[1].models[0]", "a policy", |bad| bad.stages[1].models[0].model = "policy/q".into());
     check("stages[0].escalate_on", "`boredom`", |bad| bad.stages[0].escalate_on = vec!["boredom".into()]);
+    check("stages[0].provider.partition", "`half`", |bad| {
+        bad.stages[0].provider = Some(ProviderPreferences { partition: "half".into(), ..Default::default() });
+    });
     check("stages[0].provider.sort", "`luck`", |bad| {
         bad.stages[0].provider = Some(ProviderPreferences { sort: "luck".into(), ..Default::default() });
     });

@@ -1,13 +1,15 @@
 //! Stages of policies: which apply, which models they draw, and what their preferences narrow.
 
 use serde_json::json;
-use switchyard_proto::v1::{MaxPrice, PolicyConfig, PolicyStage, ProviderPreferences, WeightedModel};
+use switchyard_proto::v1::{
+    MaxPrice, PercentileWish, PolicyConfig, PolicyStage, ProviderPreferences, WeightedModel,
+};
 
 use crate::routing::inputs::Inputs;
 use crate::routing::names::Address;
 use crate::routing::plan::{Plan, Stage, plan};
 use crate::routing::stages::SkipReason;
-use crate::routing::tests::{World, excluded, order, world};
+use crate::routing::tests::{World, excluded, fast, order, world};
 
 fn stage(models: &[(&str, u32)], when: &str) -> PolicyStage {
     let model = |(model, weight): &(&str, u32)| WeightedModel { model: (*model).into(), weight: *weight };
@@ -55,6 +57,54 @@ fn a_stage_whose_condition_does_not_hold_is_skipped_and_says_so() {
     let error = world.ask(json!({"model": "policy/p"})).refusal();
     assert_eq!(error.code.status(), 404);
     assert!(error.public.contains("policy `p` has no stage"), "{}", error.public);
+}
+
+#[test]
+fn a_stage_may_wish_all_that_a_request_may() {
+    let ask = |provider: ProviderPreferences| {
+        let row = PolicyStage { provider: Some(provider), ..stage(&[("m", 0), ("n", 0)], "") };
+        let world = world(&[("m", "a", "9"), ("m", "b", "1"), ("n", "a", "5")])
+            .model("n", |row| row.distillable = Some(true))
+            .policy(policy("p", "", vec![row]));
+        let ask = world.ask(json!({"model": "policy/p"}));
+        ask.read("a", fast(90.0)).read("b", fast(10.0)).order()
+    };
+    let half = |figure| Some(PercentileWish { p50: Some(figure), ..Default::default() });
+    for (provider, expected) in [
+        (ProviderPreferences { sort: "price".into(), ..Default::default() }, &["m@b", "m@a", "n@a"][..]),
+        (
+            ProviderPreferences { sort: "price".into(), partition: "none".into(), ..Default::default() },
+            &["m@b", "n@a", "m@a"],
+        ),
+        (
+            ProviderPreferences {
+                sort: "price".into(),
+                preferred_min_throughput: half(50.0),
+                ..Default::default()
+            },
+            &["m@a", "m@b", "n@a"],
+        ),
+        (ProviderPreferences { enforce_distillable_text: Some(true), ..Default::default() }, &["n@a"]),
+        (ProviderPreferences { sort: "exacto".into(), ..Default::default() }, &["m@b", "m@a", "n@a"]),
+    ] {
+        let shown = format!("{provider:?}");
+        assert_eq!(ask(provider), expected, "{shown}");
+    }
+}
+
+#[test]
+fn a_stages_ceiling_on_sound_is_per_million_tokens_as_a_requests_is() {
+    let price = |audio: &str| MaxPrice { audio: audio.into(), ..Default::default() };
+    let ask = |audio: &str, fields: serde_json::Value| {
+        let provider = ProviderPreferences { max_price: Some(price(audio)), ..Default::default() };
+        let row = PolicyStage { provider: Some(provider), ..stage(&[("m", 0)], "") };
+        let world = world(&[("m", "a", "1")])
+            .at("a", |row| row.price.as_mut().unwrap().audio_input = "3".into())
+            .policy(policy("p", "true", vec![row]));
+        world.ask(fields).plan().is_ok()
+    };
+    assert!(ask("3", json!({})) && !ask("2.9", json!({})));
+    assert!(!ask("4", json!({"provider": {"max_price": {"audio": 2.9}}})), "the request's own is lower");
 }
 
 #[test]
