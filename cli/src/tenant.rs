@@ -92,6 +92,21 @@ struct Fields {
     /// A model that it may use, `author/*` for all of one author; repeatable, "" clears
     #[arg(long = "allow-model", value_name = "MODEL")]
     allowed_models: Vec<String>,
+    /// A provider that its requests may go to: an id, or `provider/variant`; repeatable, "" clears
+    #[arg(long = "allow-provider", value_name = "PROVIDER")]
+    allowed_providers: Vec<String>,
+    /// A provider that its requests never go to; repeatable, "" clears
+    #[arg(long = "ignore-provider", value_name = "PROVIDER")]
+    ignored_providers: Vec<String>,
+    /// A region that its requests may be served in, all of a provider's `region` or its beginning; repeatable, "" clears
+    #[arg(long = "allow-region", value_name = "REGION")]
+    allowed_regions: Vec<String>,
+    /// Only providers that keep nothing
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    zdr: Option<bool>,
+    /// `deny`: only providers that neither store nor train; `allow` or "": any
+    #[arg(long, value_name = "ALLOW_OR_DENY")]
+    data_collection: Option<String>,
     #[command(flatten)]
     rates: RateFlags,
 }
@@ -174,6 +189,11 @@ impl Fields {
         mask.put("prepaid", &mut tenant.prepaid, self.prepaid);
         mask.put("markup_ppm", &mut tenant.markup_ppm, self.markup_ppm);
         mask.put_list("allowed_models", &mut tenant.allowed_models, self.allowed_models);
+        mask.put_list("allowed_providers", &mut tenant.allowed_providers, self.allowed_providers);
+        mask.put_list("ignored_providers", &mut tenant.ignored_providers, self.ignored_providers);
+        mask.put_list("allowed_regions", &mut tenant.allowed_regions, self.allowed_regions);
+        mask.put("zdr", &mut tenant.zdr, self.zdr);
+        mask.put("data_collection", &mut tenant.data_collection, self.data_collection);
         let rates = self.rates.over(tenant.rates);
         mask.put("rates", &mut tenant.rates, rates.map(Some));
     }

@@ -149,6 +149,8 @@ async fn bad_tenants_are_refused_by_field() {
         (v1::Tenant { id: "-".to_owned(), ..Default::default() }, "", "tenant.id"),
         (v1::Tenant { markup_ppm: u64::MAX, ..acme() }, "", "tenant.markup_ppm"),
         (v1::Tenant { allowed_models: vec!["*".to_owned()], ..acme() }, "", "tenant.allowed_models[0]"),
+        (v1::Tenant { allowed_regions: vec![" ".to_owned()], ..acme() }, "", "tenant.allowed_regions[0]"),
+        (v1::Tenant { data_collection: "some".to_owned(), ..acme() }, "", "tenant.data_collection"),
         (acme(), "ten", "credits_usd"),
         (acme(), "-1", "credits_usd"),
     ] {
@@ -159,6 +161,33 @@ async fn bad_tenants_are_refused_by_field() {
     create(&port, acme(), "").await.unwrap();
     let refused = create(&port, acme(), "5").await.unwrap_err();
     assert_eq!((refused.code(), refused.message()), (Code::AlreadyExists, "tenant `acme` already exists"));
+}
+
+#[tokio::test]
+async fn rules_are_kept_changed_one_by_one_and_taken_back() {
+    let port = AdminPort::start().await.unwrap();
+    let ruled = v1::Tenant {
+        allowed_providers: vec!["openai".to_owned(), "azure/eu".to_owned()],
+        ignored_providers: vec!["groq".to_owned()],
+        zdr: true,
+        data_collection: "deny".to_owned(),
+        allowed_regions: vec!["eu".to_owned()],
+        ..acme()
+    };
+    let rules = |tenant: v1::Tenant| {
+        let v1::Tenant {
+            allowed_providers, ignored_providers, zdr, data_collection, allowed_regions, ..
+        } = tenant;
+        (allowed_providers, ignored_providers, zdr, data_collection, allowed_regions)
+    };
+    let made = create(&port, ruled.clone(), "").await.unwrap();
+    assert_eq!(rules(made), rules(ruled.clone()));
+    let eased = update(&port, acme(), &["zdr", "allowed_regions"]).await.unwrap();
+    let expected = v1::Tenant { zdr: false, allowed_regions: Vec::new(), ..ruled };
+    assert_eq!(rules(eased), rules(expected));
+    let paths = ["allowed_providers", "ignored_providers", "data_collection"];
+    let free = update(&port, acme(), &paths).await.unwrap();
+    assert_eq!(rules(free), rules(acme()));
 }
 
 #[tokio::test]

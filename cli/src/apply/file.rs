@@ -215,6 +215,18 @@ pub struct Tenant {
     pub markup_ppm: u64,
     #[serde(default, skip_serializing_if = "is_default")]
     pub allowed_models: Vec<String>,
+    /// Provider slugs; by default any.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub allowed_providers: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ignored_providers: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub zdr: bool,
+    /// `allow` or `deny`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub data_collection: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub allowed_regions: Vec<String>,
     /// USD granted when the tenant is first made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<String>,

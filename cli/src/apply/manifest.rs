@@ -271,6 +271,11 @@ impl Tenant {
             prepaid: self.prepaid.unwrap_or(self.credits.is_some()),
             markup_ppm: self.markup_ppm,
             allowed_models: self.allowed_models.clone(),
+            allowed_providers: self.allowed_providers.clone(),
+            ignored_providers: self.ignored_providers.clone(),
+            zdr: self.zdr,
+            data_collection: self.data_collection.clone(),
+            allowed_regions: self.allowed_regions.clone(),
             ..v1::Tenant::default()
         };
         let keys = self.keys.iter().enumerate();
@@ -302,6 +307,11 @@ impl Tenant {
             prepaid: tenant.prepaid.then_some(true),
             markup_ppm: tenant.markup_ppm,
             allowed_models: tenant.allowed_models,
+            allowed_providers: tenant.allowed_providers,
+            ignored_providers: tenant.ignored_providers,
+            zdr: tenant.zdr,
+            data_collection: tenant.data_collection,
+            allowed_regions: tenant.allowed_regions,
             credits: None,
             keys: Vec::new(),
             credentials: Vec::new(),

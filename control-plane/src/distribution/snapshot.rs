@@ -178,6 +178,11 @@ pub fn tenant_config(row: feed::Tenant) -> v1::TenantConfig {
         prepaid: row.prepaid,
         markup_ppm: count(row.markup_ppm),
         allowed_models: row.allowed_models,
+        allowed_providers: row.allowed_providers,
+        ignored_providers: row.ignored_providers,
+        zdr: row.zdr,
+        data_collection: row.data_collection,
+        allowed_regions: row.allowed_regions,
     }
 }
 

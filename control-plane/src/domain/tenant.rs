@@ -11,6 +11,7 @@ use crate::domain::{
 };
 
 const LARGEST_MARKUP_PPM: u64 = 1_000_000_000;
+const MOST_NAMES: usize = 100;
 
 /// What the operator chooses of a tenant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -24,6 +25,23 @@ pub struct Draft {
     pub markup_ppm: u64,
     /// Empty: all.
     pub allowed_models: Vec<String>,
+    #[serde(flatten)]
+    pub rules: Rules,
+}
+
+/// Where a tenant's requests may go, whatever they say themselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Rules {
+    /// Provider slugs; empty: all.
+    pub allowed_providers: Vec<String>,
+    /// Provider slugs.
+    pub ignored_providers: Vec<String>,
+    /// Only providers that keep nothing.
+    pub zdr: bool,
+    /// `deny`: only providers that neither store nor train; empty or `allow`: all.
+    pub data_collection: String,
+    /// Regions of providers, whole or their beginnings; empty: all.
+    pub allowed_regions: Vec<String>,
 }
 
 /// A tenant as it is stored.
@@ -45,7 +63,32 @@ impl Draft {
         invalid::text("name", &self.name, 200)?;
         self.rates.check()?;
         invalid::at_most("markup_ppm", self.markup_ppm, LARGEST_MARKUP_PPM)?;
-        access::check_allowed_models(&self.allowed_models)
+        access::check_allowed_models(&self.allowed_models)?;
+        self.rules.check()
+    }
+}
+
+impl Rules {
+    fn check(&self) -> Result<(), Invalid> {
+        let lists = [
+            ("allowed_providers", &self.allowed_providers),
+            ("ignored_providers", &self.ignored_providers),
+            ("allowed_regions", &self.allowed_regions),
+        ];
+        for (field, list) in lists {
+            if list.len() > MOST_NAMES {
+                return Err(Invalid::new(field, format!("has more than {MOST_NAMES} entries")));
+            }
+            for (index, name) in list.iter().enumerate() {
+                invalid::required(&format!("{field}[{index}]"), name, 100)?;
+            }
+        }
+        match self.data_collection.as_str() {
+            "" | "allow" | "deny" => Ok(()),
+            other => {
+                Err(Invalid::new("data_collection", format!("is `{other}`, which is none of allow, deny")))
+            }
+        }
     }
 }
 
@@ -68,6 +111,12 @@ pub fn check_slug(id: &str) -> Result<(), Invalid> {
 mod tests {
     use super::*;
 
+    fn ruled(change: impl FnOnce(&mut Rules)) -> Draft {
+        let mut draft = Draft::default();
+        change(&mut draft.rules);
+        draft
+    }
+
     #[test]
     fn a_draft_is_checked_by_field() {
         assert_eq!(Draft::default().check(), Ok(()));
@@ -75,6 +124,10 @@ mod tests {
             (Draft { name: "\u{7}".into(), ..Draft::default() }, "name"),
             (Draft { markup_ppm: u64::MAX, ..Draft::default() }, "markup_ppm"),
             (Draft { allowed_models: vec!["*".into()], ..Draft::default() }, "allowed_models[0]"),
+            (ruled(|rules| rules.allowed_providers = vec!["p".into(), " ".into()]), "allowed_providers[1]"),
+            (ruled(|rules| rules.ignored_providers = vec!["p".into(); 101]), "ignored_providers"),
+            (ruled(|rules| rules.allowed_regions = vec![String::new()]), "allowed_regions[0]"),
+            (ruled(|rules| rules.data_collection = "maybe".into()), "data_collection"),
         ] {
             assert_eq!(draft.check().unwrap_err().field, field);
         }

@@ -16,7 +16,7 @@ use crate::{
         invalid::Invalid,
         page::Page,
         permission::{MoveCredits, WriteTenants},
-        tenant::{Draft, Tenant},
+        tenant::{Draft, Rules, Tenant},
     },
     error::ServiceError,
     grpc::{
@@ -139,6 +139,13 @@ pub fn draft(tenant: &TenantMessage) -> Draft {
         prepaid: tenant.prepaid,
         markup_ppm: tenant.markup_ppm,
         allowed_models: tenant.allowed_models.clone(),
+        rules: Rules {
+            allowed_providers: tenant.allowed_providers.clone(),
+            ignored_providers: tenant.ignored_providers.clone(),
+            zdr: tenant.zdr,
+            data_collection: tenant.data_collection.clone(),
+            allowed_regions: tenant.allowed_regions.clone(),
+        },
     }
 }
 
@@ -159,5 +166,10 @@ pub fn to_proto(shown: WithCredits) -> TenantMessage {
         created_at: timestamp(tenant.meta.created_at),
         updated_at: timestamp(tenant.meta.updated_at),
         credits_left_usd,
+        allowed_providers: tenant.draft.rules.allowed_providers,
+        ignored_providers: tenant.draft.rules.ignored_providers,
+        zdr: tenant.draft.rules.zdr,
+        data_collection: tenant.draft.rules.data_collection,
+        allowed_regions: tenant.draft.rules.allowed_regions,
     }
 }

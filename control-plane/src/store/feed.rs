@@ -113,6 +113,11 @@ pub struct Tenant {
     pub prepaid: bool,
     pub markup_ppm: i64,
     pub allowed_models: Vec<String>,
+    pub allowed_providers: Vec<String>,
+    pub ignored_providers: Vec<String>,
+    pub zdr: bool,
+    pub data_collection: String,
+    pub allowed_regions: Vec<String>,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -191,7 +196,8 @@ macro_rules! key_columns {
 
 macro_rules! tenant_columns {
     () => {
-        "id, name, disabled, requests_per_minute, tokens_per_minute, concurrency, prepaid, markup_ppm, allowed_models"
+        "id, name, disabled, requests_per_minute, tokens_per_minute, concurrency, prepaid, markup_ppm, allowed_models, \
+         allowed_providers, ignored_providers, zdr, data_collection, allowed_regions"
     };
 }
 

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         page::{self, ByAge, Listed, Page},
         permission::{Allowed, MoveCredits, ReadTenants, WriteTenants},
-        tenant::{Draft, Tenant},
+        tenant::{Draft, Rules, Tenant},
     },
     store::{
         MetaRow, RatesRow, StoreError,
@@ -19,7 +19,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, name, disabled, requests_per_minute, tokens_per_minute, concurrency, prepaid, credits_nano, markup_ppm, \
-         allowed_models, revision, managed_by, managed_revision, created_at, updated_at"
+         allowed_models, allowed_providers, ignored_providers, zdr, data_collection, allowed_regions, revision, managed_by, managed_revision, created_at, updated_at"
     };
 }
 
@@ -35,7 +35,31 @@ struct Row {
     markup_ppm: i64,
     allowed_models: Vec<String>,
     #[sqlx(flatten)]
+    rules: RulesRow,
+    #[sqlx(flatten)]
     meta: MetaRow,
+}
+
+/// The columns of a tenant's rules.
+#[derive(sqlx::FromRow)]
+struct RulesRow {
+    allowed_providers: Vec<String>,
+    ignored_providers: Vec<String>,
+    zdr: bool,
+    data_collection: String,
+    allowed_regions: Vec<String>,
+}
+
+impl From<RulesRow> for Rules {
+    fn from(row: RulesRow) -> Self {
+        Self {
+            allowed_providers: row.allowed_providers,
+            ignored_providers: row.ignored_providers,
+            zdr: row.zdr,
+            data_collection: row.data_collection,
+            allowed_regions: row.allowed_regions,
+        }
+    }
 }
 
 impl From<Row> for Tenant {
@@ -49,6 +73,7 @@ impl From<Row> for Tenant {
                 prepaid: row.prepaid,
                 markup_ppm: unsigned(row.markup_ppm),
                 allowed_models: row.allowed_models,
+                rules: row.rules.into(),
             },
             credits_nano: row.credits_nano,
             meta: row.meta.into(),
@@ -138,10 +163,12 @@ pub async fn insert(
     let managed_by = change.managed_by();
     let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO tenants (id, name, disabled, requests_per_minute, tokens_per_minute, concurrency, prepaid,
-             markup_ppm, allowed_models, managed_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             markup_ppm, allowed_models, managed_by, allowed_providers, ignored_providers, zdr, data_collection,
+             allowed_regions)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
          ON CONFLICT (id) DO UPDATE SET name = $2, disabled = $3, requests_per_minute = $4, tokens_per_minute = $5,
              concurrency = $6, prepaid = $7, markup_ppm = $8, allowed_models = $9, managed_by = $10,
+             allowed_providers = $11, ignored_providers = $12, zdr = $13, data_collection = $14, allowed_regions = $15,
              managed_revision = 0, created_at = statement_timestamp(),
              updated_at = statement_timestamp(), deleted_at = NULL
              WHERE tenants.deleted_at IS NOT NULL
@@ -158,6 +185,11 @@ pub async fn insert(
     .bind(signed(draft.markup_ppm))
     .bind(&draft.allowed_models)
     .bind(managed_by)
+    .bind(&draft.rules.allowed_providers)
+    .bind(&draft.rules.ignored_providers)
+    .bind(draft.rules.zdr)
+    .bind(&draft.rules.data_collection)
+    .bind(&draft.rules.allowed_regions)
     .fetch_optional(change.connection())
     .await?;
     change.touch(Table::Tenants, id.as_str(), "");
@@ -173,7 +205,8 @@ pub async fn update(
 ) -> Result<Tenant, StoreError> {
     let row: Row = sqlx::query_as(concat!(
         "UPDATE tenants SET name = $2, disabled = $3, requests_per_minute = $4, tokens_per_minute = $5,
-             concurrency = $6, prepaid = $7, markup_ppm = $8, allowed_models = $9,
+             concurrency = $6, prepaid = $7, markup_ppm = $8, allowed_models = $9, allowed_providers = $10,
+             ignored_providers = $11, zdr = $12, data_collection = $13, allowed_regions = $14,
              updated_at = statement_timestamp()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
@@ -187,6 +220,11 @@ pub async fn update(
     .bind(draft.prepaid)
     .bind(signed(draft.markup_ppm))
     .bind(&draft.allowed_models)
+    .bind(&draft.rules.allowed_providers)
+    .bind(&draft.rules.ignored_providers)
+    .bind(draft.rules.zdr)
+    .bind(&draft.rules.data_collection)
+    .bind(&draft.rules.allowed_regions)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Tenants, id.as_str(), "");

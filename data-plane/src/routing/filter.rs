@@ -28,6 +28,8 @@ pub enum Rule {
     IgnoredProviders,
     DataPolicy,
     Zdr,
+    /// Outside the regions that the account allows.
+    Region,
     Quantization,
     MaxPrice,
     /// `:free` was asked for.
@@ -63,6 +65,7 @@ impl Rule {
             Self::IgnoredProviders => "ignored_providers",
             Self::DataPolicy => "data_policy:training",
             Self::Zdr => "data_policy:zdr",
+            Self::Region => "data_region",
             Self::Quantization => "quantization",
             Self::MaxPrice => "max_price",
             Self::Free => "free",
@@ -87,7 +90,7 @@ impl Rule {
     /// The request's member that the rule reads; empty if it reads none.
     pub fn field(self) -> &'static str {
         match self {
-            Self::Disabled | Self::OwnCredential | Self::Budget | Self::Unsupported => "",
+            Self::Disabled | Self::Region | Self::OwnCredential | Self::Budget | Self::Unsupported => "",
             Self::AllowedProviders => "provider.only",
             Self::IgnoredProviders => "provider.ignore",
             Self::DataPolicy => "provider.data_collection",
@@ -114,6 +117,8 @@ impl Rule {
 pub enum Detail {
     /// The rule says it all.
     Plain,
+    /// It is the account's rule and not the request's.
+    Account,
     Media(Media),
     /// Kinds of files that it does not read.
     Files(FileTypes),
@@ -150,11 +155,32 @@ pub struct Excluded {
     pub stage: u16,
 }
 
+impl Excluded {
+    /// The request's member at fault; empty where none is.
+    pub fn field(&self) -> &'static str {
+        if self.detail == Detail::Account { "" } else { self.rule.field() }
+    }
+}
+
 impl fmt::Display for Excluded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let detail = &self.detail;
         match (self.rule, detail) {
             (Rule::Disabled, _) => f.write_str("is disabled"),
+            (Rule::AllowedProviders, Detail::Account) => {
+                f.write_str("is not among the providers that the account allows")
+            }
+            (Rule::IgnoredProviders, Detail::Account) => {
+                f.write_str("is among the providers that the account ignores")
+            }
+            (Rule::DataPolicy, Detail::Account) => {
+                f.write_str("may store prompts or train on them, which the account forbids")
+            }
+            (Rule::Zdr, Detail::Account) => f.write_str("may retain prompts, which the account forbids"),
+            (Rule::Region, _) => match self.endpoint.provider.config.region.as_str() {
+                "" => f.write_str("is in no known region, and the account allows certain ones only"),
+                region => write!(f, "is in `{region}`, which is not a region that the account allows"),
+            },
             (Rule::AllowedProviders, _) => f.write_str("is not in provider.only"),
             (Rule::IgnoredProviders, _) => f.write_str("is in provider.ignore"),
             (Rule::DataPolicy, _) => f.write_str("may store prompts or train on them"),
@@ -246,4 +272,5 @@ pub fn excludes(
     }
     capability::excludes(inputs, target.model, endpoint)
         .or_else(|| wishes::excludes(inputs, wishes, target, endpoint))
+        .or_else(|| policy::region(wishes, endpoint))
 }

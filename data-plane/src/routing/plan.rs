@@ -79,6 +79,8 @@ pub enum PlanError {
         excluded: Vec<Excluded>,
         /// What `provider.only` allows, where it was given.
         only: Vec<String>,
+        /// What the account allows, where it does not allow all.
+        account: Vec<String>,
     },
 }
 
@@ -111,7 +113,7 @@ pub fn plan(config: &Snapshot, inputs: &Inputs<'_>) -> Result<Plan, PlanError> {
     let (mut stages, mut skipped) = (Vec::with_capacity(drafts.stages.len()), drafts.skipped);
     let mut excluded = Vec::new();
     for draft in &drafts.stages {
-        let wishes = Wishes::of(inputs.preferences, draft.preferences);
+        let wishes = Wishes::of(inputs.preferences, draft.preferences, &inputs.caller.tenant.config);
         let search = Search { own, inputs, wishes: &wishes, targets: &draft.targets, stage: draft.index };
         // Each stage draws lots of its own.
         let candidates = search.run(inputs.seed.wrapping_add(u64::from(draft.index) << 32), &mut excluded);
@@ -147,7 +149,8 @@ fn empty(inputs: &Inputs<'_>, stages: &[Draft<'_>], excluded: Vec<Excluded>) -> 
     let stages = stages.iter().filter_map(|stage| stage.preferences);
     let lists = std::iter::once(inputs.preferences).chain(stages);
     let only = lists.flat_map(|wishes| &wishes.only).cloned().collect();
-    PlanError::Empty { models, excluded, only }
+    let account = inputs.caller.tenant.config.allowed_providers.clone();
+    PlanError::Empty { models, excluded, only, account }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub enum Availability {
     /// A wish of the request is met by nobody.
     ConstraintFiltered,
     PrivacyRestricted,
-    /// Providers do not serve where the caller is.
+    /// Served only outside the regions that the account allows.
     RegionRestricted,
     /// Every attempt was rate limited.
     CapacityExhausted,
@@ -75,7 +75,9 @@ impl From<PlanError> for RequestError {
                 format!("This API key may not use the model `{model}`."),
             )
             .field("model"),
-            PlanError::Empty { models, excluded, only } => empty(&models, &excluded, &only),
+            PlanError::Empty { models, excluded, only, account } => {
+                empty(&models, &excluded, &[("provider.only", only), ("The account", account)])
+            }
         }
     }
 }
@@ -121,7 +123,7 @@ fn unknown(name: &str, suffix: Option<&str>, near: &[String]) -> RequestError {
 }
 
 /// Says which rules emptied the set, and for which endpoints.
-fn empty(models: &[String], excluded: &[Excluded], only: &[String]) -> RequestError {
+fn empty(models: &[String], excluded: &[Excluded], lists: &[(&str, Vec<String>)]) -> RequestError {
     let availability = availability(excluded);
     let all = |rule: Rule| !excluded.is_empty() && excluded.iter().all(|excluded| excluded.rule == rule);
     // A prompt that fits nowhere is the caller's to shorten.
@@ -133,7 +135,7 @@ fn empty(models: &[String], excluded: &[Excluded], only: &[String]) -> RequestEr
         availability.code()
     };
     let decisive = decisive(excluded);
-    let field = decisive.map_or("", |excluded| excluded.rule.field());
+    let field = decisive.map_or("", Excluded::field);
     let constraint =
         decisive.map(|excluded| json!({"field": field, "detail": excluded.to_string()})).unwrap_or_default();
     let rows = json!({
@@ -144,7 +146,7 @@ fn empty(models: &[String], excluded: &[Excluded], only: &[String]) -> RequestEr
         "excluded_by": distinct(excluded.iter().map(|row| row.rule.as_str())),
         "constraint": constraint,
     });
-    RequestError::new(code, text(models, excluded, only)).field(field).with("availability", rows)
+    RequestError::new(code, text(models, excluded, lists)).field(field).with("availability", rows)
 }
 
 /// Whether it is what the prompt holds that cannot be taken.
@@ -157,6 +159,7 @@ fn availability(excluded: &[Excluded]) -> Availability {
     match decisive(excluded).map(|excluded| excluded.rule) {
         None | Some(Rule::Disabled) => Availability::NoEndpoints,
         Some(Rule::Zdr | Rule::DataPolicy) => Availability::PrivacyRestricted,
+        Some(Rule::Region) => Availability::RegionRestricted,
         Some(_) => Availability::ConstraintFiltered,
     }
 }
@@ -165,7 +168,7 @@ fn availability(excluded: &[Excluded]) -> Availability {
 fn decisive(excluded: &[Excluded]) -> Option<&Excluded> {
     excluded.iter().rev().max_by_key(|excluded| match excluded.rule {
         Rule::Disabled => 0,
-        Rule::Zdr | Rule::DataPolicy => 2,
+        Rule::Zdr | Rule::DataPolicy | Rule::Region => 2,
         _ => 1,
     })
 }
@@ -178,18 +181,17 @@ pub fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     names
 }
 
-fn text(models: &[String], excluded: &[Excluded], only: &[String]) -> String {
+fn text(models: &[String], excluded: &[Excluded], lists: &[(&str, Vec<String>)]) -> String {
     let names = models.join("`, `");
     if excluded.iter().all(|row| row.rule == Rule::Disabled) {
         return format!("No provider serves `{names}`.");
     }
     let rows: Vec<String> =
         excluded.iter().map(|row| format!("{}: {row}", row.endpoint.provider.display_name)).collect();
-    let only = match only {
-        [] => String::new(),
-        only => format!(" provider.only allows `{}`.", only.join("`, `")),
-    };
-    format!("No endpoint of `{names}` meets the request ({}).{only}", rows.join("; "))
+    let lists = lists.iter().filter(|(_, list)| !list.is_empty());
+    let allow: String =
+        lists.map(|(whose, list)| format!(" {whose} allows `{}`.", list.join("`, `"))).collect();
+    format!("No endpoint of `{names}` meets the request ({}).{allow}", rows.join("; "))
 }
 
 /// The error of an endpoint that is not asked at the moment.

@@ -43,6 +43,11 @@ policies:
 tenants:
   - id: acme
     credits: "100.00"                  # USD granted when the tenant is first made
+    allowed_providers: [openai]
+    ignored_providers: [groq, azure/us-east]
+    zdr: true
+    data_collection: deny
+    allowed_regions: [eu]
     keys:                              # without `secret` one is made and printed once
       - {name: ci, secret: ${ACME_KEY}, limit: {usd: "5.00", reset: daily}, rates: {requests_per_minute: 600}}
       - name: web
@@ -87,6 +92,13 @@ fn the_example_says_what_it_means() {
     assert_eq!((priority.id.as_str(), priority.service_tier.as_str()), ("priority", "priority"));
     let acme = &manifest.tenants[0];
     assert_eq!((acme.credits_usd.as_str(), acme.tenant.as_ref().unwrap().prepaid), ("100.00", true));
+    let rules = acme.tenant.as_ref().unwrap();
+    assert_eq!((rules.allowed_providers.as_slice(), rules.zdr), (&["openai".to_owned()][..], true));
+    assert_eq!(rules.ignored_providers, ["groq", "azure/us-east"]);
+    assert_eq!(
+        (rules.data_collection.as_str(), rules.allowed_regions.as_slice()),
+        ("deny", &["eu".to_owned()][..])
+    );
     let [ci, web] = acme.keys.as_slice() else { panic!("two keys") };
     assert_eq!((ci.secret.as_str(), ci.secret_ref.as_str()), ("sk-acme", "ACME_KEY"));
     let key = ci.key.as_ref().unwrap();

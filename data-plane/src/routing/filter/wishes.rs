@@ -26,6 +26,9 @@ pub fn excludes(
     if wishes.ignores(endpoint) {
         return plain(Rule::IgnoredProviders);
     }
+    if let Some(rule) = wishes.account_rule(endpoint) {
+        return Some((rule, Detail::Account));
+    }
     if !wishes.order.is_empty() && !wishes.allow_fallbacks && wishes.rank(endpoint) == u16::MAX {
         return plain(Rule::Fallbacks);
     }

@@ -1,5 +1,6 @@
 //! Plans as tables: a request, and who may serve it in which order, or why not.
 
+mod account;
 mod credentials;
 mod names;
 mod policies;

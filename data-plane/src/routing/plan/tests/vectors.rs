@@ -154,6 +154,23 @@ fn r10_only_against_the_account_names_both_sides() {
 }
 
 #[test]
+fn r10_only_against_the_accounts_own_list_names_both_sides() {
+    let world = world(&[("m", "openai", "1"), ("m", "azure", "1")])
+        .tenant(|row| row.allowed_providers = vec!["openai".into()]);
+    let error = world.ask(json!({"provider": {"only": ["azure"]}})).refusal();
+    assert_eq!(error.code.status(), 404);
+    for part in [
+        "azure: is not among the providers that the account allows",
+        "openai: is not in provider.only",
+        "provider.only allows `azure`.",
+        "The account allows `openai`.",
+    ] {
+        assert!(error.public.contains(part), "{part}: {}", error.public);
+    }
+    assert_eq!(error.metadata["availability"]["excluded_by"], json!(["allowed_providers"]));
+}
+
+#[test]
 fn r11_zdr_holds_for_own_credentials_unless_declared() {
     let retaining = |declared| {
         world(&[("m", "openai", "1")])
