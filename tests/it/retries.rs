@@ -50,10 +50,11 @@ async fn what_failed_in_passing_is_tried_again_after_all_others_and_never_beyond
     // Two of the three saved retries are left.
     cluster.lab.always(Some("status-500")).unwrap();
     let before = cluster.lab.counts().requests;
-    for _ in 0..4 {
+    // With the fifth failure the endpoint is not asked any more, so there is no fourth request.
+    for _ in 0..3 {
         assert_eq!(client.chat(ask("a/m")).await.status, StatusCode::BAD_GATEWAY);
     }
-    assert_eq!(cluster.lab.counts().requests - before, 4 + 2, "a share of nothing earns no more");
+    assert_eq!(cluster.lab.counts().requests - before, 3 + 2, "a share of nothing earns no more");
     cluster.stop().await.unwrap();
 }
 

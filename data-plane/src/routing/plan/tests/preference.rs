@@ -157,6 +157,49 @@ fn media_that_a_host_refuses_are_not_sent_there() {
 }
 
 #[test]
+fn files_are_not_sent_where_their_kind_is_not_read() {
+    let providers = ["openai", "anthropic", "bedrock", "cohere", "gemini"];
+    let rows: Vec<_> = providers.iter().map(|name| ("m", *name, "1")).collect();
+    let world = providers
+        .iter()
+        .fold(world(&rows), |world, name| world.provider(name, |row| row.adapter = (*name).into()));
+    let inline = |media_type: &str| json!({"file_data": format!("data:{media_type};base64,AAAA")});
+    for (file, refused) in [
+        (inline("text/plain"), &[][..]),
+        (inline("application/pdf"), &["cohere"]),
+        (inline("application/msword"), &["anthropic", "cohere", "gemini"]),
+        (inline("application/zip"), &["anthropic", "bedrock", "cohere", "gemini"]),
+        (inline("video/mp4"), &["anthropic", "cohere"]),
+        (
+            json!({"file_data": "data:application/octet-stream;base64,AAAA", "filename": "a.docx"}),
+            &["anthropic", "cohere", "gemini"],
+        ),
+        (json!({"file_data": "https://x.test/a.docx"}), &[]),
+        (json!({"file_id": "file-1"}), &["bedrock", "cohere"]),
+    ] {
+        let content = json!([{"type": "file", "file": file}]);
+        let plan = world.ask(json!({"messages": [{"role": "user", "content": content}]})).plan().unwrap();
+        let expected: Vec<_> = refused.iter().map(|name| ((*name).to_owned(), "file_type")).collect();
+        assert_eq!(excluded(&plan), expected, "{file}");
+    }
+    let zip = json!([{"type": "file", "file": inline("application/zip")}]);
+    let error = world
+        .ask(json!({"provider": {"only": ["cohere"]}, "messages": [{"role": "user", "content": zip}]}))
+        .refusal();
+    assert!(error.public.contains("cohere: does not read files of the kind other"), "{}", error.public);
+}
+
+#[test]
+fn verbosity_is_a_soft_wish() {
+    let world = world(&[("m", "with", "9"), ("m", "without", "1")])
+        .at("with", |row| row.supported_parameters = vec!["verbosity".into()])
+        .at("without", |row| row.supported_parameters = vec!["temperature".into()]);
+    assert_eq!(world.ask(json!({"verbosity": "low"})).order(), ["m@with", "m@without"]);
+    let sorted = json!({"provider": {"sort": "price"}});
+    assert_eq!(world.ask(sorted).order(), ["m@without", "m@with"]);
+}
+
+#[test]
 fn prompt_and_output_must_fit_the_window_together() {
     let world = world(&[("m", "small", "1"), ("m", "large", "2")])
         .at("small", |row| (row.context_length, row.max_output_tokens) = (1_000, 0))
