@@ -75,12 +75,14 @@ impl Waiting {
             Skip::Shut(shut, endpoint) => Some((shut, endpoint)),
             _ => None,
         });
+        // An answer that a policy does not take says nothing of when there is a better one.
+        let is_judged = skips.iter().any(|skip| matches!(skip, Skip::Faulty(..)));
         let is_any = failed.clone().next().is_some() || shut.clone().next().is_some();
         let is_limited = failed.clone().all(|failure| failure.class == FailureClass::RateLimited)
             && shut.clone().all(|(shut, _)| shut.cause == Cause::Limited);
         let is_passing = failed.clone().all(|failure| failure.class.may_retry());
         let availability = match (is_limited, is_passing) {
-            _ if !is_any => None,
+            _ if !is_any || is_judged => None,
             (true, _) => Some(Availability::CapacityExhausted),
             (false, true) => Some(Availability::TemporarilyUnavailable),
             (false, false) => None,
@@ -183,5 +185,66 @@ fn strategy(trail: &Trail) -> &'static str {
         _ if trail.attempts.len() > 1 => "fallback",
         Some(plan) => plan.strategy.as_str(),
         None => "direct",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use switchyard_proto::v1::resource::Body;
+
+    use super::*;
+    use crate::adapters::Failure;
+    use crate::config::fixtures::{endpoint, full, model, provider, resource};
+    use crate::config::snapshot::Revision;
+    use crate::pipeline::client::Client;
+    use crate::routing::health::Shut;
+    use crate::upstream::attempt::Failed;
+
+    fn at() -> Arc<Endpoint> {
+        let rows =
+            [Body::Provider(provider("p")), Body::Model(model("m")), Body::Endpoint(endpoint("m", "p", "1"))];
+        full(rows.map(resource)).snapshot.model("m").unwrap().endpoints[0].clone()
+    }
+
+    fn failed(class: FailureClass, wait: Option<u64>) -> Skip {
+        let retry_after = wait.map(Duration::from_secs);
+        let failure = Failure { retry_after, ..Failure::new(class, "x") };
+        Skip::Failed(Box::new(Failed { failure, reached: true, refused: true, usage: None }), at())
+    }
+
+    fn shut(cause: Cause, seconds: u64) -> Skip {
+        Skip::Shut(Shut { cause, for_ms: seconds * 1000 }, at())
+    }
+
+    fn budget() -> Skip {
+        let kind = switchyard_proto::v1::AccountKind::TenantCredits;
+        Skip::Budget { kind, affordable_tokens: 5, asked_tokens: 9 }
+    }
+
+    #[test]
+    fn what_stood_against_everybody_decides_status_and_when_to_come_again() {
+        use FailureClass::{NotFound, RateLimited, Server};
+        let trail = Trail::begin(Client::default(), Revision::default());
+        let check = |skips: Vec<Skip>, status: u16, availability: Option<&str>, wait: Option<u64>| {
+            let shown = format!("{skips:?}");
+            let error = exhausted(&trail, skips);
+            let code = error.metadata.get("availability").map(|rows| rows["code"].clone());
+            assert_eq!(error.code.status().as_u16(), status, "{shown}");
+            assert_eq!(code, availability.map(|code| json!(code)), "{shown}");
+            assert_eq!(error.retry_after, wait.map(Duration::from_secs), "{shown}");
+        };
+        let (passing, limited) = (Some("temporarily_unavailable"), Some("capacity_exhausted"));
+        check(vec![shut(Cause::Open, 4), shut(Cause::Open, 2)], 503, passing, Some(2));
+        check(vec![shut(Cause::Probed, 1)], 503, passing, Some(1));
+        check(vec![shut(Cause::Limited, 9), shut(Cause::Limited, 7)], 429, limited, Some(7));
+        check(vec![shut(Cause::Open, 9), shut(Cause::Limited, 7)], 503, passing, Some(7));
+        check(vec![shut(Cause::Limited, 3), failed(RateLimited, Some(8))], 429, limited, Some(3));
+        check(vec![failed(RateLimited, None)], 429, limited, None);
+        check(vec![failed(Server, None), shut(Cause::Open, 5)], 502, passing, Some(5));
+        check(vec![failed(NotFound, None), shut(Cause::Open, 5)], 404, None, None);
+        check(vec![budget(), shut(Cause::Open, 5)], 503, passing, Some(5));
+        check(vec![budget()], 402, None, None);
     }
 }
