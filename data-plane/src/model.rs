@@ -4,7 +4,6 @@
 //! No I/O, no provider's habits: those are settled in the adapter before a value of this module exists.
 
 pub mod deadlines;
-pub mod escalate;
 pub mod event;
 pub mod facts;
 pub mod file;
@@ -17,7 +16,6 @@ pub mod response;
 pub mod usage;
 
 pub use self::deadlines::Deadlines;
-pub use self::escalate::Escalation;
 pub use self::event::{ChoiceDelta, Chunk, Delta, Event, Fold, Start, ToolDelta};
 pub use self::facts::{Facts, Media, MediaFacts};
 pub use self::file::{FileType, FileTypes};

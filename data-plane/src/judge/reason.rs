@@ -65,6 +65,8 @@ pub struct Reasons(u16);
 impl Reasons {
     /// No reason.
     pub const NONE: Self = Self(0);
+    /// What a stage that names nothing escalates on: the attempt failed or took too long.
+    pub const USUAL: Self = Self(bit(Reason::Error) | bit(Reason::Timeout));
 
     /// The set that these names tell.
     ///
@@ -89,6 +91,11 @@ impl Reasons {
         self.0 == 0
     }
 
+    /// The members' names, in the order of declaration.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        self.iter().map(Reason::as_str)
+    }
+
     /// The members in the order of declaration.
     pub fn iter(self) -> impl Iterator<Item = Reason> {
         Reason::ALL.into_iter().filter(move |reason| self.contains(*reason))
@@ -105,7 +112,7 @@ impl FromIterator<Reason> for Reasons {
 
 impl std::fmt::Debug for Reasons {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.iter().map(Reason::as_str)).finish()
+        f.debug_set().entries(self.names()).finish()
     }
 }
 
@@ -115,7 +122,15 @@ const fn bit(reason: Reason) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use switchyard_proto::policy::ESCALATE_ON;
+
     use super::*;
+
+    #[test]
+    fn the_reasons_are_those_that_policies_may_name() {
+        assert_eq!(Reason::ALL.map(Reason::as_str), ESCALATE_ON);
+        assert_eq!(Reasons::USUAL.names().collect::<Vec<_>>(), ["error", "timeout"]);
+    }
 
     #[test]
     fn every_reason_finds_itself_by_name_and_has_its_own_bit() {

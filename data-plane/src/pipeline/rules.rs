@@ -45,8 +45,7 @@ impl<'a> Rules<'a> {
         settings: &settings::Retries,
     ) -> Result<Self, RequestError> {
         let policy = job.plan.rules(stage);
-        let names = policy.into_iter().flat_map(|stage| stage.escalate_on.names());
-        let escalate_on: Reasons = names.filter_map(Reason::from_name).collect();
+        let escalate_on = policy.map(|stage| stage.escalate_on).unwrap_or_default();
         let judged = judged(escalate_on, is_last);
         let asked = match judged.is_empty() {
             true => None,

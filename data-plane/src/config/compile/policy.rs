@@ -11,9 +11,8 @@ use switchyard_proto::v1;
 
 use super::{Fault, fault, owner};
 use crate::config::snapshot::policy::{Hedge, Policy, PolicyStage, StickyBy, WeightedModel};
-use crate::judge::Schema;
+use crate::judge::{Reason, Reasons, Schema};
 use crate::model::deadlines::Deadlines;
-use crate::model::escalate::Escalation;
 use crate::model::preferences::{MaxPrice, Percentiles, Preferences, Sort, SortBy};
 
 /// Compiles a policy; a fault names its field, as `stages[1].when`.
@@ -60,7 +59,7 @@ fn sticky_by(name: &str) -> Result<StickyBy, Fault> {
 fn stage(config: &v1::PolicyStage, number: usize, common: Deadlines) -> Result<PolicyStage, Fault> {
     let check = condition("check", &config.check, Scope::Answer)?;
     let schema = schema(&config.schema)?;
-    let added = [("check", check.is_some()), ("schema", schema.is_some())];
+    let added = [(Reason::Check, check.is_some()), (Reason::Schema, schema.is_some())];
     Ok(PolicyStage {
         name: if config.name.is_empty() { number.to_string() } else { config.name.clone() },
         when: condition("when", &config.when, Scope::Request)?,
@@ -89,16 +88,15 @@ fn models(models: &[v1::WeightedModel]) -> Result<Vec<WeightedModel>, Fault> {
 }
 
 /// What was named, or the usual; a check and a schema of its own are reasons unasked.
-fn escalation(names: &[String], added: [(&str, bool); 2]) -> Result<Escalation, Fault> {
-    let mut set = if names.is_empty() { Escalation::usual() } else { Escalation::default() };
-    for name in names {
-        let reason = Escalation::from_name(name).ok_or_else(|| {
-            fault("escalate_on", format!("`{name}` is none of {}", policy::ESCALATE_ON.join(", ")))
-        })?;
-        set = set.and(reason);
-    }
-    let added = added.into_iter().filter(|(_, is_there)| *is_there);
-    Ok(added.filter_map(|(name, _)| Escalation::from_name(name)).fold(set, Escalation::and))
+fn escalation(names: &[String], added: [(Reason, bool); 2]) -> Result<Reasons, Fault> {
+    let unknown =
+        |name| fault("escalate_on", format!("`{name}` is none of {}", policy::ESCALATE_ON.join(", ")));
+    let mut set = match names.is_empty() {
+        true => Reasons::USUAL,
+        false => Reasons::from_names(names.iter().map(String::as_str)).map_err(unknown)?,
+    };
+    added.into_iter().filter(|(_, is_there)| *is_there).for_each(|(reason, _)| set.insert(reason));
+    Ok(set)
 }
 
 fn schema(text: &str) -> Result<Option<Arc<Schema>>, Fault> {

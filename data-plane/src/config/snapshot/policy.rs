@@ -10,9 +10,8 @@ use switchyard_proto::policy::Condition;
 use switchyard_proto::v1;
 
 use crate::config::shards::Shards;
-use crate::judge::Schema;
+use crate::judge::{Reasons, Schema};
 use crate::model::deadlines::Deadlines;
-use crate::model::escalate::Escalation;
 use crate::model::preferences::Preferences;
 
 /// A tenant's or the operator's routing rules.
@@ -53,7 +52,7 @@ pub struct PolicyStage {
     pub is_weighted: bool,
     /// Under those of the request: they can only narrow.
     pub preferences: Preferences,
-    pub escalate_on: Escalation,
+    pub escalate_on: Reasons,
     /// Over the answer: false escalates.
     pub check: Option<Condition>,
     /// What the answer's text must satisfy; absent: the request's own schema, if it has one.
