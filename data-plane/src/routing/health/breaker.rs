@@ -22,7 +22,7 @@ const LONGEST_LIMIT: Millis = 3_600_000;
 /// When a breaker opens, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// Failures in a row.
+    /// Failures in a row; twice as many races lost in a row.
     pub failures: u32,
     /// The first pause; each further one is twice as long.
     pub first: Millis,
@@ -91,6 +91,9 @@ pub enum Told {
     Failed {
         ratio: bool,
     },
+    /// Silent for longer than usual when another answered: half as bad as a failure, since a healthy endpoint loses a race
+    /// now and then, but hardly ten in a row.
+    Outrun,
     /// Limited; the provider's word on how long.
     Limited(Option<Duration>),
     /// Says nothing of it: a caller's mistake, a caller who left.
@@ -100,7 +103,8 @@ pub enum Told {
 /// The rule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Core {
-    failures: u32,
+    /// Halves of failures in a row.
+    halves: u32,
     /// Pauses since the last success.
     pauses: u32,
     /// 0 while closed.
@@ -122,16 +126,19 @@ impl Core {
         }
         match told {
             Told::Well => *self = self.calmed(),
-            Told::Failed { ratio } => {
-                self.failures = self.failures.saturating_add(1);
-                let is_over = self.opened_at > 0 && now >= self.open_until;
-                let is_enough = self.opened_at == 0 && (ratio || self.failures >= policy.failures);
-                if is_over || is_enough {
-                    self.open(policy, now, seed);
-                }
-            }
+            Told::Failed { ratio } => self.fail(policy, (2, ratio), now, seed),
+            Told::Outrun => self.fail(policy, (1, false), now, seed),
             Told::Limited(hint) => self.limit(policy, now, seed, hint),
             Told::Nothing => {}
+        }
+    }
+
+    fn fail(&mut self, policy: &Policy, (halves, ratio): (u32, bool), now: Millis, seed: u64) {
+        self.halves = self.halves.saturating_add(halves);
+        let is_over = self.opened_at > 0 && now >= self.open_until;
+        let is_enough = self.opened_at == 0 && (ratio || self.halves >= policy.failures.saturating_mul(2));
+        if is_over || is_enough {
+            self.open(policy, now, seed);
         }
     }
 
@@ -212,7 +219,7 @@ impl Breaker {
         let is_nothing_new = match told {
             Told::Well => self.is_tense.load(Ordering::Relaxed) == 0,
             Told::Nothing => self.probe_until.load(Ordering::Relaxed) == 0,
-            Told::Failed { .. } | Told::Limited(_) => false,
+            Told::Failed { .. } | Told::Outrun | Told::Limited(_) => false,
         };
         if is_nothing_new {
             return;
@@ -281,7 +288,7 @@ impl Breaker {
 
     /// Failures in a row, by its own rule.
     pub fn failures(&self) -> u32 {
-        self.core().failures
+        self.core().halves / 2
     }
 
     fn core(&self) -> MutexGuard<'_, Core> {

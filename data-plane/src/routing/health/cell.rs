@@ -96,6 +96,7 @@ impl Cell {
         }
         self.measure(now, report);
         let told = match count {
+            None if report.outcome == Outcome::Outrun => Told::Outrun,
             None => Told::Nothing,
             Some(_) if report.is_about_the_credential() => Told::Nothing,
             Some(Count::Ok) => Told::Well,
@@ -123,9 +124,6 @@ impl Cell {
     }
 
     fn measure(&self, now: Millis, report: &Report<'_>) {
-        if report.outcome != Outcome::Ok {
-            return;
-        }
         let slot = slot(now, SKETCH_SLOT);
         if let Some(latency) = report.latency_ms() {
             self.latency.record(slot, latency);

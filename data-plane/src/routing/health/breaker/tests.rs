@@ -59,6 +59,25 @@ fn a_callers_mistake_neither_opens_it_nor_ends_a_row() {
 }
 
 #[test]
+fn a_lost_race_is_half_a_failure_and_a_success_between_forgives_it() {
+    let mut steps = [(1, 1, Some(Told::Outrun)); 6].to_vec();
+    check(&steps, &["closed", "closed", "closed", "closed", "closed", "open"]);
+    steps[2].2 = Some(Told::Well);
+    check(&steps, &["closed"; 6]);
+    check(
+        &[(1, 1, Some(FAILED)), (1, 1, Some(Told::Outrun)), (1, 1, Some(Told::Outrun)), (1, 1, Some(FAILED))],
+        &["closed", "closed", "closed", "open"],
+    );
+}
+
+#[test]
+fn a_probe_that_is_outrun_opens_it_for_longer() {
+    let mut steps = [(1, 1, Some(FAILED)); 3].to_vec();
+    steps.extend([(1_003, 1_010, Some(Told::Outrun)), (1_010, 2_009, None), (1_010, 3_011, None)]);
+    check(&steps, &["closed", "closed", "open", "open", "open", "half-open"]);
+}
+
+#[test]
 fn it_opens_on_the_ratio_alone() {
     check(&[(1, 1, Some(Told::Failed { ratio: true }))], &["open"]);
 }

@@ -51,6 +51,7 @@ fn uptime_leaves_out_what_openrouter_leaves_out() {
         (Outcome::Failed(FailureClass::ContextLength), 9, 1000),
         (Outcome::CallersFault, 9, 1000),
         (Outcome::Cancelled, 9, 1000),
+        (Outcome::Outrun, 9, 1000),
     ] {
         let cell = Cell::default();
         repeat(&cell, 1, 9, Outcome::Ok);
@@ -58,6 +59,26 @@ fn uptime_leaves_out_what_openrouter_leaves_out() {
         let reading = cell.reading(2);
         assert_eq!((reading.requests, reading.uptime_permille), (requests, permille), "{outcome:?}");
     }
+}
+
+#[test]
+fn a_race_lost_tells_how_long_the_silence_was_and_ten_in_a_row_open_the_breaker() {
+    let outrun = |cell: &Cell, outcome| {
+        let silent = Duration::from_millis(500);
+        tell_with(cell, 1, outcome, |report| Report { duration: silent, ..report });
+    };
+    let cell = Cell::default();
+    for _ in 0..9 {
+        outrun(&cell, Outcome::Outrun);
+    }
+    let reading = cell.reading(2);
+    assert_eq!((reading.latency_ms.samples, reading.state, reading.recent_outage), (9, State::Closed, false));
+    assert!((450.0..550.0).contains(&reading.latency_ms.p50), "{reading:?}");
+    outrun(&cell, Outcome::Outrun);
+    assert!(matches!(cell.reading(3).state, State::Open { .. }));
+    let called_off = Cell::default();
+    outrun(&called_off, Outcome::Cancelled);
+    assert_eq!(called_off.reading(2).latency_ms.samples, 0);
 }
 
 #[test]
