@@ -124,6 +124,14 @@ impl Live {
         self.room = MAX_ANSWER_BYTES;
     }
 
+    /// Takes note that nobody read for so long: that was the caller's time, and none of the provider's.
+    pub fn stood_still(&mut self, time: Duration) {
+        self.until += time;
+        if let Some(pace) = &mut self.pace {
+            pace.stood_still(time);
+        }
+    }
+
     /// The counts reported so far.
     pub fn usage(&self) -> Option<Usage> {
         self.decoder.usage()

@@ -31,6 +31,11 @@ impl Pace {
         self.ends
     }
 
+    /// Takes a time out of the window in which nobody read.
+    pub fn stood_still(&mut self, time: Duration) {
+        self.ends += time;
+    }
+
     /// Counts what came.
     pub fn count(&mut self, events: &[Event]) {
         let bytes = events.iter().map(|event| match event {
@@ -72,6 +77,16 @@ mod tests {
         assert!(!pace.is_too_slow(now + 10 * second), "20 tokens in ten seconds are two per second");
         pace.count(&said(&"x".repeat(79)));
         assert!(pace.is_too_slow(now + 20 * second));
+    }
+
+    #[test]
+    fn time_in_which_nobody_read_is_not_the_streams() {
+        let (second, now) = (Duration::from_secs(1), Instant::now());
+        let mut pace = Pace::begin(2.0, 10 * second, now).unwrap();
+        pace.stood_still(30 * second);
+        assert!(!pace.is_too_slow(now + 39 * second), "nine seconds of the ten are over");
+        pace.count(&said(&"x".repeat(79)));
+        assert!(pace.is_too_slow(now + 40 * second));
     }
 
     #[test]
