@@ -128,7 +128,7 @@ async fn each_deadline_of_a_request_ends_what_it_is_for() {
 async fn a_silent_first_attempt_is_hedged_once_its_usual_time_is_known_and_the_loser_is_paid() {
     let models: [(&str, &[(&str, &str)]); 1] = [("a/m", &[("one", "echo"), ("two", "echo")])];
     let (cluster, client) = cluster(Shape::default(), &models).await;
-    let hedge = v1::Hedge { quantile_permille: 900, max_rate_permille: 1000 };
+    let hedge = v1::Hedge { quantile_permille: 900, max_rate_permille: 1000, ..Default::default() };
     let stage = v1::PolicyStage {
         models: vec![v1::WeightedModel { model: "a/m".to_owned(), weight: 0 }],
         provider: Some(v1::ProviderPreferences {

@@ -91,13 +91,15 @@ pub struct Deadlines {
 }
 
 /// A second candidate beside a slow first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Hedge {
     #[serde(skip_serializing_if = "is_default")]
     pub quantile_permille: u32,
     #[serde(skip_serializing_if = "is_default")]
     pub max_rate_permille: u32,
+    #[serde(skip_serializing_if = "is_default")]
+    pub max_usd: String,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -160,6 +162,7 @@ impl Stage {
             hedge: (!is_default(&self.hedge)).then_some(v1::Hedge {
                 quantile_permille: self.hedge.quantile_permille,
                 max_rate_permille: self.hedge.max_rate_permille,
+                max_usd: self.hedge.max_usd.clone(),
             }),
             retries: self.retries,
         }
@@ -179,6 +182,7 @@ impl Stage {
             hedge: Hedge {
                 quantile_permille: hedge.quantile_permille,
                 max_rate_permille: hedge.max_rate_permille,
+                max_usd: hedge.max_usd,
             },
             retries: stage.retries,
         }

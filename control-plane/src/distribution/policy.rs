@@ -87,7 +87,11 @@ fn max_price(price: MaxPrice) -> v1::MaxPrice {
 }
 
 fn hedge(hedge: Hedge) -> v1::Hedge {
-    v1::Hedge { quantile_permille: hedge.quantile_permille, max_rate_permille: hedge.max_rate_permille }
+    v1::Hedge {
+        quantile_permille: hedge.quantile_permille,
+        max_rate_permille: hedge.max_rate_permille,
+        max_usd: hedge.max_usd,
+    }
 }
 
 fn unless_default<T: Default + PartialEq, M>(value: T, to_message: impl FnOnce(T) -> M) -> Option<M> {

@@ -129,7 +129,7 @@ fn stage(stage: &v1::PolicyStage) -> Stage {
         check: stage.check.clone(),
         schema: stage.schema.clone(),
         deadlines: deadlines(stage.deadlines),
-        hedge: hedge(stage.hedge),
+        hedge: hedge(stage.hedge.clone()),
         retries: stage.retries,
     }
 }
@@ -182,7 +182,11 @@ fn deadlines(deadlines: Option<v1::Deadlines>) -> Deadlines {
 
 fn hedge(hedge: Option<v1::Hedge>) -> Hedge {
     let hedge = hedge.unwrap_or_default();
-    Hedge { quantile_permille: hedge.quantile_permille, max_rate_permille: hedge.max_rate_permille }
+    Hedge {
+        quantile_permille: hedge.quantile_permille,
+        max_rate_permille: hedge.max_rate_permille,
+        max_usd: hedge.max_usd,
+    }
 }
 
 /// A policy as a message.
@@ -252,7 +256,7 @@ mod tests {
                 total_ms: Some(5),
                 min_tokens_per_second: Some(6),
             }),
-            hedge: Some(v1::Hedge { quantile_permille: 950, max_rate_permille: 50 }),
+            hedge: Some(v1::Hedge { quantile_permille: 950, max_rate_permille: 50, max_usd: "0.01".into() }),
             retries: Some(0),
         };
         assert_eq!(wire::stage(stage(&message)), message);

@@ -1,5 +1,6 @@
 //! What a policy must be to be stored: everything compiles, every name is known, every number makes sense.
 
+use switchyard_proto::money::NanoUsd;
 use switchyard_proto::policy::{Condition, ESCALATE_ON, PREFIX, STICKY_BY, Scope};
 use switchyard_proto::price::UnitPrice;
 
@@ -172,7 +173,11 @@ impl Deadlines {
 impl Hedge {
     fn check(&self) -> Result<(), Invalid> {
         invalid::at_most("hedge.quantile_permille", self.quantile_permille.into(), 999)?;
-        invalid::at_most("hedge.max_rate_permille", self.max_rate_permille.into(), 1000)
+        invalid::at_most("hedge.max_rate_permille", self.max_rate_permille.into(), 1000)?;
+        match self.max_usd.as_str() {
+            "" => Ok(()),
+            text => NanoUsd::parse(text).map(drop).map_err(|why| Invalid::new("hedge.max_usd", why)),
+        }
     }
 }
 
@@ -292,6 +297,7 @@ mod tests {
             d.stages[0].provider.preferred_max_latency.p50 = Some(f64::NAN);
         });
         check("stages[0].hedge.quantile_permille", "999", |d| d.stages[0].hedge.quantile_permille = 1000);
+        check("stages[0].hedge.max_usd", "", |d| d.stages[0].hedge.max_usd = "a dollar".into());
         check("stages[0].retries", "more than 10", |d| d.stages[0].retries = Some(11));
     }
 

@@ -127,13 +127,16 @@ pub struct Deadlines {
 }
 
 /// A second candidate beside a slow first; 0: off.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Hedge {
     #[serde(skip_serializing_if = "is_default")]
     pub quantile_permille: u32,
     #[serde(skip_serializing_if = "is_default")]
     pub max_rate_permille: u32,
+    /// USD; empty: no cap of its own.
+    #[serde(skip_serializing_if = "is_default")]
+    pub max_usd: String,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchyard_proto::id::PolicyId;
-use switchyard_proto::money::ParseError;
+use switchyard_proto::money::{NanoUsd, ParseError};
 use switchyard_proto::policy::{self, Condition, Scope};
 use switchyard_proto::price::UnitPrice;
 use switchyard_proto::v1;
@@ -207,8 +207,12 @@ fn hedge(config: Option<&v1::Hedge>) -> Result<Option<Hedge>, Fault> {
     if max_rate_permille > 1000 {
         return Err(fault("hedge.max_rate_permille", "must be at most 1000"));
     }
+    let max_usd = match config.max_usd.as_str() {
+        "" => None,
+        text => Some(NanoUsd::parse(text).map_err(|error| fault("hedge.max_usd", error.to_string()))?),
+    };
     let is_off = quantile_permille == 0 || max_rate_permille == 0;
-    Ok((!is_off).then_some(Hedge { quantile_permille, max_rate_permille }))
+    Ok((!is_off).then_some(Hedge { quantile_permille, max_rate_permille, max_usd }))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use switchyard_proto::id::{PolicyId, TenantId};
+use switchyard_proto::money::NanoUsd;
 use switchyard_proto::policy::Condition;
 use switchyard_proto::v1;
 
@@ -80,6 +81,8 @@ pub struct Hedge {
     pub quantile_permille: u32,
     /// Of the stage's requests, from 1 to 1000.
     pub max_rate_permille: u32,
+    /// What one may cost at most, by its worst case.
+    pub max_usd: Option<NanoUsd>,
 }
 
 /// All policies, by owner.

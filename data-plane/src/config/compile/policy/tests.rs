@@ -137,7 +137,12 @@ fn a_bad_policy_is_refused_by_its_field_and_the_old_form_stays() {
         bad.stages[0].provider = Some(ProviderPreferences { max_price, ..Default::default() });
     });
     check("stages[0].hedge.quantile_permille", "below 1000", |bad| {
-        bad.stages[0].hedge = Some(Hedge { quantile_permille: 1000, max_rate_permille: 50 });
+        bad.stages[0].hedge =
+            Some(Hedge { quantile_permille: 1000, max_rate_permille: 50, ..Hedge::default() });
+    });
+    check("stages[0].hedge.max_usd", "", |bad| {
+        let max_usd = "a dollar".into();
+        bad.stages[0].hedge = Some(Hedge { quantile_permille: 900, max_rate_permille: 50, max_usd });
     });
 }
 
