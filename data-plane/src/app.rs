@@ -23,6 +23,7 @@ use crate::limits::rates::{RateError, RateLimiter};
 use crate::limits::{Limits, Parts};
 use crate::link::{Link, LinkError};
 use crate::pipeline::Pipeline;
+use crate::pipeline::refusals::Refusals;
 use crate::pipeline::retries::Budgets;
 use crate::routing::health::Health;
 use crate::routing::sticky::Stickiness;
@@ -48,6 +49,8 @@ pub struct DataPlane {
     /// Where clients are served.
     pub addr: SocketAddr,
     pub ops_addr: SocketAddr,
+    /// What is served from: for who holds a record against it.
+    pub config: Arc<Current>,
     stopped: tokio::task::JoinHandle<()>,
 }
 
@@ -107,7 +110,7 @@ pub async fn start(
         metrics,
     };
     background.spawn(serve_ops(ops_listener, ops, background.stopping().clone()));
-    let watch = parts.watch(&settings, &background);
+    let (watch, config) = (parts.watch(&settings, &background), parts.current.clone());
     background.spawn(watch);
     let workers = listeners
         .into_iter()
@@ -117,7 +120,7 @@ pub async fn start(
     let stopping = stop(shutdown, draining, threads, parts, background);
     #[expect(clippy::disallowed_methods, reason = "this is the task that shutdown waits for")]
     let stopped = tokio::spawn(stopping);
-    Ok(DataPlane { addr, ops_addr, stopped })
+    Ok(DataPlane { addr, ops_addr, config, stopped })
 }
 
 impl DataPlane {
@@ -135,6 +138,7 @@ struct Shared {
     sticky: Arc<Stickiness>,
     retries: Arc<Budgets>,
     hedges: Arc<Budgets>,
+    refusals: Arc<Refusals>,
     drift: Arc<Drift>,
     journal: Arc<Journal>,
     limits: Arc<Limits>,
@@ -184,6 +188,7 @@ fn build(settings: &Arc<Settings>, background: &Background) -> Result<Shared, St
         sticky: Arc::default(),
         retries: Arc::default(),
         hedges: Arc::default(),
+        refusals: Arc::new(Refusals::new(settings.routing.keep_refused_per_second)),
         drift,
         limits,
         lookup: Arc::new(Lookup::new(link.clone())),
@@ -231,6 +236,7 @@ fn worker(
     let (journal, lookup, account) = (shared.journal.clone(), shared.lookup.clone(), shared.account.clone());
     let (signer, room) = (shared.signer.clone(), shared.room.clone());
     let (sticky, retries, hedges) = (shared.sticky.clone(), shared.retries.clone(), shared.hedges.clone());
+    let refusals = shared.refusals.clone();
     let drain = settings.requests.drain;
     let settings = settings.clone();
     let router = move |tasks| {
@@ -250,6 +256,7 @@ fn worker(
             sticky,
             retries,
             hedges,
+            refusals,
             settings,
             tasks,
         });

@@ -222,6 +222,11 @@ impl Journal {
         self.writer().has_room()
     }
 
+    /// Whether half of its room is free, so that what may be left out costs nobody an intent.
+    pub fn has_plenty(&self) -> bool {
+        self.writer().has_plenty()
+    }
+
     /// Flushes what is written to the disk itself. Blocks.
     ///
     /// # Errors

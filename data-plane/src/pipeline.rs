@@ -15,11 +15,13 @@ mod intake;
 pub mod look;
 pub mod media;
 pub mod meter;
+pub mod refusals;
 pub mod reply;
 pub mod reserve;
 pub mod retries;
 pub mod rules;
 pub mod situation;
+pub mod skips;
 pub mod told;
 pub mod trail;
 pub mod verdict;
@@ -48,6 +50,7 @@ use crate::limits::Limits;
 use crate::model::request::ChatRequest;
 use crate::pipeline::attempts::Attempts;
 use crate::pipeline::client::Client;
+use crate::pipeline::refusals::Refusals;
 use crate::pipeline::reply::{Reply, ReplyBody, Wait};
 use crate::pipeline::retries::Budgets;
 use crate::pipeline::situation::{Senses, Situation};
@@ -77,6 +80,7 @@ pub struct Pipeline {
     pub retries: Arc<Budgets>,
     /// By stage of a policy.
     pub hedges: Arc<Budgets>,
+    pub refusals: Arc<Refusals>,
     pub settings: Arc<Settings>,
     /// Shutdown waits for these.
     pub tasks: TaskTracker,
@@ -138,20 +142,22 @@ impl Pipeline {
         let (reading, usable) = (|at: &_| self.reading(at), |own: &_| situation::usable(&self.health, own));
         let senses = Senses { reading: &reading, usable: &usable };
         let inputs = situation.inputs(&senses);
-        let plan = Arc::new(plan::plan(&config, &inputs)?); // where, and why
+        let planned = plan::plan(&config, &inputs); // where, and why
+        let plan = Arc::new(planned.map_err(|refusal| decision::refused(trail, &inputs, refusal))?);
         trail.plan = Some(plan.clone());
-        let permit = reserve::admit(self, &caller, &request).await?; // may they, right now
+        let admitted = reserve::admit(self, &caller, &request).await; // may they, right now
+        let permit = admitted.inspect_err(|_| decision::keep(trail, &inputs, &plan))?;
         let until = self.until(&request, &plan);
         let conversation = situation.conversation;
         let job =
             Job { caller: &caller, request: &request, plan: &plan, inputs: &inputs, conversation, until };
         if self.keeps_decision(plan.seed) {
-            decision::keep(trail, &job);
+            decision::keep(trail, &inputs, &plan);
         }
         reply.rest();
         let done = Attempts::new(self, &job, permit.as_ref()).run(reply, trail).await; // do it
         if done.is_err() {
-            decision::keep(trail, &job);
+            decision::keep(trail, &inputs, &plan);
         }
         // What was produced counts against token rates, also where it broke off; without any the guess is given back.
         if let Some(permit) = permit.filter(|_| done.is_ok() || trail.spent_tokens > 0) {
@@ -207,19 +213,21 @@ fn wait(job: &Job<'_>, candidate: &Candidate) -> Wait {
 }
 
 fn note(
-    candidate: &Candidate,
+    (number, candidate): (u32, &Candidate),
     begun: Moment,
     outcome: &'static str,
     status: u16,
     code: Option<ErrorCode>,
 ) -> AttemptNote {
     AttemptNote {
+        number,
         endpoint: candidate.endpoint.clone(),
         started: begun,
         duration: begun.elapsed(),
         outcome,
         status,
         code,
+        cost: switchyard_proto::money::NanoUsd::ZERO,
         charged: switchyard_proto::money::NanoUsd::ZERO,
         reason: None,
         stage: String::new(),

@@ -182,6 +182,8 @@ pub struct Routing {
     pub policy_headers: Vec<String>,
     /// The share, 0 to 1, of requests that went well whose decision is kept; those of failed ones always are.
     pub keep_decisions: f64,
+    /// How many requests that came to no attempt are recorded in a second, over some time; 0: none.
+    pub keep_refused_per_second: u32,
 }
 
 /// Reading what callers' URLs hold, where a provider cannot read them itself.

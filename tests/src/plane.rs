@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, bail};
 use switchyard_cli::settings::{Settings, Sources};
 use switchyard_cli::telemetry::Telemetry;
+use switchyard_data_plane::config::snapshot::Snapshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::client;
@@ -136,6 +137,17 @@ impl Plane {
             Kind::Data => "data-plane",
         };
         Ok(Running::Child(Box::new(Process::start(&[command], &self.environment, &self.log).await?)))
+    }
+
+    /// What a data plane in this process serves from.
+    ///
+    /// # Panics
+    /// Where it is none.
+    pub fn config(&self) -> Arc<Snapshot> {
+        match &self.running {
+            Some(Running::Data(_, plane)) => plane.config.load(),
+            _ => panic!("only a running data plane in this process shows its config"),
+        }
     }
 
     /// Asks it to end and waits for that.

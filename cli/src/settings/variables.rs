@@ -48,6 +48,7 @@ pub(super) const VARIABLES: &[(&str, &[&str])] = &[
     ("SWITCHYARD_RETRIES_LONGEST_MS", &["data_plane.retries.longest_ms"]),
     ("SWITCHYARD_ROUTING_POLICY_HEADERS", &["data_plane.routing.policy_headers"]),
     ("SWITCHYARD_ROUTING_KEEP_DECISIONS", &["data_plane.routing.keep_decisions"]),
+    ("SWITCHYARD_ROUTING_KEEP_REFUSED_PER_SECOND", &["data_plane.routing.keep_refused_per_second"]),
     ("SWITCHYARD_FETCH_MAX_FILE_BYTES", &["data_plane.fetch.max_file_bytes"]),
     ("SWITCHYARD_FETCH_MAX_REQUEST_BYTES", &["data_plane.fetch.max_request_bytes"]),
     ("SWITCHYARD_FETCH_MAX_FILES", &["data_plane.fetch.max_files"]),

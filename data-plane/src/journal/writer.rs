@@ -100,6 +100,11 @@ impl Writer {
         self.owed.is_empty() && self.pending + self.promised < self.settings.max_bytes
     }
 
+    /// Whether half of the room is free.
+    pub fn has_plenty(&self) -> bool {
+        self.owed.is_empty() && self.pending + self.promised < self.settings.max_bytes / 2
+    }
+
     /// Bytes that the control plane has not acknowledged.
     pub fn pending(&self) -> u64 {
         self.pending

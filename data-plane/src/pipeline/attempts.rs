@@ -1,7 +1,5 @@
 //! Do it: stage after stage, and in each candidate after candidate, until an answer is given.
 
-use std::time::Duration;
-
 use switchyard_proto::code::ErrorCode;
 use switchyard_proto::id::ModelId;
 use tokio::time::{Instant, sleep_until};
@@ -12,11 +10,12 @@ use crate::judge::Reason;
 use crate::limits::Permit;
 use crate::pipeline::deliver::Delivery;
 use crate::pipeline::flight::{self, Flight, Landed, Shot};
-use crate::pipeline::hedge::Race;
+use crate::pipeline::hedge::{Hedging, Race};
 use crate::pipeline::media::Gathered;
 use crate::pipeline::reply::{Gone, Reply, Wait};
 use crate::pipeline::reserve::{self, Skip};
 use crate::pipeline::rules::Rules;
+use crate::pipeline::skips::Why;
 use crate::pipeline::trail::Trail;
 use crate::pipeline::{Job, Pipeline, explain, retries, verdict};
 use crate::routing::health::{Passage, Shut};
@@ -35,17 +34,6 @@ pub struct Attempts<'a> {
     barred: Vec<&'a ModelId>,
 }
 
-/// Hedges that a stage may save up, so that its share holds over few requests too.
-const HEDGES_SAVED: u32 = 1;
-
-/// A second attempt that may be sent beside the first.
-struct Hedging<'a> {
-    second: &'a Candidate,
-    after: Duration,
-    /// What it is paid from: the stage's.
-    budget: String,
-}
-
 /// One pass over the candidates of a stage.
 struct Round<'a> {
     /// From 0; later ones try again.
@@ -55,6 +43,12 @@ struct Round<'a> {
     again: Vec<(&'a Candidate, Instant)>,
     /// What the last attempt of the stage failed of; none where nobody was tried.
     left: Option<Reason>,
+}
+
+impl Round<'_> {
+    fn has_tried(&self, candidate: &Candidate) -> bool {
+        self.tried.iter().any(|tried| std::ptr::eq(*tried, candidate))
+    }
 }
 
 /// How a stage ended.
@@ -126,17 +120,21 @@ impl<'a> Attempts<'a> {
                 if self.is_over(reply) {
                     return Ok(Staged::Left(round.left));
                 }
-                let mut others = open[at..].iter().map(|(other, _)| *other);
-                let second = others.find(|other| self.may_try(other, &round));
-                let is_due = self.may_try(candidate, &round)
-                    && (round.number == 0 || self.may_retry(candidate))
-                    && self.rest(due, reply, trail).await?;
-                if !is_due {
+                if round.has_tried(candidate) {
                     continue;
                 }
+                let is_again = open[..at - 1].iter().any(|(before, _)| std::ptr::eq(*before, candidate));
+                let mut others = open[at..].iter().map(|(other, _)| *other);
+                let second = others.find(|other| !self.is_barred(other) && !round.has_tried(other));
+                if let Some(why) = self.against(candidate, due, round.number > 0 && !is_again) {
+                    trail.skip(candidate, why);
+                    continue;
+                }
+                self.rest(due, reply, trail).await?;
                 if let Some(shut) = self.shut(candidate) {
                     // Asked once more before the stage gives up: a probe may have ended by then.
-                    if open[..at - 1].iter().any(|(before, _)| std::ptr::eq(*before, candidate)) {
+                    if is_again {
+                        trail.skip(candidate, Why::shut(shut));
                         self.skips.push(Skip::Shut(shut, candidate.endpoint.clone()));
                     } else {
                         open.push((candidate, due));
@@ -164,9 +162,23 @@ impl<'a> Attempts<'a> {
         reply.is_gone() || Instant::now() >= self.job.until
     }
 
-    fn may_try(&self, candidate: &'a Candidate, round: &Round<'a>) -> bool {
-        !self.barred.contains(&&candidate.model.id)
-            && !round.tried.iter().any(|tried| std::ptr::eq(*tried, candidate))
+    /// What stands against a candidate before anything is done for it; claims the retry that it needs.
+    fn against(&self, candidate: &Candidate, due: Instant, is_retry: bool) -> Option<Why> {
+        if self.is_barred(candidate) {
+            return Some(Why::barred(&candidate.model.id));
+        }
+        if due >= self.job.until {
+            return Some(Why::too_late(due.saturating_duration_since(Instant::now())));
+        }
+        if is_retry && !self.may_retry(candidate) {
+            let provider = candidate.endpoint.provider.id.as_str();
+            return Some(Why::share_of_retries(provider, self.pipeline.settings.retries.share));
+        }
+        None
+    }
+
+    fn is_barred(&self, candidate: &Candidate) -> bool {
+        self.barred.contains(&&candidate.model.id)
     }
 
     /// Why nothing is to be sent to it now; where it has to be found out whether it is well again, this request is to.
@@ -189,19 +201,13 @@ impl<'a> Attempts<'a> {
         self.pipeline.retries.spend(provider, self.pipeline.settings.retries.burst)
     }
 
-    /// Waits for the moment; false where the request's time is up before it.
-    async fn rest(&self, due: Instant, reply: &mut Reply, trail: &mut Trail) -> Result<bool, RequestError> {
-        if due >= self.job.until {
-            return Ok(false);
-        }
+    /// Waits for the moment.
+    async fn rest(&self, due: Instant, reply: &mut Reply, trail: &mut Trail) -> Result<(), RequestError> {
         if due <= Instant::now() {
-            return Ok(true);
+            return Ok(());
         }
         let company = Wait { streaming: self.job.request.stream, leaves_with_caller: true };
-        match reply.wait(company, sleep_until(due)).await {
-            Ok(()) => Ok(true),
-            Err(Gone) => Err(gone(trail)),
-        }
+        reply.wait(company, sleep_until(due)).await.map_err(|Gone| gone(trail))
     }
 
     async fn candidate(
@@ -213,7 +219,10 @@ impl<'a> Attempts<'a> {
         trail: &mut Trail,
     ) -> Result<Tried, RequestError> {
         let (pipeline, job) = (self.pipeline, self.job);
-        let hedging = self.hedge(candidate, second, round, rules);
+        let hedging = Hedging::of(job, candidate, second, rules);
+        if let Some(hedging) = hedging.as_ref().filter(|_| round.number == 0 && round.tried.is_empty()) {
+            hedging.earn(pipeline);
+        }
         if round.number == 0 {
             let (settings, provider) = (&pipeline.settings.retries, &candidate.endpoint.provider.id);
             pipeline.retries.earn(provider.as_str(), settings.share_permille(), settings.burst);
@@ -225,20 +234,9 @@ impl<'a> Attempts<'a> {
         let mut lost = Vec::new();
         let landed = match hedging {
             None => flight.follow(shot.send(pipeline, job, &rules.deadlines), job, reply, trail).await,
-            Some(Hedging { second, after, budget }) => {
-                let race = Race { pipeline, job, asked: rules.deadlines, after };
-                let prepare = async |reply: &mut Reply, trail: &mut Trail| {
-                    let endpoint = &second.endpoint;
-                    // A hedge is no probe.
-                    if !pipeline.health.is_closed(&endpoint.model, &endpoint.id) {
-                        return None;
-                    }
-                    if !pipeline.hedges.spend(&budget, HEDGES_SAVED) {
-                        return None;
-                    }
-                    round.tried.push(second);
-                    self.prepare(second, reply, trail).await.ok().flatten()
-                };
+            Some(hedging) => {
+                let race = Race { pipeline, job, asked: rules.deadlines, hedging: &hedging };
+                let prepare = async |trail: &mut Trail| self.prepare_beside(&hedging, round, trail).await;
                 race.run((flight, shot), prepare, &mut lost, reply, trail).await
             }
         };
@@ -266,12 +264,44 @@ impl<'a> Attempts<'a> {
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> Result<Option<(Flight<'a>, Shot<'a>)>, RequestError> {
-        let (pipeline, job) = (self.pipeline, self.job);
-        let ready = match self.gathered.add(&pipeline.fetcher, job, candidate, reply, trail).await {
-            Ok(()) => {
-                let fetched = &self.gathered.files;
-                reserve::reserve(pipeline, job, candidate, self.permit, trail, fetched).await
-            }
+        let fetcher = &self.pipeline.fetcher;
+        let gathered = self.gathered.add(fetcher, self.job, candidate, reply, trail).await;
+        self.equip(candidate, gathered, trail).await
+    }
+
+    /// Makes a hedge ready while the first attempt goes on; none where it is not to be sent.
+    async fn prepare_beside(
+        &mut self,
+        hedging: &Hedging<'a>,
+        round: &mut Round<'a>,
+        trail: &mut Trail,
+    ) -> Option<(Flight<'a>, Shot<'a>)> {
+        let (pipeline, job, second) = (self.pipeline, self.job, hedging.second);
+        let endpoint = &second.endpoint;
+        // A hedge is no probe.
+        if !pipeline.health.is_closed(&endpoint.model, &endpoint.id) {
+            trail.skip(second, Why::unwell());
+            return None;
+        }
+        if let Err(why) = hedging.spend(pipeline, job) {
+            trail.skip(second, why);
+            return None;
+        }
+        let gathered = self.gathered.add_beside(&pipeline.fetcher, job, second).await;
+        let ready = self.equip(second, gathered, trail).await;
+        round.tried.push(second);
+        ready.ok().flatten()
+    }
+
+    async fn equip(
+        &mut self,
+        candidate: &'a Candidate,
+        gathered: Result<(), Skip>,
+        trail: &mut Trail,
+    ) -> Result<Option<(Flight<'a>, Shot<'a>)>, RequestError> {
+        let (pipeline, job, fetched) = (self.pipeline, self.job, &self.gathered.files);
+        let ready = match gathered {
+            Ok(()) => reserve::reserve(pipeline, job, candidate, self.permit, trail, fetched).await,
             Err(skip) => Err(skip),
         };
         if ready.is_err() {
@@ -279,31 +309,17 @@ impl<'a> Attempts<'a> {
         }
         match ready {
             Ok(ready) => Ok(Some(flight::ready(pipeline, job, candidate, ready))),
-            Err(skip) if skip.ends_the_request() => Err(skip.into()),
             Err(skip) => {
+                if let Some(why) = Why::of(&skip) {
+                    trail.skip(candidate, why);
+                }
+                if skip.ends_the_request() {
+                    return Err(skip.into());
+                }
                 self.skips.push(skip);
                 Ok(None)
             }
         }
-    }
-
-    /// Who is sent beside a silent candidate, and after how long. A request earns its stage a share of a hedge, once.
-    fn hedge(
-        &self,
-        candidate: &'a Candidate,
-        second: Option<&'a Candidate>,
-        round: &Round<'a>,
-        rules: &Rules<'a>,
-    ) -> Option<Hedging<'a>> {
-        let second = second?;
-        let (hedge, after) = rules.hedge_after(candidate)?;
-        let policy = self.job.plan.policy.as_ref()?;
-        let owner = policy.tenant.as_ref().map_or("", |tenant| tenant.as_str());
-        let budget = format!("{owner}/{}/{}", policy.id, rules.name());
-        if round.number == 0 && round.tried.is_empty() {
-            self.pipeline.hedges.earn(&budget, hedge.max_rate_permille, HEDGES_SAVED);
-        }
-        Some(Hedging { second, after, budget })
     }
 
     async fn committed(
@@ -337,9 +353,9 @@ impl<'a> Attempts<'a> {
             (flight, answer)
         };
         trail.first_content = Some(trail.started.elapsed());
-        let Flight { candidate, hold, begun, told, .. } = flight;
+        let Flight { number, candidate, hold, begun, told, .. } = flight;
         let asked = rules.asked();
-        Delivery { job, candidate, hold, begun, told, asked }.run(answer, reply, trail).await?;
+        Delivery { job, number, candidate, hold, begun, told, asked }.run(answer, reply, trail).await?;
         Ok(Tried::Given)
     }
 

@@ -5,21 +5,29 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::pipeline::Job;
-use crate::pipeline::trail::{AttemptNote, StageNote, Trail};
+use crate::error::RequestError;
+use crate::pipeline::trail::{AttemptNote, SkipNote, StageNote, Trail};
 use crate::routing::filter::Excluded;
 use crate::routing::inputs::Inputs;
-use crate::routing::plan::{Candidate, Plan, Stage};
+use crate::routing::plan::{Candidate, Plan, PlanError, Stage};
 use crate::routing::record::Recorded;
+use crate::routing::stages::Skipped;
 
 /// Most rows of a list; of more the first are kept, with their number.
 const MOST_ROWS: usize = 100;
 
 /// Keeps what a plan was made from, so that the record holds the decision.
-pub fn keep(trail: &mut Trail, job: &Job<'_>) {
+pub fn keep(trail: &mut Trail, inputs: &Inputs<'_>, plan: &Plan) {
     if trail.inputs.is_none() {
-        trail.inputs = Some(Box::new(Recorded::of(job.inputs, job.plan)));
+        trail.inputs = Some(Box::new(Recorded::of(inputs, plan)));
     }
+}
+
+/// Keeps why there is no plan, and what none could be made from; the caller's error.
+pub fn refused(trail: &mut Trail, inputs: &Inputs<'_>, refusal: PlanError) -> RequestError {
+    trail.inputs = Some(Box::new(Recorded::of_refused(inputs)));
+    trail.refusal = Some(refusal.clone());
+    refusal.into()
 }
 
 /// The decision as JSON text; empty where it is not kept.
@@ -31,12 +39,17 @@ pub fn kept(trail: &Trail) -> String {
 }
 
 fn whole(trail: &Trail, inputs: &Recorded) -> Value {
-    let mut decision = trail.plan.as_deref().map_or_else(Map::new, plan);
+    let mut decision = match (&trail.plan, &trail.refusal) {
+        (Some(plan), _) => self::plan(plan),
+        (None, Some(refusal)) => refusal_rows(refusal, inputs.seed),
+        (None, None) => Map::new(),
+    };
     decision.insert("requested".to_owned(), json!(trail.requested_model));
     decision.insert("config_revision".to_owned(), revision(trail));
     decision.insert("moves".to_owned(), trail.stages.iter().map(moved).collect());
-    let attempts = trail.attempts.iter().map(|note| kept_attempt(note, trail)).take(MOST_ROWS);
+    let attempts = trail.in_order().into_iter().map(|note| kept_attempt(note, trail)).take(MOST_ROWS);
     decision.insert("attempts".to_owned(), attempts.collect());
+    decision.insert("skipped".to_owned(), skipped(trail));
     decision.insert("inputs".to_owned(), serde_json::to_value(inputs).unwrap_or_default());
     Value::Object(decision)
 }
@@ -77,6 +90,46 @@ pub fn plan(plan: &Plan) -> Map<String, Value> {
     out.insert("excluded".to_owned(), excluded(&plan.excluded, Some(plan)));
     out.insert("excluded_total".to_owned(), json!(plan.excluded.len()));
     out
+}
+
+/// What stood in the way of a plan.
+fn refusal_rows(refusal: &PlanError, seed: u64) -> Map<String, Value> {
+    let (word, excluded, skipped) = match refusal {
+        PlanError::NoModel => ("no_model", &[][..], &[][..]),
+        PlanError::UnknownModel { .. } => ("unknown_model", &[][..], &[][..]),
+        PlanError::UnknownPolicy { .. } => ("unknown_policy", &[][..], &[][..]),
+        PlanError::NoStage { skipped, .. } => ("no_stage", &[][..], &skipped[..]),
+        PlanError::Forbidden { .. } => ("forbidden", &[][..], &[][..]),
+        PlanError::Empty { excluded, .. } => ("no_candidate", &excluded[..], &[][..]),
+    };
+    let stage = |skipped: &Skipped| {
+        let number = u32::from(skipped.stage) + 1;
+        json!({"stage": number.to_string(), "reason": skipped.reason.as_str()})
+    };
+    let mut out = Map::new();
+    out.insert("refused".to_owned(), json!(word));
+    out.insert("seed".to_owned(), json!(seed.to_string()));
+    out.insert("skipped_stages".to_owned(), skipped.iter().map(stage).collect());
+    out.insert("excluded".to_owned(), self::excluded(excluded, None));
+    out.insert("excluded_total".to_owned(), json!(excluded.len()));
+    out
+}
+
+/// The planned candidates that were not tried, each with the rule that stood against it and the value that it met.
+pub fn skipped(trail: &Trail) -> Value {
+    let row = |skip: &SkipNote| {
+        json!({
+            "provider": skip.endpoint.provider.display_name,
+            "model": skip.endpoint.model.as_str(),
+            "endpoint": skip.endpoint.id.as_str(),
+            "stage": skip.stage,
+            "is_byok": skip.is_byok,
+            "at_ms": millis(skip.at),
+            "rule": skip.why.rule,
+            "detail": skip.why.detail,
+        })
+    };
+    trail.skips.iter().map(row).collect()
 }
 
 /// The excluded, each with the rule that excluded it and the value that the rule met.
@@ -142,6 +195,7 @@ fn kept_attempt(note: &AttemptNote, trail: &Trail) -> Value {
 /// One attempt as it went, for the caller itself.
 pub fn attempt(note: &AttemptNote, trail: &Trail) -> Value {
     json!({
+        "attempt": note.number,
         "provider": note.endpoint.provider.display_name,
         "model": note.endpoint.model.as_str(),
         "endpoint": note.endpoint.id.as_str(),

@@ -1,6 +1,6 @@
 //! Hands a committed answer to the caller, meters it, and settles it before its end is sent.
 
-use std::time::Instant as Moment;
+use std::time::{Duration, Instant as Moment};
 
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
@@ -16,7 +16,7 @@ use crate::limits::Hold;
 use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
 use crate::pipeline::meter::{self, Bill, Meter};
-use crate::pipeline::reply::{Gone, Reply};
+use crate::pipeline::reply::{Gone, Reply, Untaken};
 use crate::pipeline::told::Told;
 use crate::pipeline::trail::{AnswerNote, Trail};
 use crate::pipeline::{Job, decision, ending, explain, note, wait};
@@ -24,9 +24,16 @@ use crate::routing::plan::Candidate;
 use crate::upstream::attempt::Answer;
 use crate::upstream::live::Live;
 
+/// The outcome of an attempt whose caller left.
+const CANCELLED: &str = "cancelled";
+/// The outcome of an attempt whose caller did not read in time.
+const SLOW_READER: &str = "slow_reader";
+
 /// A committed attempt on its way to the caller.
 pub struct Delivery<'a> {
     pub job: &'a Job<'a>,
+    /// The attempt's, from 1: that of its ledger line.
+    pub number: u32,
     pub candidate: &'a Candidate,
     pub hold: Option<Hold>,
     pub begun: Moment,
@@ -55,6 +62,7 @@ impl Delivery<'_> {
         let (facts, look) = (self.facts(trail), self.told.look(self.job, self.asked));
         let meter = Meter::of(&answer);
         let counted = meter.counted(&self.job.request.facts, None);
+        self.told.ok(self.job, &counted);
         let bill = self.settle(&meter, &counted, "ok", status, trail);
         let answer = ChatResponse { usage: Some(counted), ..answer };
         let printed = print(&bill, trail);
@@ -72,16 +80,17 @@ impl Delivery<'_> {
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> Result<(), RequestError> {
-        let (until, look) = (self.job.until, self.told.look(self.job, self.asked));
+        let (patience, look) = (Patience::until(self.job.until), self.told.look(self.job, self.asked));
         let mut encoder = StreamEncoder::new(&self.facts(trail));
         let mut out = BytesMut::new();
         encoder.replay(&answer, &mut out);
         let meter = Meter::of(&answer);
         let counted = meter.counted(&self.job.request.facts, None);
+        self.told.ok(self.job, &counted);
         let bill = self.settle(&meter, &counted, "ok", status, trail);
         encoder.usage(&counted, &print(&bill, trail), &mut out);
         encoder.done(&mut out);
-        self::end(reply, out, until, trail).await;
+        self::end(reply, out, &patience, trail).await;
         if let Some(look) = look {
             look.after(&answer).await;
         }
@@ -95,10 +104,10 @@ impl Delivery<'_> {
         trail: &mut Trail,
     ) -> Result<(), RequestError> {
         self.told.first_content = Some(self.begun.elapsed());
-        let (wait, until) = (wait(self.job, self.candidate), self.job.until);
+        let (wait, mut patience) = (wait(self.job, self.candidate), Patience::until(self.job.until));
         let mut encoder = StreamEncoder::new(&self.facts(trail));
         let (mut meter, mut events, mut out) = (Meter::default(), Vec::new(), BytesMut::new());
-        let mut look = self.told.look(self.job, self.asked);
+        let (mut look, mut left) = (self.told.look(self.job, self.asked), None);
         while !meter.is_done {
             let step = reply.wait(wait, live.next(&mut events)).await;
             for event in events.drain(..) {
@@ -110,42 +119,58 @@ impl Delivery<'_> {
                 Ok(Ok(())) if meter.is_done => {}
                 Ok(Ok(())) => {
                     if !out.is_empty() && !reply.is_gone() {
-                        let sent = reply.send(out.split().freeze(), until).await;
-                        if sent.is_err() && wait.leaves_with_caller {
-                            self.called_off(&meter, &Cut::of(&live), trail);
-                            return Ok(());
+                        match patience.hand_on(out.split().freeze(), reply).await {
+                            Ok(held) => self.stood_still(&mut live, held),
+                            Err(untaken) if wait.leaves_with_caller => {
+                                self.called_off(&meter, &Cut::of(&live), word(untaken), trail);
+                                return Ok(());
+                            }
+                            // Its provider bills the rest all the same, so its count is waited for.
+                            Err(untaken) => left = Some(untaken),
                         }
                     }
                     out.clear();
                 }
                 Ok(Err(failure)) => {
-                    return Err(self
-                        .broken(&failure, &meter, Cut::of(&live), out.freeze(), reply, trail)
-                        .await);
+                    let end = (Cut::of(&live), patience);
+                    return Err(self.broken(&failure, &meter, end, out.freeze(), reply, trail).await);
                 }
                 Err(Gone) => {
-                    self.called_off(&meter, &Cut::of(&live), trail);
+                    self.called_off(&meter, &Cut::of(&live), CANCELLED, trail);
                     return Ok(());
                 }
             }
         }
         let status = live.status.as_u16();
         let counted = meter.counted(&self.job.request.facts, None);
-        let bill = self.settle(&meter, &counted, "ok", status, trail);
+        trail.cancelled = reply.is_gone();
+        let outcome = if left == Some(Untaken::Slow) { SLOW_READER } else { "ok" };
+        self.told.ok(self.job, &counted);
+        let bill = self.settle(&meter, &counted, outcome, status, trail);
         encoder.usage(&counted, &print(&bill, trail), &mut out);
         encoder.done(&mut out);
-        self::end(reply, out, until, trail).await;
+        self::end(reply, out, &patience, trail).await;
         if let Some(look) = look {
             look.at_stream().await;
         }
         Ok(())
     }
 
-    /// The caller left and the provider stops billing when we do too: what was produced is paid.
-    fn called_off(self, meter: &Meter, cut: &Cut, trail: &mut Trail) {
+    /// Nobody reads, because the caller did not.
+    fn stood_still(&mut self, live: &mut Live, held: Duration) {
+        if !held.is_zero() {
+            live.stood_still(held);
+            self.told.held += held;
+        }
+    }
+
+    /// The caller is not there any more, or does not read, and the provider stops billing when we stop: what was produced is
+    /// paid.
+    fn called_off(self, meter: &Meter, cut: &Cut, outcome: &'static str, trail: &mut Trail) {
         trail.cancelled = true;
         let counted = meter.counted(&self.job.request.facts, cut.usage);
-        self.settle(meter, &counted, "cancelled", cut.status, trail);
+        self.told.cancelled();
+        self.settle(meter, &counted, outcome, cut.status, trail);
     }
 
     /// The provider broke off after the commit point: what was produced is paid, and the caller hears why in-band.
@@ -153,21 +178,20 @@ impl Delivery<'_> {
         self,
         failure: &Failure,
         meter: &Meter,
-        cut: Cut,
+        (cut, patience): (Cut, Patience),
         rest: Bytes,
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> RequestError {
         let endpoint = &self.candidate.endpoint;
         let provider = endpoint.provider.display_name.clone();
-        let until = self.job.until;
         self.told.failed(failure);
-        decision::keep(trail, self.job);
+        decision::keep(trail, self.job.inputs, self.job.plan);
         let counted = meter.counted(&self.job.request.facts, cut.usage);
         trail.error = Some(failure.code);
         self.settle(meter, &counted, failure.class.as_str(), cut.status, trail);
         if !rest.is_empty() && !reply.is_gone() {
-            let _ = reply.send(rest, until).await;
+            let _ = reply.send(rest, patience.ends()).await;
         }
         RequestError::from_failure(failure, &provider)
     }
@@ -181,19 +205,14 @@ impl Delivery<'_> {
         status: u16,
         trail: &mut Trail,
     ) -> Bill {
-        let Self { job, candidate, hold, begun, told, .. } = self;
-        match outcome {
-            "ok" => told.ok(job, counted),
-            "cancelled" => told.cancelled(),
-            _ => {}
-        }
-        trail.note(note(candidate, begun, outcome, status, trail.error));
+        let Self { job, number, candidate, hold, begun, .. } = self;
+        trail.note(note((number, candidate), begun, outcome, status, trail.error));
         let finish = meter.finish.clone().unwrap_or_default();
         let bill = meter::settle(hold, job, candidate, counted, outcome, status, |tokens, cost, charged| {
-            trail.answer = Some(AnswerNote { finish, tokens: *tokens, cost, charged });
+            trail.answer = Some(AnswerNote { finish, tokens: *tokens });
             // This attempt's own charge is added to the record by its line.
             let earlier = trail.charged();
-            trail.charge_last(charged);
+            trail.bill_last(cost, charged);
             let record = ending::record(trail, Some(job.request));
             Some(GenerationRecord { charge_nano: earlier.0, ..record })
         });
@@ -212,11 +231,43 @@ impl Delivery<'_> {
     }
 }
 
+/// The outcome of an attempt that ended because of its caller.
+fn word(untaken: Untaken) -> &'static str {
+    match untaken {
+        Untaken::Gone => CANCELLED,
+        Untaken::Slow => SLOW_READER,
+    }
+}
+
 /// Sends the last piece. A stream whose end could not be sent is left open, so that nobody takes it for whole.
-async fn end(reply: &mut Reply, out: BytesMut, until: Instant, trail: &mut Trail) {
-    trail.cancelled = reply.is_gone() || reply.send(out.freeze(), until).await.is_err();
+async fn end(reply: &mut Reply, out: BytesMut, patience: &Patience, trail: &mut Trail) {
+    trail.cancelled = reply.is_gone() || reply.send(out.freeze(), patience.ends()).await.is_err();
     if !trail.cancelled {
         reply.end();
+    }
+}
+
+/// How long a caller may keep us waiting in all: as long as its request may still take when its answer begins. That time
+/// is its own, so the provider's clocks stand still meanwhile.
+struct Patience {
+    left: Duration,
+}
+
+impl Patience {
+    fn until(last: Instant) -> Self {
+        Self { left: last.saturating_duration_since(Instant::now()) }
+    }
+
+    /// When it ends if the caller begins to keep us waiting now.
+    fn ends(&self) -> Instant {
+        Instant::now() + self.left
+    }
+
+    /// Sends a piece, and tells how long the caller kept us waiting for that.
+    async fn hand_on(&mut self, piece: Bytes, reply: &mut Reply) -> Result<Duration, Untaken> {
+        let held = reply.send(piece, self.ends()).await?;
+        self.left = self.left.saturating_sub(held);
+        Ok(held)
     }
 }
 
@@ -234,5 +285,5 @@ impl Cut {
 
 fn print(bill: &Bill, trail: &Trail) -> PrintedBill {
     let metadata: Option<Value> = trail.wants_metadata.then(|| explain::metadata(trail));
-    PrintedBill { cost: trail.charged(), upstream_cost: Some(bill.cost), is_byok: bill.is_byok, metadata }
+    PrintedBill { cost: trail.charged(), upstream_cost: Some(trail.cost()), is_byok: bill.is_byok, metadata }
 }

@@ -32,7 +32,7 @@ pub async fn finish(
         log(error, &trail);
     }
     let governed = pipeline.settings.governance;
-    if governed && !trail.is_recorded && trail.reserved > 0 {
+    if governed && is_to_be_recorded(pipeline, &trail) {
         let record = record(&trail, None);
         if let Err(error) = pipeline.journal.generation(&record, &trail.traceparent()) {
             tracing::error!(%error, generation.id = %trail.id, "a generation could not be recorded");
@@ -47,6 +47,19 @@ pub async fn finish(
     if let Some(span) = trail.span.take() {
         span.end(&trail);
     }
+}
+
+/// Whether a generation is still to be written: of every request that was reserved for, and of callers that are known.
+/// Requests without an attempt are recorded while there are not too many of them.
+fn is_to_be_recorded(pipeline: &Pipeline, trail: &Trail) -> bool {
+    if trail.is_recorded || trail.caller.is_none() {
+        return false;
+    }
+    let is_recorded = trail.reserved > 0 || (pipeline.journal.has_plenty() && pipeline.refusals.take());
+    if !is_recorded {
+        telemetry::unrecorded();
+    }
+    is_recorded
 }
 
 /// Sends an error: as status and body, or in-band once the stream has begun.
@@ -135,7 +148,7 @@ pub fn record(trail: &Trail, request: Option<&ChatRequest>) -> GenerationRecord 
         finish_reason: answer.map(|answer| answer.finish.reason.as_str().to_owned()).unwrap_or_default(),
         native_finish_reason: answer.and_then(|answer| answer.finish.native.clone()).unwrap_or_default(),
         tokens: Some(answer.map_or_else(TokenUsage::default, |answer| answer.tokens)),
-        cost_nano: answer.map_or(0, |answer| answer.cost.0),
+        cost_nano: trail.cost().0,
         charge_nano: trail.charged().0,
         attempts: u32::try_from(trail.attempts.len()).unwrap_or(u32::MAX),
         admitted_at: Some(clock::to_timestamp(trail.admitted_at)),

@@ -13,7 +13,7 @@ use crate::pipeline::decision;
 use crate::pipeline::reserve::Skip;
 use crate::pipeline::trail::{AttemptNote, Trail};
 use crate::routing::health::Cause;
-use crate::routing::plan::Plan;
+use crate::routing::plan::{Plan, PlanError};
 use crate::routing::refusal::{self, Availability};
 
 /// Whether a failure says something about the endpoint, and not about the request.
@@ -120,6 +120,7 @@ fn shown(endpoint: &Endpoint) -> String {
 
 /// Names the attempts before the last, as `previous_errors`.
 fn with_previous(error: RequestError, trail: &Trail) -> RequestError {
+    // In the order of ending: the last one's error is what is told.
     let Some((_, before)) = trail.attempts.split_last() else { return error };
     if before.is_empty() {
         return error;
@@ -130,6 +131,7 @@ fn with_previous(error: RequestError, trail: &Trail) -> RequestError {
 
 fn previous(attempt: &AttemptNote) -> Value {
     json!({
+        "attempt": attempt.number,
         "provider": attempt.endpoint.provider.display_name,
         "code": attempt.code.map(ErrorCode::error_type),
         "status": (attempt.status > 0).then_some(attempt.status),
@@ -155,12 +157,18 @@ pub fn metadata(trail: &Trail) -> Value {
             })
         })
         .collect();
-    let excluded = plan.map_or(&[][..], |plan| &plan.excluded);
-    let attempts: Vec<Value> = trail.attempts.iter().map(|note| decision::attempt(note, trail)).collect();
+    let excluded = match (plan, &trail.refusal) {
+        (Some(plan), _) => &plan.excluded[..],
+        (None, Some(PlanError::Empty { excluded, .. })) => excluded,
+        (None, _) => &[],
+    };
+    let attempts: Vec<Value> =
+        trail.in_order().into_iter().map(|note| decision::attempt(note, trail)).collect();
     let mut metadata = json!({
         "requested": trail.requested_model,
         "strategy": strategy(trail),
-        "attempt": attempts.len(),
+        // Which of them served, or failed last; 0 where none was made.
+        "attempt": selected.map_or(0, |attempt| attempt.number),
         "is_byok": selected.is_some_and(|attempt| attempt.is_byok),
         "config_revision": trail.revision.number,
         "endpoints": {
@@ -169,6 +177,7 @@ pub fn metadata(trail: &Trail) -> Value {
             "excluded": decision::excluded(excluded, plan),
         },
         "attempts": attempts,
+        "skipped": decision::skipped(trail),
     });
     if let Some(policy) = plan.and_then(|plan| plan.policy.as_ref()) {
         metadata["policy"] = json!(policy.id.as_str());

@@ -1,6 +1,7 @@
 //! One attempt from its reservation to its commit point or its failure.
 
-use std::time::Instant as Moment;
+use std::sync::Arc;
+use std::time::{Duration, Instant as Moment};
 
 use crate::adapters::Encoded;
 use crate::config::snapshot::Credential;
@@ -13,6 +14,7 @@ use crate::pipeline::trail::{AttemptNote, Trail};
 use crate::pipeline::{Job, Pipeline, meter, note, wait};
 use crate::routing::plan::Candidate;
 use crate::upstream::attempt::{self, Answer, Failed, Outcome, Try};
+use crate::upstream::http::Reach;
 use crate::upstream::waits::Waits;
 
 /// The outcome of an attempt that another was quicker than.
@@ -20,12 +22,15 @@ const HEDGE_LOST: &str = "hedge_lost";
 
 /// What an attempt is settled by, whatever becomes of it.
 pub struct Flight<'a> {
+    /// The attempt's, from 1: that of its ledger line.
+    pub number: u32,
     pub candidate: &'a Candidate,
     pub hold: Option<Hold>,
     pub begun: Moment,
     pub told: Told<'a>,
     /// The output cap, where money made it lower than the endpoint's own.
     pub lowered_cap: Option<u64>,
+    reach: Arc<Reach>,
 }
 
 /// What an attempt sends.
@@ -33,6 +38,7 @@ pub struct Shot<'a> {
     candidate: &'a Candidate,
     encoded: Encoded,
     credential: Option<Credential>,
+    reach: Arc<Reach>,
 }
 
 /// What became of an attempt before the caller saw anything of it.
@@ -48,11 +54,11 @@ pub fn ready<'a>(
     candidate: &'a Candidate,
     ready: Ready,
 ) -> (Flight<'a>, Shot<'a>) {
-    let Ready { encoded, hold, credential, lowered_cap } = ready;
-    let begun = Moment::now();
+    let Ready { encoded, hold, credential, number, lowered_cap } = ready;
+    let (begun, reach) = (Moment::now(), Arc::new(Reach::default()));
     let told = Told::new(pipeline, job, candidate, credential.as_ref(), begun);
-    let flight = Flight { candidate, hold, begun, told, lowered_cap };
-    (flight, Shot { candidate, encoded, credential })
+    let flight = Flight { number, candidate, hold, begun, told, lowered_cap, reach: reach.clone() };
+    (flight, Shot { candidate, encoded, credential, reach })
 }
 
 impl Shot<'_> {
@@ -60,8 +66,8 @@ impl Shot<'_> {
     pub async fn send(self, pipeline: &Pipeline, job: &Job<'_>, asked: &Deadlines) -> Outcome {
         let (endpoint, stream) = (&self.candidate.endpoint, job.request.stream);
         let waits = Waits::of(endpoint, &pipeline.settings.deadlines, asked, stream, job.until);
-        let (drift, credential) = (&pipeline.drift, self.credential.as_ref());
-        let attempt = Try { endpoint, drift, encoded: self.encoded, credential, stream, waits };
+        let (drift, credential, reach) = (&pipeline.drift, self.credential.as_ref(), &*self.reach);
+        let attempt = Try { endpoint, drift, encoded: self.encoded, credential, stream, waits, reach };
         attempt::attempt(&pipeline.client, &pipeline.signer, attempt).await
     }
 }
@@ -94,20 +100,26 @@ impl<'a> Flight<'a> {
         }
     }
 
-    /// Settles an attempt that nobody waits for any more: its provider may bill what it was asked.
+    /// Settles an attempt that nobody waits for any more: its provider may bill what it was asked, if it was.
     pub fn call_off(self, job: &Job<'_>, outcome: &'static str, trail: &mut Trail) {
         self.told.cancelled();
-        meter::settle_unseen(self.hold, job, self.candidate, outcome);
-        trail.note(note(self.candidate, self.begun, outcome, 0, None));
+        meter::settle_unseen(self.hold, job, self.candidate, outcome, self.reach.is_possible());
+        trail.note(note((self.number, self.candidate), self.begun, outcome, 0, None));
     }
 
-    /// Settles an attempt that another was quicker than.
-    pub fn lose(self, job: &Job<'_>, trail: &mut Trail) {
-        self.told.cancelled();
-        let bill = meter::settle_lost(self.hold, job, self.candidate, HEDGE_LOST);
+    /// Settles an attempt that another was quicker than. `usual`: after how long its endpoint usually has content by
+    /// then, where that is known; a longer silence speaks against it.
+    pub fn lose(self, job: &Job<'_>, usual: Option<Duration>, trail: &mut Trail) {
+        match usual.is_some_and(|usual| self.begun.elapsed() > usual) {
+            true => self.told.outrun(),
+            false => self.told.cancelled(),
+        }
+        let reached = self.reach.is_possible();
+        let bill = meter::settle_lost(self.hold, job, self.candidate, HEDGE_LOST, reached);
         trail.note(AttemptNote {
+            cost: bill.cost,
             charged: bill.settled.charged,
-            ..note(self.candidate, self.begun, HEDGE_LOST, 0, None)
+            ..note((self.number, self.candidate), self.begun, HEDGE_LOST, 0, None)
         });
     }
 
@@ -120,7 +132,7 @@ impl<'a> Flight<'a> {
         let code = Some(failure.code);
         trail.note(AttemptNote {
             reason: Some(failure.message.clone()),
-            ..note(self.candidate, self.begun, failure.class.as_str(), status, code)
+            ..note((self.number, self.candidate), self.begun, failure.class.as_str(), status, code)
         });
     }
 }

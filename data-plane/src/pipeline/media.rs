@@ -85,18 +85,31 @@ impl Gathered {
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> Result<(), Skip> {
-        let wanted = self.wanted(job, candidate);
-        if wanted.is_empty() {
-            return Ok(());
-        }
         let company = Wait { streaming: job.request.stream, leaves_with_caller: true };
-        match reply.wait(company, self.fetch(fetcher, job, &wanted)).await {
-            Ok(done) => done.map_err(|error| Skip::Media(Box::new(error))),
+        match reply.wait(company, self.add_beside(fetcher, job, candidate)).await {
+            Ok(done) => done,
             Err(Gone) => {
                 trail.cancelled = true;
                 Err(Skip::Gone)
             }
         }
+    }
+
+    /// The same where the caller is kept company already.
+    ///
+    /// # Errors
+    /// [`Skip::Media`], as above.
+    pub async fn add_beside(
+        &mut self,
+        fetcher: &Fetcher,
+        job: &Job<'_>,
+        candidate: &Candidate,
+    ) -> Result<(), Skip> {
+        let wanted = self.wanted(job, candidate);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        self.fetch(fetcher, job, &wanted).await.map_err(|error| Skip::Media(Box::new(error)))
     }
 
     /// What is still to be fetched; the prompt is looked at only if something may be.

@@ -91,6 +91,13 @@ pub struct Bill {
     pub is_byok: bool,
 }
 
+impl Bill {
+    fn nothing(is_byok: bool) -> Self {
+        let settled = Settled { charged: NanoUsd::ZERO, house: NanoUsd::ZERO };
+        Self { tokens: v1::TokenUsage::default(), cost: NanoUsd::ZERO, settled, is_byok }
+    }
+}
+
 /// Settles an attempt that produced something; without a hold (no governance) it is only priced. `generation` is given
 /// the tokens, the cost and the charge.
 pub fn settle(
@@ -148,17 +155,42 @@ pub fn settle_failed(hold: Option<Hold>, job: &Job<'_>, candidate: &Candidate, f
 }
 
 /// Settles an attempt that a policy had sent beside another and that lost: the tenant wanted it and pays what its provider
-/// may bill.
-pub fn settle_lost(hold: Option<Hold>, job: &Job<'_>, candidate: &Candidate, outcome: &'static str) -> Bill {
+/// may bill; nothing where that never heard of it.
+pub fn settle_lost(
+    hold: Option<Hold>,
+    job: &Job<'_>,
+    candidate: &Candidate,
+    outcome: &'static str,
+    reached: bool,
+) -> Bill {
+    if !reached {
+        release(hold, outcome);
+        return Bill::nothing(candidate.is_byok());
+    }
     let asked = Meter::default().counted(&job.request.facts, None);
     settle(hold, job, candidate, &asked, outcome, 0, |_, _, _| None)
 }
 
 /// Settles an attempt that was called off before the caller saw anything of it.
-pub fn settle_unseen(hold: Option<Hold>, job: &Job<'_>, candidate: &Candidate, outcome: &'static str) {
+pub fn settle_unseen(
+    hold: Option<Hold>,
+    job: &Job<'_>,
+    candidate: &Candidate,
+    outcome: &'static str,
+    reached: bool,
+) {
+    if !reached {
+        return release(hold, outcome);
+    }
     let Some(hold) = hold else { return };
     let (usage, cost) = unseen(&candidate.endpoint, &job.request.facts, None);
     hold.settle(free(usage, cost, job, outcome, 0));
+}
+
+fn release(hold: Option<Hold>, outcome: &'static str) {
+    if let Some(hold) = hold {
+        hold.release(outcome, clock::now(), None);
+    }
 }
 
 /// What the provider may bill us for an answer that nobody saw.

@@ -26,6 +26,16 @@ const WAITING: usize = 16;
 #[error("the caller has left")]
 pub struct Gone;
 
+/// Why a piece was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Untaken {
+    #[error("the caller has left")]
+    Gone,
+    /// The caller is there, but did not read in time. It is not waited for again.
+    #[error("the caller reads too slowly")]
+    Slow,
+}
+
 /// What to do while waiting for something on a caller's behalf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
@@ -93,22 +103,24 @@ impl Reply {
         }
     }
 
-    /// Sends a piece of a stream, the head before the first. Waits while the caller is slow.
+    /// Sends a piece of a stream, the head before the first. Waits while the caller is slow, and tells how long that was.
     ///
     /// # Errors
-    /// [`Gone`] once the caller has left.
-    pub async fn send(&mut self, piece: Bytes, until: Instant) -> Result<(), Gone> {
+    /// [`Untaken`] once the caller has left, or was too slow.
+    pub async fn send(&mut self, piece: Bytes, until: Instant) -> Result<Duration, Untaken> {
         self.begin();
         self.next_beat = Instant::now() + self.beat;
-        let State::Streaming(pieces, _) = &self.state else { return Err(Gone) };
+        let State::Streaming(pieces, _) = &self.state else { return Err(Untaken::Gone) };
         // The fast way costs no timer; only a slow caller is waited for.
         let sent = match pieces.try_send(piece) {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(Gone),
+            Ok(()) => Ok(Duration::ZERO),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Untaken::Gone),
             Err(mpsc::error::TrySendError::Full(piece)) => {
+                let full = Instant::now();
                 match tokio::time::timeout_at(until, pieces.send(piece)).await {
-                    Ok(Ok(())) => Ok(()),
-                    Ok(Err(_)) | Err(_) => Err(Gone),
+                    Ok(Ok(())) => Ok(full.elapsed()),
+                    Ok(Err(_)) => Err(Untaken::Gone),
+                    Err(_) => Err(Untaken::Slow),
                 }
             }
         };

@@ -37,6 +37,8 @@ pub struct Ready {
     /// None without governance.
     pub hold: Option<Hold>,
     pub credential: Option<Credential>,
+    /// The attempt's, from 1: that of its ledger line.
+    pub number: u32,
     /// The output cap, where money made it lower than the endpoint's own.
     pub lowered_cap: Option<u64>,
 }
@@ -117,8 +119,10 @@ pub async fn reserve(
     };
     let mut cap = Cap::of(endpoint, candidate.is_byok(), job, pipeline.settings.leases.default_output_tokens);
     let mut encoded = encode(job, endpoint, cap.injected(job.request), fetched)?;
+    let number = trail.reserved + 1;
     let Some(permit) = permit else {
-        return Ok(Ready { encoded, hold: None, credential, lowered_cap: None });
+        trail.reserved = number;
+        return Ok(Ready { encoded, hold: None, credential, number, lowered_cap: None });
     };
     let make = |cap: &Cap| reservation(job, candidate, credential.as_ref(), trail, &cap.worst(endpoint, job));
     let hold = match permit.reserve(make(&cap)).await {
@@ -134,13 +138,21 @@ pub async fn reserve(
     };
     match hold {
         Ok(hold) => {
-            trail.reserved += 1;
+            trail.reserved = number;
             let lowered_cap = cap.is_lowered.then_some(cap.tokens);
-            Ok(Ready { encoded, hold: Some(hold), credential, lowered_cap })
+            Ok(Ready { encoded, hold: Some(hold), credential, number, lowered_cap })
         }
         Err(ReserveError::Exhausted { kind, affordable }) => Err(cap.short(kind, affordable, endpoint, job)),
         Err(error) => Err(Skip::Refused(error)),
     }
+}
+
+/// The most that an attempt of this candidate can cost who pays for it: the tenant, or its own account at the provider.
+pub fn worst(pipeline: &Pipeline, job: &Job<'_>, candidate: &Candidate) -> NanoUsd {
+    let (endpoint, is_byok) = (&candidate.endpoint, candidate.is_byok());
+    let cap = Cap::of(endpoint, is_byok, job, pipeline.settings.leases.default_output_tokens);
+    let worst = cap.worst(endpoint, job);
+    if is_byok { worst.cost } else { worst.charge }
 }
 
 /// The cap on output tokens that an attempt's reservation rests on.

@@ -25,6 +25,8 @@ pub struct Told<'a> {
     is_hurried: bool,
     /// Of streams alone: a whole answer's first content comes with its last.
     pub first_content: Option<Duration>,
+    /// How long nobody read because the caller did not.
+    pub held: Duration,
 }
 
 impl<'a> Told<'a> {
@@ -44,6 +46,7 @@ impl<'a> Told<'a> {
             seed: job.plan.seed,
             is_hurried: job.request.provider.deadlines != Deadlines::default(),
             first_content: None,
+            held: Duration::ZERO,
         }
     }
 
@@ -68,6 +71,11 @@ impl<'a> Told<'a> {
     /// The caller left before the end.
     pub fn cancelled(&self) {
         self.pipeline.health.tell(&self.report(Outcome::Cancelled));
+    }
+
+    /// Another had content first, after a silence that is unusual for it.
+    pub fn outrun(&self) {
+        self.pipeline.health.tell(&self.report(Outcome::Outrun));
     }
 
     /// It failed, by the endpoint's fault or the request's.
@@ -102,7 +110,12 @@ impl<'a> Told<'a> {
             credential: self.credential.as_ref(),
             first_content: self.first_content,
             seed: self.seed,
-            ..Report::new(&endpoint.model, &endpoint.id, outcome, self.begun.elapsed())
+            ..Report::new(
+                &endpoint.model,
+                &endpoint.id,
+                outcome,
+                self.begun.elapsed().saturating_sub(self.held),
+            )
         }
     }
 }

@@ -15,9 +15,13 @@ use crate::identity::Caller;
 use crate::model::request::ChatRequest;
 use crate::model::response::Finish;
 use crate::pipeline::client::Client;
-use crate::routing::plan::Plan;
+use crate::pipeline::skips::Why;
+use crate::routing::plan::{Candidate, Plan, PlanError};
 use crate::routing::record::Recorded;
 use crate::telemetry::spans::RequestSpan;
+
+/// Most candidates whose skipping is noted.
+const MOST_SKIPS: usize = 100;
 
 /// The trail of one request.
 #[derive(Debug)]
@@ -32,11 +36,16 @@ pub struct Trail {
     pub streamed: bool,
     /// The answer is to say how it was routed.
     pub wants_metadata: bool,
+    /// In the order in which they ended.
     pub attempts: Vec<AttemptNote>,
+    /// Planned candidates that were not tried; of many the first.
+    pub skips: Vec<SkipNote>,
     /// Attempts that were reserved for: the next one's number, less one.
     pub reserved: u32,
     pub stages: Vec<StageNote>,
     pub plan: Option<Arc<Plan>>,
+    /// Why there is no plan.
+    pub refusal: Option<PlanError>,
     /// What the plan was made from, where the decision is kept with the generation.
     pub inputs: Option<Box<Recorded>>,
     pub first_content: Option<Duration>,
@@ -55,6 +64,8 @@ pub struct Trail {
 /// One attempt, as it went.
 #[derive(Debug, Clone)]
 pub struct AttemptNote {
+    /// From 1, in the order of reservations: the number of its ledger line.
+    pub number: u32,
     pub endpoint: Arc<Endpoint>,
     pub started: Instant,
     pub duration: Duration,
@@ -62,6 +73,9 @@ pub struct AttemptNote {
     pub outcome: &'static str,
     pub status: u16,
     pub code: Option<ErrorCode>,
+    /// What the provider bills for an answer that was wanted; nothing for one that failed.
+    pub cost: NanoUsd,
+    /// What the tenant pays of that.
     pub charged: NanoUsd,
     /// What went wrong, in words that callers may read.
     pub reason: Option<String>,
@@ -69,6 +83,18 @@ pub struct AttemptNote {
     pub stage: String,
     /// Made with the tenant's own credential.
     pub is_byok: bool,
+}
+
+/// A candidate that was planned and not tried.
+#[derive(Debug, Clone)]
+pub struct SkipNote {
+    pub endpoint: Arc<Endpoint>,
+    pub is_byok: bool,
+    /// The stage of the policy; empty without one.
+    pub stage: String,
+    /// From the request's head.
+    pub at: Duration,
+    pub why: Why,
 }
 
 /// A stage that was entered.
@@ -87,8 +113,6 @@ pub struct StageNote {
 pub struct AnswerNote {
     pub finish: Finish,
     pub tokens: v1::TokenUsage,
-    pub cost: NanoUsd,
-    pub charged: NanoUsd,
 }
 
 impl Trail {
@@ -107,9 +131,11 @@ impl Trail {
             streamed: false,
             wants_metadata: false,
             attempts: Vec::new(),
+            skips: Vec::new(),
             reserved: 0,
             stages: Vec::new(),
             plan: None,
+            refusal: None,
             inputs: None,
             first_content: None,
             answer: None,
@@ -149,6 +175,22 @@ impl Trail {
         self.attempts.push(AttemptNote { stage, ..attempt });
     }
 
+    /// The attempts in the order of their numbers. Of two side by side the later one may end first.
+    pub fn in_order(&self) -> Vec<&AttemptNote> {
+        let mut attempts: Vec<&AttemptNote> = self.attempts.iter().collect();
+        attempts.sort_by_key(|attempt| attempt.number);
+        attempts
+    }
+
+    /// Notes that a candidate is not tried.
+    pub fn skip(&mut self, candidate: &Candidate, why: Why) {
+        if self.skips.len() < MOST_SKIPS {
+            let (endpoint, is_byok) = (candidate.endpoint.clone(), candidate.is_byok());
+            let (stage, at) = (self.stage(), self.started.elapsed());
+            self.skips.push(SkipNote { endpoint, is_byok, stage, at, why });
+        }
+    }
+
     /// Notes why nothing was given in the stage that was entered last.
     pub fn leave_stage(&mut self, why: &'static str) {
         if let Some(stage) = self.stages.last_mut() {
@@ -156,11 +198,16 @@ impl Trail {
         }
     }
 
-    /// Notes what the last attempt is charged.
-    pub fn charge_last(&mut self, charged: NanoUsd) {
+    /// Notes what the last attempt costs, and what it is charged.
+    pub fn bill_last(&mut self, cost: NanoUsd, charged: NanoUsd) {
         if let Some(attempt) = self.attempts.last_mut() {
-            attempt.charged = charged;
+            (attempt.cost, attempt.charged) = (cost, charged);
         }
+    }
+
+    /// What providers bill for all answers so far that were wanted.
+    pub fn cost(&self) -> NanoUsd {
+        NanoUsd(self.attempts.iter().map(|attempt| attempt.cost.0).sum())
     }
 
     /// What all attempts so far were charged.

@@ -105,15 +105,16 @@ fn settle(
     job: &Job<'_>,
     trail: &mut Trail,
 ) {
-    let Flight { candidate, hold, begun, told, .. } = flight;
+    let Flight { number, candidate, hold, begun, told, .. } = flight;
     let counted = Meter::of(answer).counted(&job.request.facts, None);
     told.ok(job, &counted);
     let outcome = fault.reason.as_str();
     let bill = meter::settle(hold, job, candidate, &counted, outcome, status, |_, _, _| None);
     trail.spent_tokens += counted.total_tokens();
     trail.note(AttemptNote {
+        cost: bill.cost,
         charged: bill.settled.charged,
         reason: Some(fault.detail.clone()),
-        ..note(candidate, begun, outcome, status, None)
+        ..note((number, candidate), begun, outcome, status, None)
     });
 }

@@ -56,7 +56,7 @@ pub struct Candidate {
 }
 
 /// Why there is no plan.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum PlanError {
     /// The request names no model.
     NoModel,

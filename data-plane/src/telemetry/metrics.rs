@@ -41,6 +41,8 @@ metrics! {
         "From the request's head to the first content, by `mode`.";
     ATTEMPTS = "switchyard_attempts_total", Counter, Count,
         "Tries of candidates, by `provider` and `outcome` (`ok` or the failure's class).";
+    REFUSED_UNRECORDED = "switchyard_refused_unrecorded_total", Counter, Count,
+        "Requests that came to no attempt and are no generations, since too many came at once.";
     TOKENS = "switchyard_tokens_total", Counter, Count,
         "Tokens of answers, by `kind` (`prompt`, `completion`).";
     CONFIG_REVISION = "switchyard_config_revision_count", Gauge, Count,

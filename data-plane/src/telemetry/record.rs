@@ -27,6 +27,11 @@ pub fn request(trail: &Trail) {
     }
 }
 
+/// A request that came to no attempt, and that nobody will remember.
+pub fn unrecorded() {
+    ::metrics::counter!(metrics::REFUSED_UNRECORDED).increment(1);
+}
+
 /// A push that was taken.
 pub fn config(revision: &Revision, refused: usize) {
     ::metrics::gauge!(metrics::CONFIG_REVISION).set(revision.number as f64);

@@ -73,6 +73,7 @@ impl RequestSpan {
                 KeyValue::new("gen_ai.provider.name", endpoint.provider.id.to_string()),
                 KeyValue::new("gen_ai.request.model", endpoint.config.upstream_id.clone()),
                 KeyValue::new("switchyard.endpoint.id", endpoint.full_id()),
+                KeyValue::new("switchyard.attempt.number", i64::from(attempt.number)),
                 KeyValue::new("switchyard.attempt.outcome", attempt.outcome),
                 KeyValue::new("http.response.status_code", i64::from(attempt.status)),
             ])

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
+use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, sleep_until};
@@ -52,6 +53,17 @@ pub enum SendError {
     Private(#[from] Private),
 }
 
+/// Whether a request can have got out, for who calls it off before anything came back.
+#[derive(Debug, Default)]
+pub struct Reach(OnceLock<CaptureConnection>);
+
+impl Reach {
+    /// Whether it was given a connection. Without one the provider has seen nothing of it.
+    pub fn is_possible(&self) -> bool {
+        self.0.get().is_some_and(|connection| connection.connection_metadata().is_some())
+    }
+}
+
 impl HttpClient {
     /// A client with its own pools. No connection may take longer than `connect_timeout`. `private`: whose loopback, private and link-local addresses may be connected to.
     pub fn new(connect_timeout: Duration, private: PrivateUpstreams) -> Self {
@@ -60,7 +72,7 @@ impl HttpClient {
     }
 
     /// Sends a request to a provider of this owner, over a connection that is there by `connect`, and waits for the head of
-    /// its answer without a deadline of its own.
+    /// its answer without a deadline of its own. `reach` is for who stops waiting.
     ///
     /// # Errors
     /// [`SendError`] tells whether the provider can have seen the request.
@@ -69,10 +81,11 @@ impl HttpClient {
         owner: Owner,
         request: Request<Full<Bytes>>,
         connect: Instant,
+        reach: &Reach,
     ) -> Result<Response<Incoming>, SendError> {
         match owner {
-            Owner::Operator => self.operators.send(request, connect).await,
-            Owner::Tenant => self.tenants.send(request, connect).await,
+            Owner::Operator => self.operators.send(request, connect, reach).await,
+            Owner::Tenant => self.tenants.send(request, connect, reach).await,
         }
     }
 }
@@ -101,26 +114,30 @@ impl Pool {
 
     async fn send(
         &self,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
         connect: Instant,
+        reach: &Reach,
     ) -> Result<Response<Incoming>, SendError> {
         // Names are checked as they resolve; an address in the URL never reaches the resolver.
         let literal =
             request.uri().host().and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
         literal.map_or(Ok(()), |address| self.guard.check(address))?;
+        let connection = capture_connection(&mut request);
+        // A second sending follows an answer to the first, which then had a connection.
+        let _ = reach.0.set(connection.clone());
         // The connector keeps the usual deadline itself; only a shorter one needs watching.
         if connect + SLACK >= Instant::now() + self.connect_timeout {
             return self.client.request(request).await.map_err(told);
         }
-        self.send_over_quick_connection(request, connect).await
+        self.send_over_quick_connection(request, connect, &connection).await
     }
 
     async fn send_over_quick_connection(
         &self,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
         connect: Instant,
+        connection: &CaptureConnection,
     ) -> Result<Response<Incoming>, SendError> {
-        let connection = capture_connection(&mut request);
         let mut sending = self.client.request(request);
         tokio::select! {
             biased;

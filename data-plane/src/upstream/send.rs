@@ -12,7 +12,7 @@ use crate::adapters::failure::FailureClass;
 use crate::config::snapshot::{Credential, Endpoint, Provider};
 use crate::upstream::attempt::{Failed, timeout};
 use crate::upstream::guard::Owner;
-use crate::upstream::http::HttpClient;
+use crate::upstream::http::{HttpClient, Reach};
 use crate::upstream::sign::{self, Signed, Signer, Unsigned};
 
 /// A request that is final but for its credential.
@@ -57,6 +57,7 @@ pub struct Sender<'a> {
     pub connect: Instant,
     /// The answer's head must be there by then.
     pub head: Instant,
+    pub reach: &'a Reach,
 }
 
 impl Sender<'_> {
@@ -88,9 +89,8 @@ impl Sender<'_> {
             }
             Ok(Ok(signed)) => signed,
         };
-        match timeout_at(self.head, self.client.send(owner(self.provider), draft.finish(), self.connect))
-            .await
-        {
+        let sending = self.client.send(owner(self.provider), draft.finish(), self.connect, self.reach);
+        match timeout_at(self.head, sending).await {
             Err(_) => Err(Failed::broken(timeout("no answer within the deadline"))),
             Ok(Err(error)) => Err(Failed::unanswered(&error)),
             Ok(Ok(response)) => Ok((response, signed)),

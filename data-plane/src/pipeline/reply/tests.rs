@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
-use super::{Gone, Wait, pair};
+use super::{Gone, Untaken, Wait, pair};
 
 const BEAT: Duration = Duration::from_secs(3);
 const STREAMING: Wait = Wait { streaming: true, leaves_with_caller: true };
@@ -86,7 +86,7 @@ fn a_caller_who_leaves_within_a_stream_is_noticed() {
         reply.send(Bytes::from_static(b"one"), later()).await.unwrap();
         drop(pending.await.unwrap());
         assert_eq!(reply.wait(STREAMING, std::future::pending::<()>()).await, Err(Gone));
-        assert_eq!(reply.send(Bytes::from_static(b"two"), later()).await, Err(Gone));
+        assert_eq!(reply.send(Bytes::from_static(b"two"), later()).await, Err(Untaken::Gone));
     });
 }
 
@@ -101,16 +101,37 @@ fn a_stream_that_is_dropped_before_its_end_is_aborted() {
 }
 
 #[test]
-fn a_caller_who_never_reads_counts_as_gone_at_the_last_moment() {
+fn a_caller_who_never_reads_is_too_slow_at_the_last_moment() {
     runtime().block_on(async {
         let (mut reply, _pending) = pair(HeaderMap::new(), BEAT);
         let until = Instant::now() + Duration::from_millis(20);
-        let piece = Bytes::from_static(b"x");
         let mut sent = 0;
-        while reply.send(piece.clone(), until).await.is_ok() {
-            sent += 1;
+        let untaken = loop {
+            match reply.send(Bytes::from_static(b"x"), until).await {
+                Ok(_) => sent += 1,
+                Err(untaken) => break untaken,
+            }
             assert!(sent < 1000);
+        };
+        assert_eq!((untaken, reply.is_gone()), (Untaken::Slow, true));
+    });
+}
+
+#[test]
+fn how_long_a_caller_kept_us_waiting_is_told() {
+    runtime().block_on(async {
+        let (mut reply, pending) = pair(HeaderMap::new(), BEAT);
+        let piece = || Bytes::from_static(b"x");
+        for _ in 0..super::WAITING {
+            assert_eq!(reply.send(piece(), later()).await, Ok(Duration::ZERO));
         }
-        assert!(reply.is_gone());
+        let mut body = pending.await.unwrap().into_body();
+        let pause = Duration::from_millis(5);
+        let reading = async {
+            tokio::time::sleep(pause).await;
+            body.frame().await
+        };
+        let (held, _) = tokio::join!(reply.send(piece(), later()), reading);
+        assert!(held.is_ok_and(|held| held >= pause / 2), "{held:?}");
     });
 }

@@ -28,7 +28,7 @@ use crate::model::parameter::Parameters;
 use crate::settings;
 use crate::upstream::attempt::{self, Answer, Outcome, Try};
 use crate::upstream::guard::PrivateUpstreams;
-use crate::upstream::http::HttpClient;
+use crate::upstream::http::{HttpClient, Reach};
 use crate::upstream::waits::Waits;
 
 const SERVICE_ACCOUNT: &str = include_str!("tests/service_account.json");
@@ -401,6 +401,7 @@ async fn tried(signer: &Signer, tokens: &str, accepted: &'static str) -> (bool, 
         credential: endpoint.provider.credentials.first(),
         stream: false,
         waits,
+        reach: &Reach::default(),
     };
     let private = PrivateUpstreams { operators: true, tenants: true };
     let outcome = attempt::attempt(&HttpClient::new(minute, private), signer, attempt).await;
