@@ -9,6 +9,7 @@ pub mod file;
 pub mod manifest;
 pub mod place;
 pub mod policy;
+pub mod price;
 pub mod variables;
 
 use std::{

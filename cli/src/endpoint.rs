@@ -7,6 +7,7 @@ use crate::{
     arguments::{Limit, Mask},
     client::{Admin, Answer, Remote, pages},
     output::Column,
+    price::PriceFlags,
     provider::quirks,
 };
 
@@ -137,38 +138,12 @@ struct BillingFlags {
     /// Most tokens of one video
     #[arg(long, value_name = "TOKENS")]
     tokens_per_video: Option<u64>,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Prices")]
-struct PriceFlags {
-    /// USD per million prompt tokens
-    #[arg(long = "price-input", value_name = "USD")]
-    input: Option<String>,
-    /// USD per million prompt tokens from the provider's cache
-    #[arg(long = "price-cached-input", value_name = "USD")]
-    cached_input: Option<String>,
-    /// USD per million prompt tokens written to the provider's cache
-    #[arg(long = "price-cache-write", value_name = "USD")]
-    cache_write: Option<String>,
-    /// USD per million prompt tokens written to a one-hour cache
-    #[arg(long = "price-cache-write-1h", value_name = "USD")]
-    cache_write_1h: Option<String>,
-    /// USD per million completion tokens
-    #[arg(long = "price-output", value_name = "USD")]
-    output: Option<String>,
-    /// USD per million reasoning tokens
-    #[arg(long = "price-reasoning", value_name = "USD")]
-    reasoning: Option<String>,
-    /// USD per request
-    #[arg(long = "price-request", value_name = "USD")]
-    request: Option<String>,
-    /// USD per image in the prompt
-    #[arg(long = "price-image", value_name = "USD")]
-    image: Option<String>,
-    /// USD per million audio tokens in the prompt
-    #[arg(long = "price-audio-input", value_name = "USD")]
-    audio_input: Option<String>,
+    /// Most web searches of one answer where the request lets the provider search
+    #[arg(long, value_name = "N")]
+    max_searches: Option<u64>,
+    /// Most web searches of one answer where the request asks for none
+    #[arg(long, value_name = "N")]
+    max_searches_unasked: Option<u64>,
 }
 
 impl Endpoint {
@@ -236,7 +211,7 @@ impl Fields {
         mask.put("upstream_id", &mut endpoint.upstream_id, self.upstream_id);
         mask.put("context_length", &mut endpoint.context_length, self.context_length);
         mask.put("max_output_tokens", &mut endpoint.max_output_tokens, self.max_output_tokens);
-        let price = self.price.over(endpoint.price.clone());
+        let price = self.price.over(endpoint.price.clone())?;
         mask.put("price", &mut endpoint.price, price.map(Some));
         let billing = self.billing.over(endpoint.billing);
         mask.put("billing", &mut endpoint.billing, billing.map(Some));
@@ -262,32 +237,9 @@ impl BillingFlags {
             tokens_per_audio_kib: self.tokens_per_audio_kib.or(before.tokens_per_audio_kib),
             tokens_per_file: self.tokens_per_file.or(before.tokens_per_file),
             tokens_per_video: self.tokens_per_video.or(before.tokens_per_video),
+            max_searches: self.max_searches.or(before.max_searches),
+            max_searches_unasked: self.max_searches_unasked.or(before.max_searches_unasked),
         };
         (after != before).then_some(after)
-    }
-}
-
-impl PriceFlags {
-    /// The prices as they were, changed by what was given; `None` if nothing was.
-    fn over(self, before: Option<v1::Price>) -> Option<v1::Price> {
-        let mut price = before.unwrap_or_default();
-        let mut is_changed = false;
-        for (field, given) in [
-            (&mut price.input, self.input),
-            (&mut price.cached_input, self.cached_input),
-            (&mut price.cache_write, self.cache_write),
-            (&mut price.cache_write_1h, self.cache_write_1h),
-            (&mut price.output, self.output),
-            (&mut price.reasoning, self.reasoning),
-            (&mut price.request, self.request),
-            (&mut price.image, self.image),
-            (&mut price.audio_input, self.audio_input),
-        ] {
-            if let Some(given) = given {
-                *field = given;
-                is_changed = true;
-            }
-        }
-        is_changed.then_some(price)
     }
 }

@@ -27,6 +27,7 @@ pub mod model;
 pub mod output;
 pub mod policy;
 pub mod ports;
+pub mod price;
 pub mod process;
 pub mod provider;
 pub mod route;

@@ -7,6 +7,7 @@ use crate::{
     arguments::{Limit, Mask, RateFlags},
     client::{Admin, Answer, Remote, pages},
     output::{Column, Output},
+    price,
 };
 
 const COLUMNS: &[Column] = &[
@@ -89,6 +90,10 @@ struct Fields {
     /// Mark-up on provider prices, in parts per million
     #[arg(long, value_name = "PPM")]
     markup_ppm: Option<u64>,
+    /// What it pays for some models or providers in place of the mark-up: `model=openai/*,markup_ppm=50000`,
+    /// `model=a/b,provider=p,input=1,output=2`; the first that covers both holds. Repeatable, "" clears
+    #[arg(long = "price-rule", value_name = "LIST")]
+    price_rules: Vec<String>,
     /// A model that it may use, `author/*` for all of one author; repeatable, "" clears
     #[arg(long = "allow-model", value_name = "MODEL")]
     allowed_models: Vec<String>,
@@ -161,7 +166,7 @@ async fn create(
     fields: Fields,
 ) -> anyhow::Result<()> {
     let mut tenant = v1::Tenant { id, ..Default::default() };
-    fields.put(&mut tenant, &mut Mask::default());
+    fields.put(&mut tenant, &mut Mask::default())?;
     let request = v1::CreateTenantRequest { tenant: Some(tenant), credits_usd: credits.unwrap_or_default() };
     let made = admin.tenants().create_tenant(request).await.answer()?;
     output.one("Tenant", &made.tenant.unwrap_or_default())
@@ -176,14 +181,14 @@ async fn update(
 ) -> anyhow::Result<()> {
     let mut tenant = get(admin, id.clone()).await?;
     let mut mask = Mask::default();
-    fields.put(&mut tenant, &mut mask);
+    fields.put(&mut tenant, &mut mask)?;
     let revision = revision.unwrap_or(tenant.revision);
     let request = v1::UpdateTenantRequest { id, tenant: Some(tenant), update_mask: mask.finish()?, revision };
     output.one("Tenant", &admin.tenants().update_tenant(request).await.answer()?)
 }
 
 impl Fields {
-    fn put(self, tenant: &mut v1::Tenant, mask: &mut Mask) {
+    fn put(self, tenant: &mut v1::Tenant, mask: &mut Mask) -> anyhow::Result<()> {
         mask.put("name", &mut tenant.name, self.name);
         mask.put("disabled", &mut tenant.disabled, self.disabled);
         mask.put("prepaid", &mut tenant.prepaid, self.prepaid);
@@ -196,5 +201,7 @@ impl Fields {
         mask.put("data_collection", &mut tenant.data_collection, self.data_collection);
         let rates = self.rates.over(tenant.rates);
         mask.put("rates", &mut tenant.rates, rates.map(Some));
+        mask.put("price_book", &mut tenant.price_book, price::book(&self.price_rules)?);
+        Ok(())
     }
 }

@@ -8,8 +8,13 @@ pub mod profile;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use switchyard_proto::{secret::Secret, v1};
+use switchyard_proto::{
+    price::{Parts, Written, written},
+    secret::Secret,
+    v1,
+};
 
 pub use self::families::{Facts, Family, facts, families};
 use crate::domain::edition::Edition;
@@ -72,14 +77,33 @@ pub struct Endpoint {
     pub upstream_id: String,
     pub context_length: u64,
     pub max_output_tokens: u64,
-    /// Prompts of more tokens than this cost more than `price` says.
+    pub price: Parts,
+    /// Other prices, for prompts of more tokens than each says.
     #[serde(default)]
-    pub dearer_above: Option<u64>,
-    pub price: BTreeMap<String, String>,
+    pub tiers: Vec<Tier>,
+    /// Announced prices.
+    #[serde(default)]
+    pub later: Vec<Later>,
     pub supported_parameters: Vec<String>,
     /// Where they differ from the model's.
     #[serde(default)]
     pub input_modalities: Vec<String>,
+}
+
+/// Prices for long prompts; what is not named stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tier {
+    pub above: u64,
+    pub price: Parts,
+}
+
+/// All prices from a moment on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Later {
+    pub from: DateTime<Utc>,
+    pub price: Parts,
 }
 
 static PROVIDERS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
@@ -204,16 +228,14 @@ impl Model {
 impl Endpoint {
     fn to_proto(&self, model: &str) -> v1::Endpoint {
         let row = providers().iter().find(|provider| provider.id == self.provider);
-        // An endpoint has one price: prompts that would cost more are kept out by a smaller window.
-        let window = self.dearer_above.unwrap_or(u64::MAX).min(self.context_length);
         v1::Endpoint {
             model: model.to_owned(),
             id: self.provider.clone(),
             provider: self.provider.clone(),
             upstream_id: self.upstream_id.clone(),
-            context_length: window,
-            max_output_tokens: self.max_output_tokens.min(window),
-            price: Some(self.price()),
+            context_length: self.context_length,
+            max_output_tokens: self.max_output_tokens,
+            price: Some((&self.price()).into()),
             supported_parameters: self.supported_parameters.clone(),
             cancel_stops_billing: row.is_some_and(|row| row.cancel_stops_billing),
             input_modalities: self.input_modalities.clone(),
@@ -221,19 +243,19 @@ impl Endpoint {
         }
     }
 
-    fn price(&self) -> v1::Price {
-        let price = |name: &str| self.price.get(name).cloned().unwrap_or_default();
-        v1::Price {
-            input: price("input"),
-            cached_input: price("cached_input"),
-            cache_write: price("cache_write"),
-            cache_write_1h: price("cache_write_1h"),
-            output: price("output"),
-            reasoning: price("reasoning"),
-            request: price("request"),
-            image: price("image"),
-            audio_input: price("audio_input"),
-        }
+    fn price(&self) -> Written {
+        let tiers = self.tiers.iter().map(|tier| written::Override {
+            min_prompt_tokens: Some(tier.above),
+            price: tier.price.clone(),
+            ..written::Override::default()
+        });
+        let later = self.later.iter().map(|later| written::Version {
+            from: Some(later.from),
+            price: later.price.clone(),
+            overrides: Vec::new(),
+        });
+        let schedule = written::Schedule { overrides: tiers.collect(), versions: later.collect() };
+        Written { parts: self.price.clone(), schedule }
     }
 }
 
@@ -241,7 +263,7 @@ impl Endpoint {
 mod tests {
     use std::collections::HashSet;
 
-    use switchyard_proto::{auth::Scheme, id, price::Prices};
+    use switchyard_proto::{auth::Scheme, id, price::Tariff};
 
     use super::*;
 
@@ -273,9 +295,15 @@ mod tests {
             for endpoint in &model.endpoints {
                 let name = format!("{} at {}", model.id, endpoint.provider);
                 assert!(ids.contains(endpoint.provider.as_str()) && at.insert(&endpoint.provider), "{name}");
-                let prices = Prices::parse(&endpoint.price()).unwrap();
-                assert!(prices.input.0 > 0 && prices.output.0 > 0, "{name}");
-                check_plausible(&endpoint.price, &name);
+                Tariff::parse(&endpoint.price()).unwrap();
+                let others = endpoint.tiers.iter().map(|tier| &tier.price);
+                let others = others.chain(endpoint.later.iter().map(|later| &later.price));
+                for price in std::iter::once(&endpoint.price).chain(others) {
+                    check_plausible(&price.0, &name);
+                }
+                let above = endpoint.tiers.iter().map(|tier| tier.above);
+                assert!(above.clone().all(|above| above < endpoint.context_length), "{name}");
+                assert!(above.is_sorted(), "{name}: the last one that holds wins");
                 let known = [
                     "input",
                     "cached_input",
@@ -285,7 +313,7 @@ mod tests {
                     "reasoning",
                     "audio_input",
                 ];
-                assert!(endpoint.price.keys().all(|price| known.contains(&price.as_str())), "{name}");
+                assert!(endpoint.price.0.keys().all(|price| known.contains(&price.as_str())), "{name}");
                 assert!(endpoint.max_output_tokens > 0 && endpoint.context_length > 0, "{name}");
             }
         }
@@ -323,13 +351,33 @@ mod tests {
     }
 
     #[test]
-    fn the_window_ends_where_the_price_rises() {
+    fn long_prompts_have_their_own_price_in_the_whole_window() {
         let manifest = manifest_for(&[("anthropic", Secret::new("x"))]);
         let all = manifest.models.iter().flat_map(|entry| &entry.endpoints);
         let haiku = all.clone().find(|endpoint| endpoint.upstream_id == "claude-haiku-5-5").unwrap();
-        assert_eq!((haiku.context_length, haiku.max_output_tokens), (100_000, 100_000));
+        let [tier] = haiku.price.as_ref().unwrap().overrides.as_slice() else { panic!("one tier") };
+        assert_eq!((haiku.context_length, tier.min_prompt_tokens), (1_000_000, Some(100_000)));
+        assert_eq!(tier.price.as_ref().unwrap().input, "0.5");
         let sonnet = all.clone().find(|endpoint| endpoint.upstream_id == "claude-sonnet-5-5").unwrap();
-        assert_eq!((sonnet.context_length, sonnet.max_output_tokens), (1_000_000, 128_000));
+        assert!(sonnet.price.as_ref().unwrap().overrides.is_empty());
+    }
+
+    #[test]
+    fn announced_prices_begin_on_their_day() {
+        let manifest = manifest_for(&[("google-ai-studio", Secret::new("x"))]);
+        let all = manifest.models.iter().flat_map(|entry| &entry.endpoints);
+        let risen = all.flat_map(|endpoint| {
+            let versions = &endpoint.price.as_ref().unwrap().versions;
+            versions.iter().map(|version| {
+                let from = version.from.as_ref().unwrap().seconds;
+                (endpoint.upstream_id.as_str(), from, version.price.as_ref().unwrap().input.as_str())
+            })
+        });
+        let risen: Vec<_> = risen.collect();
+        assert_eq!(
+            risen,
+            [("gemini-4-argon", 1_796_083_200, "4"), ("gemini-3.8-flash", 1_798_761_600, "1.5")]
+        );
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod model;
 pub mod page;
 pub mod permission;
 pub mod policy;
+pub mod price;
 pub mod provider;
 pub mod rates;
 pub mod tenant;

@@ -1,22 +1,24 @@
 //! What `/models` and its friends list, from a snapshot. Pure; the shapes are OpenRouter's.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use switchyard_proto::price::UnitPrice;
+use switchyard_proto::price::tariff::{Condition, Rate};
 
 use crate::config::snapshot::{Endpoint, Model, Snapshot};
 
-/// `GET /models`: every enabled model that some operator's endpoint serves, newest first.
-pub fn list(config: &Snapshot) -> Value {
+/// `GET /models`: every enabled model that some operator's endpoint serves, newest first, with the prices of `now`.
+pub fn list(config: &Snapshot, now: DateTime<Utc>) -> Value {
     let mut models: Vec<&Model> =
         config.catalogue.models.values().map(|model| &**model).filter(|model| is_listed(model)).collect();
     models.sort_by(|one, two| created(two).cmp(&created(one)).then_with(|| one.id.cmp(&two.id)));
-    let data: Vec<Value> = models.into_iter().map(|model| Value::Object(describe(model))).collect();
+    let data: Vec<Value> = models.into_iter().map(|model| Value::Object(describe(model, now))).collect();
     json!({"object": "list", "data": data})
 }
 
 /// `GET /models/{author}/{slug}`: the model itself for OpenAI's clients, and under `data` for OpenRouter's.
-pub fn one(model: &Model) -> Value {
-    let mut fields = describe(model);
+pub fn one(model: &Model, now: DateTime<Utc>) -> Value {
+    let mut fields = describe(model, now);
     fields.insert("data".to_owned(), Value::Object(fields.clone()));
     Value::Object(fields)
 }
@@ -39,9 +41,12 @@ fn created(model: &Model) -> i64 {
     model.config.created.as_ref().map_or(0, |at| at.seconds)
 }
 
-fn describe(model: &Model) -> Map<String, Value> {
+fn describe(model: &Model, now: DateTime<Utc>) -> Map<String, Value> {
     let config = &model.config;
-    let top = open(model).min_by_key(|endpoint| (endpoint.prices.input, endpoint.prices.output));
+    let top = open(model).min_by_key(|endpoint| {
+        let prices = endpoint.tariff.at(now).base();
+        (prices.input, prices.output)
+    });
     let (input, output) = (modalities(&config.input_modalities), modalities(&config.output_modalities));
     let name = if config.name.is_empty() { model.id.as_str() } else { &config.name };
     let context = open(model).map(Endpoint::context_length).max();
@@ -62,7 +67,7 @@ fn describe(model: &Model) -> Map<String, Value> {
             "tokenizer": if config.tokenizer.is_empty() { "Other" } else { &config.tokenizer },
             "instruct_type": null,
         },
-        "pricing": top.map(pricing),
+        "pricing": top.map(|top| pricing(&top.tariff.at(now))),
         "top_provider": {
             "context_length": top.map(Endpoint::context_length),
             "max_completion_tokens": top.map(|top| top.config.max_output_tokens).filter(|most| *most > 0),
@@ -93,9 +98,9 @@ fn parameters(model: &Model) -> Vec<&str> {
     names
 }
 
-/// Prices as strings in dollars per unit.
-fn pricing(endpoint: &Endpoint) -> Value {
-    let prices = &endpoint.prices;
+/// Prices as strings in dollars per unit: those of a moment, and what changes them for long prompts and hours of the day.
+fn pricing(rate: &Rate<'_>) -> Value {
+    let prices = rate.base();
     let mut fields = Map::new();
     let mut put = |name: &str, price: UnitPrice| fields.insert(name.to_owned(), price.per_unit().into());
     put("prompt", prices.input);
@@ -104,11 +109,50 @@ fn pricing(endpoint: &Endpoint) -> Value {
     put("image", prices.image);
     put("audio", prices.audio_input);
     put("internal_reasoning", prices.reasoning);
-    if prices.cached_input != prices.input {
-        put("input_cache_read", prices.cached_input);
+    for (name, price, usual) in [
+        ("input_cache_read", prices.cached_input, prices.input),
+        ("input_cache_write", prices.cache_write, prices.input),
+        ("input_cache_write_1h", prices.cache_write_1h, prices.cache_write),
+        ("audio_output", prices.audio_output, prices.output),
+        ("image_output", prices.image_output, prices.output),
+        ("web_search", prices.search, UnitPrice::default()),
+    ] {
+        if price != usual {
+            put(name, price);
+        }
     }
-    if prices.cache_write != prices.input {
-        put("input_cache_write", prices.cache_write);
+    let overrides: Vec<Value> = rate.conditions().map(|row| Value::Object(change(&row))).collect();
+    if !overrides.is_empty() {
+        fields.insert("overrides".to_owned(), overrides.into());
     }
     Value::Object(fields)
 }
+
+/// What holds under a condition, and the condition: hours as `HHMM` in UTC, of which the last is not part of them.
+fn change(row: &Condition) -> Map<String, Value> {
+    let given = &row.given;
+    let prices = [
+        ("prompt", given.input),
+        ("completion", given.output),
+        ("request", given.request),
+        ("image", given.image),
+        ("audio", given.audio_input),
+        ("internal_reasoning", given.reasoning),
+        ("input_cache_read", given.cached_input),
+        ("input_cache_write", given.cache_write),
+        ("input_cache_write_1h", given.cache_write_1h),
+        ("audio_output", given.audio_output),
+        ("image_output", given.image_output),
+        ("web_search", given.search),
+    ];
+    let hours = row.hours.map(|(start, end)| [("utc_start", start), ("utc_end", end)]);
+    let hours = hours.into_iter().flatten();
+    let hhmm = |(hour, minute): (u64, u64)| format!("{hour:02}{minute:02}");
+    let prices = prices.into_iter().filter_map(|(name, price)| Some((name, price?.per_unit().into())));
+    let above = row.min_prompt_tokens.map(|above| ("min_prompt_tokens", above.into()));
+    let hours = hours.map(|(name, time)| (name, hhmm(time).into()));
+    above.into_iter().chain(hours).chain(prices).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests;

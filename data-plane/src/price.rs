@@ -1,9 +1,12 @@
 //! Tokens into money: what an attempt may cost at most, what it did cost, and what of that the tenant pays.
 //!
-//! Pure. The one rounding is `money::round_up`, inside `Prices` and `marked_up`.
+//! Pure. The one rounding is `money::round_up`, inside `Prices` and `marked_up`. What a tenant pays is in [`terms`].
 
+pub mod terms;
+
+use chrono::{DateTime, Utc};
 use switchyard_proto::money::NanoUsd;
-use switchyard_proto::price;
+use switchyard_proto::price::{Most, Span};
 use switchyard_proto::v1;
 
 use crate::config::snapshot::{Endpoint, Tenant};
@@ -21,6 +24,8 @@ const TOKENS_TOOLS: u64 = 1024;
 /// Most tokens of one image among the providers whose rules are published, with a margin, where its row does not
 /// say.
 const TOKENS_PER_IMAGE: u64 = 8_192;
+/// Most searches of one answer, where the endpoint's row does not say.
+const SEARCHES: u64 = 20;
 /// Bytes of text per token, on average: for estimates, never for bounds.
 const BYTES_PER_TOKEN: u64 = 4;
 
@@ -33,8 +38,7 @@ pub fn prompt_bound(endpoint: &Endpoint, facts: &Facts) -> u64 {
     let known = endpoint.config.billing.unwrap_or_default();
     // A few kibibytes of compressed silence can last for hours; results of searches come into the prompt.
     let unmeasured_audio = facts.audio.count > 0 && known.tokens_per_audio_kib.is_none();
-    let searches = facts.server_tools > 0 || facts.parameters.contains(Parameter::WebSearchOptions);
-    if facts.audio.remote > 0 || unmeasured_audio || searches {
+    if facts.audio.remote > 0 || unmeasured_audio || searches_each(endpoint, facts) > 0 {
         return window;
     }
     let each = |count: u32, most: Option<u64>| u64::from(count).saturating_mul(most.unwrap_or(window));
@@ -53,6 +57,16 @@ pub fn prompt_bound(endpoint: &Endpoint, facts: &Facts) -> u64 {
         .saturating_add(each(facts.videos.count, known.tokens_per_video))
         .saturating_add(audio(facts, known.tokens_per_audio_kib))
         .min(window)
+}
+
+/// Most searches for one answer. Tools that nobody knows may be searches.
+fn searches_each(endpoint: &Endpoint, facts: &Facts) -> u64 {
+    let known = endpoint.config.billing.unwrap_or_default();
+    if facts.server_tools > 0 || facts.parameters.contains(Parameter::WebSearchOptions) {
+        known.max_searches.unwrap_or(SEARCHES).max(1)
+    } else {
+        known.max_searches_unasked.unwrap_or(0)
+    }
 }
 
 fn audio(facts: &Facts, tokens_per_kib: Option<u64>) -> u64 {
@@ -103,12 +117,50 @@ pub struct WorstCase {
     pub charge: NanoUsd,
 }
 
-/// The worst case of a request at an endpoint with this cap on each answer's tokens.
-pub fn worst_case(endpoint: &Endpoint, tenant: &Tenant, facts: &Facts, n: u32, output_cap: u64) -> WorstCase {
-    let prompt = prompt_bound(endpoint, facts);
-    let completion = output_cap.saturating_mul(u64::from(n.max(1)));
-    let cost = endpoint.prices.worst(prompt, completion, u64::from(facts.images.count));
-    WorstCase { output_cap, cost, charge: price::marked_up(cost, tenant.config.markup_ppm) }
+/// What bounds an attempt but for its output cap.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds<'a> {
+    endpoint: &'a Endpoint,
+    tenant: &'a Tenant,
+    most: Most,
+    n: u64,
+    span: Span,
+}
+
+impl<'a> Bounds<'a> {
+    /// The bounds of a request for `n` answers at an endpoint, sent and answered within `span`.
+    pub fn of(endpoint: &'a Endpoint, tenant: &'a Tenant, facts: &Facts, n: u32, span: Span) -> Self {
+        let n = u64::from(n.max(1));
+        let most = Most {
+            prompt: prompt_bound(endpoint, facts),
+            completion: 0,
+            images: u64::from(facts.images.count),
+            searches: searches_each(endpoint, facts).saturating_mul(n),
+        };
+        Self { endpoint, tenant, most, n, span }
+    }
+
+    /// The worst case with this cap on each answer's tokens. It grows with the cap.
+    pub fn worst(&self, output_cap: u64) -> WorstCase {
+        let most = Most { completion: output_cap.saturating_mul(self.n), ..self.most };
+        let cost = self.endpoint.tariff.worst(self.span, &most);
+        let charge = terms::worst(self.tenant.book.terms(self.endpoint), cost, &most);
+        WorstCase { output_cap, cost, charge }
+    }
+
+    /// The largest output cap of at most `most` whose worst case fits; none if not even one token does.
+    pub fn largest_cap(&self, most: u64, fits: impl Fn(&WorstCase) -> bool) -> Option<u64> {
+        let fits = |cap: u64| fits(&self.worst(cap));
+        if !fits(1) {
+            return None;
+        }
+        let (mut low, mut high) = (1, most.max(1));
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if fits(middle) { low = middle } else { high = middle - 1 }
+        }
+        Some(low)
+    }
 }
 
 /// The cap on output tokens where money does not lower it.
@@ -118,27 +170,6 @@ pub fn output_cap(endpoint: &Endpoint, asked: Option<u64>, default: u64) -> u64 
         most => (most, most),
     };
     asked.map_or(own, |asked| asked.min(most.max(1)))
-}
-
-/// The largest output cap whose worst case is covered by `affordable`; none if not even one token is.
-pub fn affordable_cap(
-    endpoint: &Endpoint,
-    tenant: &Tenant,
-    facts: &Facts,
-    n: u32,
-    affordable: NanoUsd,
-    most: u64,
-) -> Option<u64> {
-    let fits = |cap: u64| worst_case(endpoint, tenant, facts, n, cap).charge <= affordable;
-    if !fits(1) {
-        return None;
-    }
-    let (mut low, mut high) = (1, most.max(1));
-    while low < high {
-        let middle = low + (high - low).div_ceil(2);
-        if fits(middle) { low = middle } else { high = middle - 1 }
-    }
-    Some(low)
 }
 
 /// Tokens as the ledger has them.
@@ -152,13 +183,36 @@ pub fn tokens(usage: &Usage, facts: &Facts) -> v1::TokenUsage {
         reasoning: usage.reasoning_tokens,
         audio_prompt: usage.prompt_audio_tokens,
         images: u64::from(facts.images.count),
+        audio_completion: usage.completion_audio_tokens,
+        image_completion: usage.completion_image_tokens,
+        searches: usage.web_search_requests,
     }
 }
 
-/// What these tokens cost at an endpoint, and what the tenant owes before the reservation caps it.
-pub fn bill(endpoint: &Endpoint, tenant: &Tenant, tokens: &v1::TokenUsage) -> (NanoUsd, NanoUsd) {
-    let cost = endpoint.prices.cost(tokens);
-    (cost, price::marked_up(cost, tenant.config.markup_ppm))
+/// What of an attempt the tenant owes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owes {
+    All,
+    /// The answer is worth nothing; what was bought on its way is paid all the same.
+    Fees,
+}
+
+/// What these tokens cost at an endpoint by the price of a moment, and what the tenant owes before the reservation caps
+/// it.
+pub fn bill(
+    endpoint: &Endpoint,
+    tenant: &Tenant,
+    at: DateTime<Utc>,
+    tokens: &v1::TokenUsage,
+    owes: Owes,
+) -> (NanoUsd, NanoUsd) {
+    let prices = endpoint.tariff.at(at).prices(tokens.prompt);
+    let (cost, terms) = (prices.cost(tokens), tenant.book.terms(endpoint));
+    let owed = match owes {
+        Owes::All => terms::charge(terms, cost, tokens),
+        Owes::Fees => terms::fees(terms, prices.fees(tokens), tokens),
+    };
+    (cost, owed)
 }
 
 #[cfg(test)]
@@ -178,6 +232,8 @@ mod tests {
         let snapshot = full(parts.map(resource).into_iter().chain(tenant())).snapshot;
         (snapshot.model("a/m").unwrap().endpoints[0].clone(), caller(&snapshot).tenant)
     }
+
+    const NOW: Span = Span { from: DateTime::UNIX_EPOCH, until: DateTime::UNIX_EPOCH };
 
     fn text(bytes: u64) -> Facts {
         Facts { messages: 1, text_bytes: bytes, ..Facts::default() }
@@ -211,7 +267,7 @@ mod tests {
                 tokens_per_image: Some(100),
                 tokens_per_audio_kib: Some(2),
                 tokens_per_file: Some(1_000),
-                tokens_per_video: None,
+                ..v1::Billing::default()
             });
         });
         let one = |bytes| MediaFacts { count: 1, remote: 0, inline_bytes: bytes };
@@ -261,22 +317,79 @@ mod tests {
         );
     }
 
+    fn searching(bytes: u64) -> Facts {
+        Facts { server_tools: 1, ..text(bytes) }
+    }
+
     #[test]
     fn the_affordable_cap_is_the_largest_that_is_covered() {
         let (endpoint, tenant) = at(|_| {});
-        let facts = text(0);
-        let all = worst_case(&endpoint, &tenant, &facts, 1, 1_000).charge;
-        assert_eq!(affordable_cap(&endpoint, &tenant, &facts, 1, all, 1_000), Some(1_000));
-        let half = worst_case(&endpoint, &tenant, &facts, 1, 500).charge;
-        assert_eq!(affordable_cap(&endpoint, &tenant, &facts, 1, half, 1_000), Some(500));
-        assert_eq!(affordable_cap(&endpoint, &tenant, &facts, 1, NanoUsd(1), 1_000), None);
+        let bounds = Bounds::of(&endpoint, &tenant, &text(0), 1, NOW);
+        let affordable = |amount: NanoUsd| bounds.largest_cap(1_000, |worst| worst.charge <= amount);
+        assert_eq!(affordable(bounds.worst(1_000).charge), Some(1_000));
+        assert_eq!(affordable(bounds.worst(500).charge), Some(500));
+        assert_eq!(affordable(NanoUsd(1)), None);
+    }
+
+    #[test]
+    fn the_affordable_cap_is_exact_at_every_price_of_long_prompts() {
+        let dear = |above: u64, output: &str| v1::PriceOverride {
+            min_prompt_tokens: Some(above),
+            price: Some(v1::PriceParts { output: output.into(), ..Default::default() }),
+            ..Default::default()
+        };
+        let (endpoint, tenant) = at(|config| {
+            let price = config.price.get_or_insert_default();
+            price.overrides = vec![dear(100, "3"), dear(1_000, "7"), dear(5_000, "1")];
+        });
+        for bytes in [0, 50, 900, 4_000, 9_000] {
+            let bounds = Bounds::of(&endpoint, &tenant, &text(bytes), 2, NOW);
+            for cap in [1, 2, 17, 500, 999] {
+                let amount = bounds.worst(cap).charge;
+                let found = bounds.largest_cap(1_000, |worst| worst.charge <= amount).unwrap();
+                assert!(bounds.worst(found).charge <= amount && found >= cap, "{bytes} {cap} {found}");
+                assert!(found == 1_000 || bounds.worst(found + 1).charge > amount, "{bytes} {cap} {found}");
+            }
+        }
     }
 
     #[test]
     fn several_answers_are_reserved_for() {
         let (endpoint, tenant) = at(|_| {});
-        let one = worst_case(&endpoint, &tenant, &text(0), 1, 10).cost.0;
-        let three = worst_case(&endpoint, &tenant, &text(0), 3, 10).cost.0;
-        assert_eq!(three - one, 2 * 10 * 1_000);
+        let worst = |n| Bounds::of(&endpoint, &tenant, &text(0), n, NOW).worst(10).cost.0;
+        assert_eq!(worst(3) - worst(1), 2 * 10 * 1_000);
+    }
+
+    #[test]
+    fn searches_are_reserved_for_where_they_can_be_run() {
+        let priced = |most, unasked| {
+            at(move |config| {
+                config.price.get_or_insert_default().search = "0.01".into();
+                config.billing = Some(v1::Billing {
+                    max_searches: most,
+                    max_searches_unasked: unasked,
+                    ..v1::Billing::default()
+                });
+            })
+        };
+        for (most, unasked, asks, n, searches) in [
+            (None, None, false, 1, 0),
+            (None, None, true, 1, 20),
+            (Some(5), None, true, 1, 5),
+            (Some(5), None, true, 3, 15),
+            (Some(5), Some(2), false, 1, 2),
+        ] {
+            let (endpoint, tenant) = priced(most, unasked);
+            let facts = if asks { searching(1) } else { text(1) };
+            let worst = Bounds::of(&endpoint, &tenant, &facts, n, NOW).worst(0).cost.0;
+            let prompt = endpoint
+                .tariff
+                .at_ms(0)
+                .prices(0)
+                .worst(&Most { prompt: prompt_bound(&endpoint, &facts), ..Most::default() });
+            assert_eq!(worst - prompt.0, searches * 10_000_000, "{most:?} {unasked:?} {asks} {n}");
+            // Their results come into the prompt.
+            assert_eq!(prompt_bound(&endpoint, &facts) == 10_000, searches > 0);
+        }
     }
 }

@@ -1,5 +1,16 @@
 //! Prices of an endpoint, exact, and what tokens cost at them.
+//!
+//! [`written`] holds their texts and [`given`] reads them; [`tariff`] says which of them hold when, and for which prompts.
 
+pub mod given;
+pub mod tariff;
+pub mod written;
+
+pub use self::{
+    given::{BadPrice, Given},
+    tariff::{Span, Tariff},
+    written::{Parts, Written},
+};
 use crate::{
     money::{self, NanoUsd, ParseError},
     v1,
@@ -36,7 +47,7 @@ impl UnitPrice {
     }
 }
 
-/// An endpoint's prices with every default filled in.
+/// The prices of one attempt with every default filled in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prices {
     pub input: UnitPrice,
@@ -48,84 +59,101 @@ pub struct Prices {
     pub request: UnitPrice,
     pub image: UnitPrice,
     pub audio_input: UnitPrice,
+    pub audio_output: UnitPrice,
+    pub image_output: UnitPrice,
+    pub search: UnitPrice,
 }
 
-/// A price that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`price.{field}` {reason}")]
-pub struct BadPrice {
-    pub field: &'static str,
-    pub reason: ParseError,
+/// The most that an attempt can be billed for, whatever kinds the tokens turn out to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Most {
+    /// Prompt tokens.
+    pub prompt: u64,
+    /// Completion tokens of all answers together.
+    pub completion: u64,
+    /// Images in the prompt.
+    pub images: u64,
+    /// Web searches that the provider runs.
+    pub searches: u64,
 }
 
 impl Prices {
-    /// Reads an endpoint's price; absent parts take the default that `common.proto` documents.
+    /// Reads a price without overrides and versions; absent parts take the default that `common.proto` documents.
     ///
     /// # Errors
     /// Names the first field that is no price.
-    pub fn parse(price: &v1::Price) -> Result<Self, BadPrice> {
-        let per_million = |field, text: &str, default| match text {
-            "" => Ok(default),
-            text => UnitPrice::parse_per_million(text).map_err(|reason| BadPrice { field, reason }),
-        };
-        let per_unit = |field, text: &str| match text {
-            "" => Ok(UnitPrice::default()),
-            text => UnitPrice::parse_per_unit(text).map_err(|reason| BadPrice { field, reason }),
-        };
-        let input = per_million("input", &price.input, UnitPrice::default())?;
-        let output = per_million("output", &price.output, UnitPrice::default())?;
-        let cache_write = per_million("cache_write", &price.cache_write, input)?;
-        Ok(Self {
-            input,
-            cached_input: per_million("cached_input", &price.cached_input, input)?,
-            cache_write,
-            cache_write_1h: per_million("cache_write_1h", &price.cache_write_1h, cache_write)?,
-            output,
-            reasoning: per_million("reasoning", &price.reasoning, output)?,
-            request: per_unit("request", &price.request)?,
-            image: per_unit("image", &price.image)?,
-            audio_input: per_million("audio_input", &price.audio_input, input)?,
-        })
+    pub fn parse(price: &Parts) -> Result<Self, BadPrice> {
+        Given::read(price).map(Given::filled)
     }
 
     /// What an attempt's tokens cost.
     ///
     /// Parts that a provider reports larger than their total are cut to it, so nothing is counted twice.
     pub fn cost(&self, tokens: &v1::TokenUsage) -> NanoUsd {
-        let cached = tokens.cached.min(tokens.prompt);
-        let written = tokens.cache_write.min(tokens.prompt - cached);
+        let mut prompt = Rest(tokens.prompt);
+        let (cached, written) = (prompt.take(tokens.cached), prompt.take(tokens.cache_write));
         let written_1h = tokens.cache_write_1h.min(written);
-        let audio = tokens.audio_prompt.min(tokens.prompt - cached - written);
-        let plain = tokens.prompt - cached - written - audio;
-        let reasoning = tokens.reasoning.min(tokens.completion);
-        money::round_up(
-            self.input.times(plain)
-                + self.cached_input.times(cached)
-                + self.cache_write.times(written - written_1h)
-                + self.cache_write_1h.times(written_1h)
-                + self.audio_input.times(audio)
-                + self.image.times(tokens.images)
-                + self.reasoning.times(reasoning)
-                + self.output.times(tokens.completion - reasoning)
-                + self.request.times(1),
-        )
+        let audio = prompt.take(tokens.audio_prompt);
+        let mut completion = Rest(tokens.completion);
+        let reasoning = completion.take(tokens.reasoning);
+        let (spoken, drawn) =
+            (completion.take(tokens.audio_completion), completion.take(tokens.image_completion));
+        sum([
+            self.input.times(prompt.0),
+            self.cached_input.times(cached),
+            self.cache_write.times(written - written_1h),
+            self.cache_write_1h.times(written_1h),
+            self.audio_input.times(audio),
+            self.image.times(tokens.images),
+            self.output.times(completion.0),
+            self.reasoning.times(reasoning),
+            self.audio_output.times(spoken),
+            self.image_output.times(drawn),
+            self.search.times(tokens.searches),
+            self.request.times(1),
+        ])
     }
 
-    /// The most that `prompt` and `completion` tokens and `images` can cost, whatever kind they turn out to be.
-    pub fn worst(&self, prompt: u64, completion: u64, images: u64) -> NanoUsd {
-        let dearest_in =
-            [self.input, self.cached_input, self.cache_write, self.cache_write_1h, self.audio_input]
-                .into_iter()
-                .max()
-                .unwrap_or_default();
-        let dearest_out = self.output.max(self.reasoning);
-        money::round_up(
-            dearest_in.times(prompt)
-                + dearest_out.times(completion)
-                + self.image.times(images)
-                + self.request.times(1),
-        )
+    /// What was bought on an attempt's way, whatever became of its answer: searches.
+    pub fn fees(&self, tokens: &v1::TokenUsage) -> NanoUsd {
+        sum([self.search.times(tokens.searches)])
     }
+
+    /// The most that an attempt within these bounds can cost.
+    pub fn worst(&self, most: &Most) -> NanoUsd {
+        sum([
+            self.dearest_in().times(most.prompt),
+            self.dearest_out().times(most.completion),
+            self.image.times(most.images),
+            self.search.times(most.searches),
+            self.request.times(1),
+        ])
+    }
+
+    fn dearest_in(&self) -> UnitPrice {
+        let cache = self.cached_input.max(self.cache_write).max(self.cache_write_1h);
+        self.input.max(cache).max(self.audio_input)
+    }
+
+    fn dearest_out(&self) -> UnitPrice {
+        self.output.max(self.reasoning).max(self.audio_output).max(self.image_output)
+    }
+}
+
+/// What is left of a total.
+struct Rest(u64);
+
+impl Rest {
+    fn take(&mut self, part: u64) -> u64 {
+        let part = part.min(self.0);
+        self.0 -= part;
+        part
+    }
+}
+
+/// Rounds once, after the sum. Counts that nobody can have are stuck at the largest amount.
+fn sum<const N: usize>(femto: [u128; N]) -> NanoUsd {
+    money::round_up(femto.into_iter().fold(0, u128::saturating_add))
 }
 
 /// A provider's cost with a tenant's mark-up on it, rounded up with the cost in one step.
@@ -135,66 +163,4 @@ pub fn marked_up(cost: NanoUsd, markup_ppm: u64) -> NanoUsd {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn prices() -> Prices {
-        Prices::parse(&v1::Price {
-            input: "3".into(),
-            cached_input: "0.3".into(),
-            cache_write: "3.75".into(),
-            output: "15".into(),
-            ..Default::default()
-        })
-        .unwrap()
-    }
-
-    #[test]
-    fn tokens_cost_by_their_kind() {
-        let tokens = v1::TokenUsage {
-            prompt: 1000,
-            cached: 400,
-            cache_write: 100,
-            completion: 10,
-            ..Default::default()
-        };
-        // 500 × 3 + 400 × 0.3 + 100 × 3.75 + 10 × 15 dollars per million.
-        assert_eq!(prices().cost(&tokens).to_string(), "0.002145");
-    }
-
-    #[test]
-    fn parts_larger_than_their_total_are_not_counted_twice() {
-        let tokens =
-            v1::TokenUsage { prompt: 10, cached: 50, completion: 1, reasoning: 9, ..Default::default() };
-        assert_eq!(prices().cost(&tokens), NanoUsd(10 * 300 + 15_000));
-    }
-
-    #[test]
-    fn no_usage_costs_more_than_the_worst_case() {
-        let worst = prices().worst(100, 50, 0);
-        for cached in 0..=100 {
-            for cache_write in 0..=100 - cached {
-                let tokens =
-                    v1::TokenUsage { prompt: 100, cached, cache_write, completion: 50, ..Default::default() };
-                assert!(prices().cost(&tokens) <= worst);
-            }
-        }
-    }
-
-    #[test]
-    fn a_price_that_is_no_number_is_named() {
-        let error = Prices::parse(&v1::Price { output: "cheap".into(), ..Default::default() }).unwrap_err();
-        assert_eq!(error.to_string(), "`price.output` is not a decimal number of dollars");
-    }
-
-    #[test]
-    fn prices_per_unit_are_exact() {
-        assert_eq!(UnitPrice::parse_per_million("0.25").unwrap().per_unit(), "0.00000025");
-    }
-
-    #[test]
-    fn markup_is_rounded_up() {
-        assert_eq!(marked_up(NanoUsd(10), 50_000), NanoUsd(11));
-        assert_eq!(marked_up(NanoUsd(10), 0), NanoUsd(10));
-    }
-}
+mod tests;

@@ -194,6 +194,12 @@ async fn an_endpoint_keeps_what_it_was_given() {
     let port = AdminPort::start().await.unwrap();
     create(&port, provider()).await.unwrap();
     port.model("a/m").await.unwrap();
+    let long = v1::PriceOverride {
+        min_prompt_tokens: Some(200_000),
+        utc_start: "16:30".to_owned(),
+        utc_end: "00:30".to_owned(),
+        price: Some(v1::PriceParts { input: "0.5".to_owned(), ..Default::default() }),
+    };
     let given = v1::Endpoint {
         id: "eu".to_owned(),
         provider: "p".to_owned(),
@@ -204,6 +210,12 @@ async fn an_endpoint_keeps_what_it_was_given() {
             input: "0.25".to_owned(),
             output: "2.00".to_owned(),
             request: "0.001".to_owned(),
+            overrides: vec![long.clone()],
+            versions: vec![v1::PriceVersion {
+                from: Some(prost_types::Timestamp { seconds: 1_798_761_600, nanos: 0 }),
+                price: Some(v1::PriceParts { search: "0.01".to_owned(), ..Default::default() }),
+                overrides: vec![long.clone()],
+            }],
             ..Default::default()
         }),
         supported_parameters: vec!["tools".to_owned()],
@@ -240,6 +252,7 @@ async fn an_endpoint_keeps_what_it_was_given() {
     let updated: v1::Endpoint = port.call("EndpointService/UpdateEndpoint", &request).await.unwrap();
     let price = updated.price.unwrap();
     assert_eq!((price.input.as_str(), price.output.as_str()), ("0.25", "3"));
+    assert_eq!((price.overrides, price.versions.len()), (vec![long], 1));
     assert_eq!(updated.service_tier, "priority");
 }
 

@@ -143,6 +143,8 @@ async fn leaving_and_taking_up_prepaid_keeps_what_was_granted() {
 #[tokio::test]
 async fn bad_tenants_are_refused_by_field() {
     let port = AdminPort::start().await.unwrap();
+    let cheap = v1::PriceParts { output: "cheap".to_owned(), ..Default::default() };
+    let no_price = v1::PriceRule { price: Some(cheap), ..Default::default() };
     for (tenant, credits, field) in [
         (v1::Tenant::default(), "", "tenant.id"),
         (v1::Tenant { id: "Acme".to_owned(), ..Default::default() }, "", "tenant.id"),
@@ -151,6 +153,7 @@ async fn bad_tenants_are_refused_by_field() {
         (v1::Tenant { allowed_models: vec!["*".to_owned()], ..acme() }, "", "tenant.allowed_models[0]"),
         (v1::Tenant { allowed_regions: vec![" ".to_owned()], ..acme() }, "", "tenant.allowed_regions[0]"),
         (v1::Tenant { data_collection: "some".to_owned(), ..acme() }, "", "tenant.data_collection"),
+        (v1::Tenant { price_book: vec![no_price], ..acme() }, "", "tenant.price_book[0].price.output"),
         (acme(), "ten", "credits_usd"),
         (acme(), "-1", "credits_usd"),
     ] {

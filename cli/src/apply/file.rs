@@ -16,6 +16,7 @@ pub use crate::apply::file::credential::Credential;
 use crate::apply::{
     place::{Fault, Place},
     policy::Policy,
+    price::{Price, Rule},
     variables,
 };
 
@@ -171,30 +172,10 @@ pub struct Billing {
     pub tokens_per_file: Option<u64>,
     #[serde(skip_serializing_if = "is_default")]
     pub tokens_per_video: Option<u64>,
-}
-
-/// USD per million tokens, but for `request` and `image`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Price {
     #[serde(skip_serializing_if = "is_default")]
-    pub input: String,
+    pub max_searches: Option<u64>,
     #[serde(skip_serializing_if = "is_default")]
-    pub cached_input: String,
-    #[serde(skip_serializing_if = "is_default")]
-    pub cache_write: String,
-    #[serde(skip_serializing_if = "is_default")]
-    pub cache_write_1h: String,
-    #[serde(skip_serializing_if = "is_default")]
-    pub output: String,
-    #[serde(skip_serializing_if = "is_default")]
-    pub reasoning: String,
-    #[serde(skip_serializing_if = "is_default")]
-    pub request: String,
-    #[serde(skip_serializing_if = "is_default")]
-    pub image: String,
-    #[serde(skip_serializing_if = "is_default")]
-    pub audio_input: String,
+    pub max_searches_unasked: Option<u64>,
 }
 
 /// A customer organisation.
@@ -227,6 +208,9 @@ pub struct Tenant {
     pub data_collection: String,
     #[serde(default, skip_serializing_if = "is_default")]
     pub allowed_regions: Vec<String>,
+    /// Over `markup_ppm`; the first rule that covers model and provider holds.
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub price_book: Vec<Rule>,
     /// USD granted when the tenant is first made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<String>,
@@ -347,7 +331,9 @@ fn unveil(value: Value) -> Value {
 }
 
 /// A list that is named but has nothing in it is `null` in YAML.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+pub(in crate::apply) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
     Option::deserialize(from).map(Option::unwrap_or_default)
 }
 
@@ -360,7 +346,7 @@ fn expose<S: Serializer>(secret: &Option<Secret>, to: S) -> Result<S::Ok, S::Err
     secret.as_ref().map(Secret::expose).serialize(to)
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(in crate::apply) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 

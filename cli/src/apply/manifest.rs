@@ -9,8 +9,9 @@ use switchyard_proto::{secret::Secret, v1};
 mod credential;
 
 use crate::apply::{
-    file::{Billing, DataPolicy, Endpoint, File, Key, Limit, Model, Price, Provider, Rates, Reset, Tenant},
+    file::{Billing, DataPolicy, Endpoint, File, Key, Limit, Model, Provider, Rates, Reset, Tenant},
     policy::Policy,
+    price::{Price, Rule},
     variables::{self, ExpandError, Variables},
 };
 
@@ -239,24 +240,15 @@ macro_rules! billing {
     };
 }
 
-billing!(hidden_tool_tokens, tokens_per_image, tokens_per_audio_kib, tokens_per_file, tokens_per_video);
-
-/// Both forms of a price have the same fields.
-macro_rules! price {
-    ($($field:ident),*) => {
-        impl Price {
-            fn to_proto(&self) -> v1::Price {
-                v1::Price { $($field: self.$field.clone()),* }
-            }
-
-            fn of_proto(price: v1::Price) -> Self {
-                Self { $($field: price.$field),* }
-            }
-        }
-    };
-}
-
-price!(input, cached_input, cache_write, cache_write_1h, output, reasoning, request, image, audio_input);
+billing!(
+    hidden_tool_tokens,
+    tokens_per_image,
+    tokens_per_audio_kib,
+    tokens_per_file,
+    tokens_per_video,
+    max_searches,
+    max_searches_unasked
+);
 
 impl Tenant {
     fn to_proto(&self, variables: &Variables) -> Result<v1::TenantEntry, BadField> {
@@ -276,6 +268,7 @@ impl Tenant {
             zdr: self.zdr,
             data_collection: self.data_collection.clone(),
             allowed_regions: self.allowed_regions.clone(),
+            price_book: self.price_book.iter().map(Rule::to_proto).collect(),
             ..v1::Tenant::default()
         };
         let keys = self.keys.iter().enumerate();
@@ -312,6 +305,7 @@ impl Tenant {
             zdr: tenant.zdr,
             data_collection: tenant.data_collection,
             allowed_regions: tenant.allowed_regions,
+            price_book: tenant.price_book.into_iter().map(Rule::of_proto).collect(),
             credits: None,
             keys: Vec::new(),
             credentials: Vec::new(),

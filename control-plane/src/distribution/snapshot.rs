@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use switchyard_proto::{
     clock,
     money::NanoUsd,
+    price::Written,
     secret::Secret,
     v1::{self, resource::Body},
 };
@@ -16,6 +17,7 @@ use crate::{
         account::Reset,
         credential::Credential,
         invalid::Invalid,
+        price::Rule,
         provider::{DataPolicy, Draft},
     },
     store::feed,
@@ -123,7 +125,7 @@ pub fn endpoint(row: feed::Endpoint) -> v1::Resource {
         upstream_id: row.upstream_id,
         context_length: count(row.context_length),
         max_output_tokens: count(row.max_output_tokens),
-        price: Some(price(&row.price.0)),
+        price: Some((&Written { parts: row.price.0, schedule: row.price_schedule.0 }).into()),
         supported_parameters: row.supported_parameters,
         quantization: row.quantization,
         cancel_stops_billing: row.cancel_stops_billing,
@@ -145,21 +147,8 @@ fn billing(facts: &BTreeMap<String, u64>) -> v1::Billing {
         tokens_per_audio_kib: get("tokens_per_audio_kib"),
         tokens_per_file: get("tokens_per_file"),
         tokens_per_video: get("tokens_per_video"),
-    }
-}
-
-fn price(parts: &BTreeMap<String, String>) -> v1::Price {
-    let part = |name: &str| parts.get(name).cloned().unwrap_or_default();
-    v1::Price {
-        input: part("input"),
-        cached_input: part("cached_input"),
-        cache_write: part("cache_write"),
-        cache_write_1h: part("cache_write_1h"),
-        output: part("output"),
-        reasoning: part("reasoning"),
-        request: part("request"),
-        image: part("image"),
-        audio_input: part("audio_input"),
+        max_searches: get("max_searches"),
+        max_searches_unasked: get("max_searches_unasked"),
     }
 }
 
@@ -183,6 +172,16 @@ pub fn tenant_config(row: feed::Tenant) -> v1::TenantConfig {
         zdr: row.zdr,
         data_collection: row.data_collection,
         allowed_regions: row.allowed_regions,
+        price_book: row.price_book.0.into_iter().map(price_rule).collect(),
+    }
+}
+
+fn price_rule(rule: Rule) -> v1::PriceRule {
+    v1::PriceRule {
+        price: rule.price.as_ref().map(v1::PriceParts::from),
+        model: rule.model,
+        provider: rule.provider,
+        markup_ppm: rule.markup_ppm,
     }
 }
 

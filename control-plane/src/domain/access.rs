@@ -23,7 +23,8 @@ pub fn check_allowed_models(list: &[String]) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn is_model_or_prefix(entry: &str) -> bool {
+/// Whether this is a model id, or `author/*`.
+pub fn is_model_or_prefix(entry: &str) -> bool {
     match entry.strip_suffix("/*") {
         Some(author) => id::is_model(&format!("{author}/x")),
         None => id::is_model(entry),

@@ -80,6 +80,9 @@ pub struct Tokens {
     pub reasoning_tokens: i64,
     pub audio_prompt_tokens: i64,
     pub images: i64,
+    pub audio_completion_tokens: i64,
+    pub image_completion_tokens: i64,
+    pub searches: i64,
 }
 
 /// One ledger line: a row of `lines`.
@@ -113,6 +116,8 @@ pub struct Line {
     pub price_incarnation: String,
     pub price_revision: i64,
     pub price: serde_json::Value,
+    /// Empty: the tenant pays the cost with the mark-up.
+    pub tenant_price: serde_json::Value,
     pub outcome: String,
     pub upstream_status: i32,
     pub started_at: Option<DateTime<Utc>>,
@@ -151,6 +156,7 @@ impl Line {
             price_incarnation: String::new(),
             price_revision: 0,
             price: serde_json::json!({}),
+            tenant_price: serde_json::json!({}),
             outcome: String::new(),
             upstream_status: 0,
             started_at: None,

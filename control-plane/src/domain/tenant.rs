@@ -7,10 +7,10 @@ use crate::domain::{
     access,
     invalid::{self, Invalid},
     meta::Meta,
+    price::{self, LARGEST_MARKUP_PPM},
     rates::Rates,
 };
 
-const LARGEST_MARKUP_PPM: u64 = 1_000_000_000;
 const MOST_NAMES: usize = 100;
 
 /// What the operator chooses of a tenant.
@@ -25,6 +25,8 @@ pub struct Draft {
     pub markup_ppm: u64,
     /// Empty: all.
     pub allowed_models: Vec<String>,
+    /// Over `markup_ppm`; the first that covers model and provider holds.
+    pub price_book: Vec<price::Rule>,
     #[serde(flatten)]
     pub rules: Rules,
 }
@@ -63,6 +65,7 @@ impl Draft {
         invalid::text("name", &self.name, 200)?;
         self.rates.check()?;
         invalid::at_most("markup_ppm", self.markup_ppm, LARGEST_MARKUP_PPM)?;
+        price::check_book(&self.price_book)?;
         access::check_allowed_models(&self.allowed_models)?;
         self.rules.check()
     }
@@ -123,6 +126,7 @@ mod tests {
         for (draft, field) in [
             (Draft { name: "\u{7}".into(), ..Draft::default() }, "name"),
             (Draft { markup_ppm: u64::MAX, ..Draft::default() }, "markup_ppm"),
+            (Draft { price_book: vec![price::Rule::default()], ..Draft::default() }, "price_book[0].price"),
             (Draft { allowed_models: vec!["*".into()], ..Draft::default() }, "allowed_models[0]"),
             (ruled(|rules| rules.allowed_providers = vec!["p".into(), " ".into()]), "allowed_providers[1]"),
             (ruled(|rules| rules.ignored_providers = vec!["p".into(); 101]), "ignored_providers"),

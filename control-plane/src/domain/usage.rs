@@ -3,7 +3,10 @@
 //! Booking them is `money`'s business.
 
 use chrono::{DateTime, Utc};
-use switchyard_proto::id::{GenerationId, KeyId, ModelId, TenantId};
+use switchyard_proto::{
+    id::{GenerationId, KeyId, ModelId, TenantId},
+    price::Parts,
+};
 
 use crate::domain::meta::Revision;
 
@@ -18,6 +21,9 @@ pub struct Tokens {
     pub reasoning: u64,
     pub audio_prompt: u64,
     pub images: u64,
+    pub audio_completion: u64,
+    pub image_completion: u64,
+    pub searches: u64,
 }
 
 /// One finished request.
@@ -78,6 +84,10 @@ pub struct Line {
     pub outcome: String,
     pub at: DateTime<Utc>,
     pub price_revision: Revision,
+    pub price: Parts,
+    pub markup_ppm: u64,
+    /// Empty: the tenant pays the cost with the mark-up.
+    pub tenant_price: Parts,
     pub instance: String,
     pub epoch: u64,
     pub reason: String,

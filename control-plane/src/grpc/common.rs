@@ -100,6 +100,9 @@ pub fn tokens(tokens: Tokens) -> v1::TokenUsage {
         reasoning: tokens.reasoning,
         audio_prompt: tokens.audio_prompt,
         images: tokens.images,
+        audio_completion: tokens.audio_completion,
+        image_completion: tokens.image_completion,
+        searches: tokens.searches,
     }
 }
 

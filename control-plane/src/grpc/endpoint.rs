@@ -2,18 +2,18 @@
 
 use switchyard_proto::{
     id::{EndpointId, ModelId},
+    price::Written,
     v1::{
         Billing as BillingMessage, CreateEndpointRequest, CreateEndpointResponse, DeleteEndpointRequest,
         DeleteEndpointResponse, Endpoint as EndpointMessage, GetEndpointRequest, ListEndpointsRequest,
-        ListEndpointsResponse, Price as PriceMessage, UpdateEndpointRequest,
-        endpoint_service_server::EndpointService,
+        ListEndpointsResponse, UpdateEndpointRequest, endpoint_service_server::EndpointService,
     },
 };
 use tonic::{Request, Response, Status};
 
 use crate::{
     domain::{
-        endpoint::{Billing, Draft, Endpoint, Price},
+        endpoint::{Billing, Draft, Endpoint},
         page::Page,
         permission::WriteCatalogue,
     },
@@ -98,7 +98,7 @@ pub fn draft(endpoint: &EndpointMessage) -> Draft {
         upstream_id: endpoint.upstream_id.clone(),
         context_length: endpoint.context_length,
         max_output_tokens: endpoint.max_output_tokens,
-        price: price(endpoint.price.as_ref()),
+        price: endpoint.price.as_ref().map(Written::from).unwrap_or_default(),
         supported_parameters: endpoint.supported_parameters.clone(),
         quantization: endpoint.quantization.clone(),
         cancel_stops_billing: endpoint.cancel_stops_billing,
@@ -110,37 +110,6 @@ pub fn draft(endpoint: &EndpointMessage) -> Draft {
     }
 }
 
-fn price(price: Option<&PriceMessage>) -> Price {
-    let price = price.cloned().unwrap_or_default();
-    let named = [
-        ("input", price.input),
-        ("cached_input", price.cached_input),
-        ("cache_write", price.cache_write),
-        ("cache_write_1h", price.cache_write_1h),
-        ("output", price.output),
-        ("reasoning", price.reasoning),
-        ("request", price.request),
-        ("image", price.image),
-        ("audio_input", price.audio_input),
-    ];
-    let given = named.into_iter().filter(|(_, text)| !text.is_empty());
-    Price(given.map(|(name, text)| (name.to_owned(), text)).collect())
-}
-
-fn from_price(price: &Price) -> PriceMessage {
-    PriceMessage {
-        input: price.get("input"),
-        cached_input: price.get("cached_input"),
-        cache_write: price.get("cache_write"),
-        cache_write_1h: price.get("cache_write_1h"),
-        output: price.get("output"),
-        reasoning: price.get("reasoning"),
-        request: price.get("request"),
-        image: price.get("image"),
-        audio_input: price.get("audio_input"),
-    }
-}
-
 fn billing(billing: Option<&BillingMessage>) -> Billing {
     let billing = billing.copied().unwrap_or_default();
     let named = [
@@ -149,6 +118,8 @@ fn billing(billing: Option<&BillingMessage>) -> Billing {
         ("tokens_per_audio_kib", billing.tokens_per_audio_kib),
         ("tokens_per_file", billing.tokens_per_file),
         ("tokens_per_video", billing.tokens_per_video),
+        ("max_searches", billing.max_searches),
+        ("max_searches_unasked", billing.max_searches_unasked),
     ];
     Billing(named.into_iter().filter_map(|(name, tokens)| Some((name.to_owned(), tokens?))).collect())
 }
@@ -161,6 +132,8 @@ fn from_billing(billing: &Billing) -> BillingMessage {
         tokens_per_audio_kib: get("tokens_per_audio_kib"),
         tokens_per_file: get("tokens_per_file"),
         tokens_per_video: get("tokens_per_video"),
+        max_searches: get("max_searches"),
+        max_searches_unasked: get("max_searches_unasked"),
     }
 }
 
@@ -169,7 +142,7 @@ pub fn to_proto(endpoint: Endpoint) -> EndpointMessage {
     EndpointMessage {
         model: endpoint.model.to_string(),
         id: endpoint.id.to_string(),
-        price: (!endpoint.draft.price.0.is_empty()).then(|| from_price(&endpoint.draft.price)),
+        price: (!endpoint.draft.price.is_empty()).then(|| (&endpoint.draft.price).into()),
         provider: endpoint.draft.provider,
         upstream_id: endpoint.draft.upstream_id,
         context_length: endpoint.draft.context_length,
@@ -204,27 +177,12 @@ mod tests {
             tokens_per_audio_kib: Some(3),
             tokens_per_file: Some(4),
             tokens_per_video: Some(0),
+            max_searches: Some(5),
+            max_searches_unasked: Some(6),
         };
-        let read = billing(Some(&message));
-        assert_eq!((read.0.len(), from_billing(&read)), (5, message));
-    }
-
-    #[test]
-    fn every_price_of_the_wire_is_carried() {
         let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
-        let fields = pool.get_message_by_name("switchyard.v1.Price").unwrap().fields().count();
-        let message = PriceMessage {
-            input: "1".into(),
-            cached_input: "2".into(),
-            cache_write: "3".into(),
-            cache_write_1h: "4".into(),
-            output: "5".into(),
-            reasoning: "6".into(),
-            request: "7".into(),
-            image: "8".into(),
-            audio_input: "9".into(),
-        };
-        let read = price(Some(&message));
-        assert_eq!((read.0.len(), from_price(&read)), (fields, message));
+        let fields = pool.get_message_by_name("switchyard.v1.Billing").unwrap().fields().count();
+        let read = billing(Some(&message));
+        assert_eq!((read.0.len(), from_billing(&read)), (fields, message));
     }
 }

@@ -5,7 +5,7 @@ use switchyard_proto::{
     money::{self, NanoUsd},
     v1::{
         AdjustCreditsRequest, CreateTenantRequest, CreateTenantResponse, DeleteTenantRequest,
-        DeleteTenantResponse, GetTenantRequest, ListTenantsRequest, ListTenantsResponse,
+        DeleteTenantResponse, GetTenantRequest, ListTenantsRequest, ListTenantsResponse, PriceRule,
         Tenant as TenantMessage, UpdateTenantRequest, tenant_service_server::TenantService,
     },
 };
@@ -16,6 +16,7 @@ use crate::{
         invalid::Invalid,
         page::Page,
         permission::{MoveCredits, WriteTenants},
+        price::Rule,
         tenant::{Draft, Rules, Tenant},
     },
     error::ServiceError,
@@ -146,6 +147,7 @@ pub fn draft(tenant: &TenantMessage) -> Draft {
             data_collection: tenant.data_collection.clone(),
             allowed_regions: tenant.allowed_regions.clone(),
         },
+        price_book: tenant.price_book.iter().cloned().map(rule).collect(),
     }
 }
 
@@ -171,5 +173,16 @@ pub fn to_proto(shown: WithCredits) -> TenantMessage {
         zdr: tenant.draft.rules.zdr,
         data_collection: tenant.draft.rules.data_collection,
         allowed_regions: tenant.draft.rules.allowed_regions,
+        price_book: tenant.draft.price_book.into_iter().map(from_rule).collect(),
     }
+}
+
+fn rule(rule: PriceRule) -> Rule {
+    let PriceRule { model, provider, markup_ppm, price } = rule;
+    Rule { model, provider, markup_ppm, price: price.map(Into::into) }
+}
+
+fn from_rule(rule: Rule) -> PriceRule {
+    let Rule { model, provider, markup_ppm, price } = rule;
+    PriceRule { model, provider, markup_ppm, price: price.as_ref().map(Into::into) }
 }

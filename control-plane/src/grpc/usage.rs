@@ -3,10 +3,12 @@
 use switchyard_proto::{
     id::{GenerationId, KeyId, ModelId},
     money,
+    price::Parts,
     v1::{
         Account as AccountMessage, AccountPeriod, Generation as GenerationMessage, GetGenerationRequest,
         Line as LineMessage, ListAccountsRequest, ListAccountsResponse, ListGenerationsRequest,
-        ListGenerationsResponse, ListLinesRequest, ListLinesResponse, usage_service_server::UsageService,
+        ListGenerationsResponse, ListLinesRequest, ListLinesResponse, PriceParts,
+        usage_service_server::UsageService,
     },
 };
 use tonic::{Request, Response, Status};
@@ -161,12 +163,20 @@ fn from_line(line: Line) -> LineMessage {
         provenance: line.provenance,
         outcome: line.outcome,
         at: timestamp(line.at),
+        price: price(&line.price),
+        markup_ppm: line.markup_ppm,
+        tenant_price: price(&line.tenant_price),
         price_revision: (line.price_revision.number > 0).then(|| revision(line.price_revision)),
         instance: line.instance,
         epoch: line.epoch,
         reason: line.reason,
         actor: line.actor,
     }
+}
+
+/// None where no price is noted.
+fn price(parts: &Parts) -> Option<PriceParts> {
+    (!parts.0.is_empty()).then(|| parts.into())
 }
 
 fn from_account(account: Account) -> AccountMessage {

@@ -136,7 +136,8 @@ fn attempt(record: v1::AttemptRecord, sender: &Sender) -> Read<Entry> {
         provenance: i16::try_from(record.provenance).or_else(|_| wrong("provenance", "is unknown"))?,
         price_incarnation: revision.incarnation,
         price_revision: whole("price_revision.number", revision.number)?,
-        price: price(&record.price.unwrap_or_default()),
+        price: price(&record.price.unwrap_or_default().parts()),
+        tenant_price: price(&record.tenant_price.unwrap_or_default()),
         outcome: text(record.outcome),
         upstream_status: small("upstream_status", record.upstream_status)?,
         started_at: time("started_at", record.started_at.as_ref())?,
@@ -277,23 +278,14 @@ fn tokens(usage: v1::TokenUsage) -> Read<Tokens> {
         reasoning_tokens: whole("tokens.reasoning", usage.reasoning)?,
         audio_prompt_tokens: whole("tokens.audio_prompt", usage.audio_prompt)?,
         images: whole("tokens.images", usage.images)?,
+        audio_completion_tokens: whole("tokens.audio_completion", usage.audio_completion)?,
+        image_completion_tokens: whole("tokens.image_completion", usage.image_completion)?,
+        searches: whole("tokens.searches", usage.searches)?,
     })
 }
 
-fn price(price: &v1::Price) -> serde_json::Value {
-    let parts = [
-        ("input", &price.input),
-        ("cached_input", &price.cached_input),
-        ("cache_write", &price.cache_write),
-        ("cache_write_1h", &price.cache_write_1h),
-        ("output", &price.output),
-        ("reasoning", &price.reasoning),
-        ("request", &price.request),
-        ("image", &price.image),
-        ("audio_input", &price.audio_input),
-    ];
-    let named = parts.into_iter().filter(|(_, text)| !text.is_empty());
-    named.map(|(name, text)| (name.to_owned(), serde_json::Value::from(text.as_str()))).collect()
+fn price(price: &v1::PriceParts) -> serde_json::Value {
+    price.named().map(|(name, text)| (name.to_owned(), serde_json::Value::from(text))).collect()
 }
 
 fn time(field: &'static str, at: Option<&prost_types::Timestamp>) -> Read<Option<DateTime<Utc>>> {

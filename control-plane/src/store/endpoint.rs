@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use sqlx::{PgConnection, types::Json};
-use switchyard_proto::id::{EndpointId, ModelId};
+use switchyard_proto::{
+    id::{EndpointId, ModelId},
+    price::{Parts, Written, written::Schedule},
+};
 
 use crate::{
     domain::{
-        endpoint::{Billing, Draft, Endpoint, Price},
+        endpoint::{Billing, Draft, Endpoint},
         page::{self, ByAge, Listed, Page},
         permission::{Allowed, ReadCatalogue, WriteCatalogue},
     },
@@ -21,8 +24,8 @@ use crate::{
 macro_rules! columns {
     () => {
         "model, id, provider, upstream_id, context_length, max_output_tokens, price, supported_parameters, \
-         quantization, cancel_stops_billing, disabled, quirks, input_modalities, billing, service_tier, revision, \
-         managed_by, managed_revision, created_at, updated_at"
+         quantization, cancel_stops_billing, disabled, quirks, input_modalities, billing, service_tier, \
+         price_schedule, revision, managed_by, managed_revision, created_at, updated_at"
     };
 }
 
@@ -34,7 +37,7 @@ struct Row {
     upstream_id: String,
     context_length: i64,
     max_output_tokens: i64,
-    price: Json<BTreeMap<String, String>>,
+    price: Json<Parts>,
     supported_parameters: Vec<String>,
     quantization: String,
     cancel_stops_billing: bool,
@@ -43,6 +46,7 @@ struct Row {
     input_modalities: Vec<String>,
     billing: Json<BTreeMap<String, u64>>,
     service_tier: String,
+    price_schedule: Json<Schedule>,
     #[sqlx(flatten)]
     meta: MetaRow,
 }
@@ -57,7 +61,7 @@ impl From<Row> for Endpoint {
                 upstream_id: row.upstream_id,
                 context_length: unsigned(row.context_length),
                 max_output_tokens: unsigned(row.max_output_tokens),
-                price: Price(row.price.0),
+                price: Written { parts: row.price.0, schedule: row.price_schedule.0 },
                 supported_parameters: row.supported_parameters,
                 quantization: row.quantization,
                 cancel_stops_billing: row.cancel_stops_billing,
@@ -150,12 +154,12 @@ pub async fn insert(
     let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO endpoints (model, id, provider, upstream_id, context_length, max_output_tokens, price,
              supported_parameters, quantization, cancel_stops_billing, disabled, quirks, input_modalities, billing,
-             managed_by, service_tier)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             managed_by, service_tier, price_schedule)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
          ON CONFLICT (model, id) DO UPDATE SET provider = $3, upstream_id = $4, context_length = $5,
              max_output_tokens = $6, price = $7, supported_parameters = $8, quantization = $9,
              cancel_stops_billing = $10, disabled = $11, quirks = $12, input_modalities = $13, billing = $14,
-             managed_by = $15, service_tier = $16, managed_revision = 0, created_at = statement_timestamp(),
+             managed_by = $15, service_tier = $16, price_schedule = $17, managed_revision = 0, created_at = statement_timestamp(),
              updated_at = statement_timestamp(), deleted_at = NULL
              WHERE endpoints.deleted_at IS NOT NULL
          RETURNING ",
@@ -167,7 +171,7 @@ pub async fn insert(
     .bind(&draft.upstream_id)
     .bind(signed(draft.context_length))
     .bind(signed(draft.max_output_tokens))
-    .bind(Json(&draft.price.0))
+    .bind(Json(&draft.price.parts))
     .bind(&draft.supported_parameters)
     .bind(&draft.quantization)
     .bind(draft.cancel_stops_billing)
@@ -177,6 +181,7 @@ pub async fn insert(
     .bind(Json(&draft.billing.0))
     .bind(managed_by)
     .bind(&draft.service_tier)
+    .bind(Json(&draft.price.schedule))
     .fetch_optional(change.connection())
     .await?;
     change.touch(Table::Endpoints, model.as_str(), id.as_str());
@@ -194,7 +199,8 @@ pub async fn update(
     let row: Row = sqlx::query_as(concat!(
         "UPDATE endpoints SET provider = $3, upstream_id = $4, context_length = $5, max_output_tokens = $6, price = $7,
              supported_parameters = $8, quantization = $9, cancel_stops_billing = $10, disabled = $11, quirks = $12,
-             input_modalities = $13, billing = $14, service_tier = $15, updated_at = statement_timestamp()
+             input_modalities = $13, billing = $14, service_tier = $15, price_schedule = $16,
+             updated_at = statement_timestamp()
          WHERE model = $1 AND id = $2 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -204,7 +210,7 @@ pub async fn update(
     .bind(&draft.upstream_id)
     .bind(signed(draft.context_length))
     .bind(signed(draft.max_output_tokens))
-    .bind(Json(&draft.price.0))
+    .bind(Json(&draft.price.parts))
     .bind(&draft.supported_parameters)
     .bind(&draft.quantization)
     .bind(draft.cancel_stops_billing)
@@ -213,6 +219,7 @@ pub async fn update(
     .bind(&draft.input_modalities)
     .bind(Json(&draft.billing.0))
     .bind(&draft.service_tier)
+    .bind(Json(&draft.price.schedule))
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Endpoints, model.as_str(), id.as_str());

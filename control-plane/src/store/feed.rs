@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction, types::Json};
+use switchyard_proto::price::{Parts, written::Schedule};
 
 use crate::{
-    domain::{meta::Revision, policy},
+    domain::{meta::Revision, policy, price},
     store::{StoreError, signed, unsigned},
 };
 
@@ -90,7 +91,7 @@ pub struct Endpoint {
     pub upstream_id: String,
     pub context_length: i64,
     pub max_output_tokens: i64,
-    pub price: Json<BTreeMap<String, String>>,
+    pub price: Json<Parts>,
     pub supported_parameters: Vec<String>,
     pub quantization: String,
     pub cancel_stops_billing: bool,
@@ -99,6 +100,7 @@ pub struct Endpoint {
     pub input_modalities: Vec<String>,
     pub billing: Json<BTreeMap<String, u64>>,
     pub service_tier: String,
+    pub price_schedule: Json<Schedule>,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -118,6 +120,7 @@ pub struct Tenant {
     pub zdr: bool,
     pub data_collection: String,
     pub allowed_regions: Vec<String>,
+    pub price_book: Json<Vec<price::Rule>>,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -197,7 +200,7 @@ macro_rules! key_columns {
 macro_rules! tenant_columns {
     () => {
         "id, name, disabled, requests_per_minute, tokens_per_minute, concurrency, prepaid, markup_ppm, allowed_models, \
-         allowed_providers, ignored_providers, zdr, data_collection, allowed_regions"
+         allowed_providers, ignored_providers, zdr, data_collection, allowed_regions, price_book"
     };
 }
 
@@ -240,7 +243,8 @@ impl Reader {
         let rows = sqlx::query_as(live!(
             "endpoints",
             "model, id, provider, upstream_id, context_length, max_output_tokens, price, supported_parameters, \
-             quantization, cancel_stops_billing, disabled, quirks, input_modalities, billing, service_tier"
+             quantization, cancel_stops_billing, disabled, quirks, input_modalities, billing, service_tier, \
+             price_schedule"
         ));
         rows.bind(after(since)).fetch(&mut *self.tx)
     }

@@ -44,8 +44,9 @@ pub async fn insert_lines(db: &mut PgConnection, lines: &[&Line]) -> Result<BTre
         "lines",
         "id, attempt, kind, booked_at, tenant, key, payer_kind, payer_owner, payer_period, charges, model, endpoint, \
          provider, credential, prompt_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens, \
-         completion_tokens, reasoning_tokens, audio_prompt_tokens, images, cost_nano, charge_nano, house_nano, \
-         reserved_nano, markup_ppm, provenance, price_incarnation, price_revision, price, outcome, upstream_status, \
+         completion_tokens, reasoning_tokens, audio_prompt_tokens, images, audio_completion_tokens, \
+         image_completion_tokens, searches, cost_nano, charge_nano, house_nano, reserved_nano, markup_ppm, \
+         provenance, price_incarnation, price_revision, price, tenant_price, outcome, upstream_status, \
          started_at, ended_at, instance, epoch, reason, actor",
         "id, attempt, kind"
     ))
@@ -65,7 +66,7 @@ pub async fn insert_generations(db: &mut PgConnection, rows: &[&Generation]) -> 
         "id, booked_at, instance, region, tenant, key, requested_model, model, provider, upstream_id, surface, \
          streamed, cancelled, status, error_type, finish_reason, native_finish_reason, prompt_tokens, cached_tokens, \
          cache_write_tokens, cache_write_1h_tokens, completion_tokens, reasoning_tokens, audio_prompt_tokens, images, \
-         cost_nano, charge_nano, attempts, admitted_at, first_content_ms, duration_ms, config_incarnation, \
+         audio_completion_tokens, image_completion_tokens, searches, cost_nano, charge_nano, attempts, admitted_at, first_content_ms, duration_ms, config_incarnation, \
          config_revision, user_id, session_id, app_title, app_url, user_agent, trace_id, decision",
         "id"
     ))

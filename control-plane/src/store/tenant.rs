@@ -1,12 +1,13 @@
 //! SQL of tenants.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 use switchyard_proto::id::TenantId;
 
 use crate::{
     domain::{
         page::{self, ByAge, Listed, Page},
         permission::{Allowed, MoveCredits, ReadTenants, WriteTenants},
+        price,
         tenant::{Draft, Rules, Tenant},
     },
     store::{
@@ -19,7 +20,7 @@ use crate::{
 macro_rules! columns {
     () => {
         "id, name, disabled, requests_per_minute, tokens_per_minute, concurrency, prepaid, credits_nano, markup_ppm, \
-         allowed_models, allowed_providers, ignored_providers, zdr, data_collection, allowed_regions, revision, managed_by, managed_revision, created_at, updated_at"
+         allowed_models, allowed_providers, ignored_providers, zdr, data_collection, allowed_regions, price_book, revision, managed_by, managed_revision, created_at, updated_at"
     };
 }
 
@@ -34,6 +35,7 @@ struct Row {
     credits_nano: i64,
     markup_ppm: i64,
     allowed_models: Vec<String>,
+    price_book: Json<Vec<price::Rule>>,
     #[sqlx(flatten)]
     rules: RulesRow,
     #[sqlx(flatten)]
@@ -74,6 +76,7 @@ impl From<Row> for Tenant {
                 markup_ppm: unsigned(row.markup_ppm),
                 allowed_models: row.allowed_models,
                 rules: row.rules.into(),
+                price_book: row.price_book.0,
             },
             credits_nano: row.credits_nano,
             meta: row.meta.into(),
@@ -164,12 +167,12 @@ pub async fn insert(
     let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO tenants (id, name, disabled, requests_per_minute, tokens_per_minute, concurrency, prepaid,
              markup_ppm, allowed_models, managed_by, allowed_providers, ignored_providers, zdr, data_collection,
-             allowed_regions)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+             allowed_regions, price_book)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          ON CONFLICT (id) DO UPDATE SET name = $2, disabled = $3, requests_per_minute = $4, tokens_per_minute = $5,
              concurrency = $6, prepaid = $7, markup_ppm = $8, allowed_models = $9, managed_by = $10,
              allowed_providers = $11, ignored_providers = $12, zdr = $13, data_collection = $14, allowed_regions = $15,
-             managed_revision = 0, created_at = statement_timestamp(),
+             price_book = $16, managed_revision = 0, created_at = statement_timestamp(),
              updated_at = statement_timestamp(), deleted_at = NULL
              WHERE tenants.deleted_at IS NOT NULL
          RETURNING ",
@@ -190,6 +193,7 @@ pub async fn insert(
     .bind(draft.rules.zdr)
     .bind(&draft.rules.data_collection)
     .bind(&draft.rules.allowed_regions)
+    .bind(Json(&draft.price_book))
     .fetch_optional(change.connection())
     .await?;
     change.touch(Table::Tenants, id.as_str(), "");
@@ -206,7 +210,7 @@ pub async fn update(
     let row: Row = sqlx::query_as(concat!(
         "UPDATE tenants SET name = $2, disabled = $3, requests_per_minute = $4, tokens_per_minute = $5,
              concurrency = $6, prepaid = $7, markup_ppm = $8, allowed_models = $9, allowed_providers = $10,
-             ignored_providers = $11, zdr = $12, data_collection = $13, allowed_regions = $14,
+             ignored_providers = $11, zdr = $12, data_collection = $13, allowed_regions = $14, price_book = $15,
              updated_at = statement_timestamp()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
@@ -225,6 +229,7 @@ pub async fn update(
     .bind(draft.rules.zdr)
     .bind(&draft.rules.data_collection)
     .bind(&draft.rules.allowed_regions)
+    .bind(Json(&draft.price_book))
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Tenants, id.as_str(), "");

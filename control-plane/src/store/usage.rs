@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
-use switchyard_proto::id::{GenerationId, KeyId, ModelId, TenantId};
+use sqlx::{PgConnection, types::Json};
+use switchyard_proto::{
+    id::{GenerationId, KeyId, ModelId, TenantId},
+    price::Parts,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -33,6 +36,9 @@ struct TokensRow {
     reasoning_tokens: i64,
     audio_prompt_tokens: i64,
     images: i64,
+    audio_completion_tokens: i64,
+    image_completion_tokens: i64,
+    searches: i64,
 }
 
 impl From<TokensRow> for Tokens {
@@ -46,6 +52,9 @@ impl From<TokensRow> for Tokens {
             reasoning: unsigned(row.reasoning_tokens),
             audio_prompt: unsigned(row.audio_prompt_tokens),
             images: unsigned(row.images),
+            audio_completion: unsigned(row.audio_completion_tokens),
+            image_completion: unsigned(row.image_completion_tokens),
+            searches: unsigned(row.searches),
         }
     }
 }
@@ -53,7 +62,8 @@ impl From<TokensRow> for Tokens {
 macro_rules! tokens {
     () => {
         "prompt_tokens, cached_tokens, cache_write_tokens, cache_write_1h_tokens, completion_tokens, \
-         reasoning_tokens, audio_prompt_tokens, images"
+         reasoning_tokens, audio_prompt_tokens, images, audio_completion_tokens, image_completion_tokens, \
+         searches"
     };
 }
 
@@ -209,7 +219,7 @@ macro_rules! line_columns {
         concat!(
             "id, attempt, kind, booked_at, tenant, key, payer_kind, payer_owner, payer_period, model, endpoint, \
              provider, cost_nano, charge_nano, house_nano, reserved_nano, provenance, price_incarnation, \
-             price_revision, outcome, ended_at, instance, epoch, reason, actor, ",
+             price_revision, price, markup_ppm, tenant_price, outcome, ended_at, instance, epoch, reason, actor, ",
             tokens!()
         )
     };
@@ -238,6 +248,9 @@ struct LineRow {
     provenance: i16,
     price_incarnation: String,
     price_revision: i64,
+    price: Json<Parts>,
+    markup_ppm: i64,
+    tenant_price: Json<Parts>,
     outcome: String,
     ended_at: Option<DateTime<Utc>>,
     instance: String,
@@ -274,6 +287,9 @@ impl TryFrom<LineRow> for Line {
                 incarnation: row.price_incarnation,
                 number: unsigned(row.price_revision),
             },
+            price: row.price.0,
+            markup_ppm: unsigned(row.markup_ppm),
+            tenant_price: row.tenant_price.0,
             instance: row.instance,
             epoch: unsigned(row.epoch),
             reason: row.reason,

@@ -14,7 +14,7 @@ use switchyard_proto::clock;
 use switchyard_proto::id::{EndpointId, KeyId, ModelId, PolicyId, ProviderId, TenantId};
 use switchyard_proto::key::KeyHash;
 use switchyard_proto::money::NanoUsd;
-use switchyard_proto::price::Prices;
+use switchyard_proto::price::{Tariff, Written};
 use switchyard_proto::secret::Secret;
 use switchyard_proto::v1::resource::Body;
 use switchyard_proto::v1::{self, Refusal, Resource, ResourceKind};
@@ -176,8 +176,17 @@ impl Next<'_> {
 
     fn tenant(&mut self, config: v1::TenantConfig, revision: u64) {
         let id = TenantId::new(config.id.as_str());
-        let row = Tenant { id: id.clone(), config, revision };
-        self.snapshot.tenants.insert(id, Arc::new(row));
+        let read = book::book(&config);
+        let old = || self.before.tenants.get(&id).map(|old| old.book.clone());
+        // What was narrowed holds in any case: an unreadable book leaves the old one.
+        let book = read.as_ref().ok().cloned().or_else(old);
+        if let Err(fault) = read {
+            self.refuse(ResourceKind::ResourceTenant, id.as_str(), fault);
+        }
+        if let Some(book) = book {
+            let row = Tenant { id: id.clone(), config, book, revision };
+            self.snapshot.tenants.insert(id, Arc::new(row));
+        }
     }
 
     fn policy(&mut self, config: v1::PolicyConfig, revision: u64) {
@@ -385,15 +394,14 @@ fn credential(config: &v1::CredentialConfig, tenant: &str) -> Credential {
 }
 
 fn endpoint(config: v1::EndpointConfig, provider: &Arc<Provider>, revision: u64) -> Result<Endpoint, Fault> {
-    let price = config.price.clone().unwrap_or_default();
-    let prices =
-        Prices::parse(&price).map_err(|bad| fault(format!("price.{}", bad.field), bad.reason.to_string()))?;
+    let price = config.price.as_ref().map(Written::from).unwrap_or_default();
+    let tariff =
+        Tariff::parse(&price).map_err(|bad| fault(format!("price.{}", bad.field), bad.reason.to_string()))?;
     Ok(Endpoint {
         id: EndpointId::new(config.id.as_str()),
         model: ModelId::new(config.model.as_str()),
         provider: provider.clone(),
-        prices,
-        price: Arc::new(price),
+        tariff,
         supported: Parameters::from_names(config.supported_parameters.iter().map(String::as_str)),
         quirks: quirks::over(
             quirks::known(provider.adapter.quirks(), &config.model_quirks),
@@ -432,6 +440,7 @@ fn limit(limit: &v1::SpendLimit) -> Result<Limit, Fault> {
     Ok(Limit { amount, reset })
 }
 
+mod book;
 mod credential;
 #[cfg(test)]
 mod tests;

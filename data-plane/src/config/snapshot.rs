@@ -1,7 +1,9 @@
 //! The read model of one config revision: what a request looks things up in.
 //!
-//! Immutable once made. `compile` makes the next one; nobody else does. Routing policies are in [`policy`].
+//! Immutable once made. `compile` makes the next one; nobody else does. Routing policies are in [`policy`], what
+//! tenants pay in [`book`].
 
+pub mod book;
 pub mod policy;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +14,7 @@ use switchyard_proto::auth::Scheme;
 use switchyard_proto::id::{CredentialId, EndpointId, KeyId, ModelId, ProviderId, TenantId};
 use switchyard_proto::key::KeyHash;
 use switchyard_proto::money::NanoUsd;
-use switchyard_proto::price::Prices;
+use switchyard_proto::price::Tariff;
 use switchyard_proto::secret::Secret;
 use switchyard_proto::v1;
 
@@ -20,6 +22,7 @@ use crate::adapters::Adapter;
 use crate::adapters::quirks::Quirks;
 use crate::config::pending::Pending;
 use crate::config::shards::Shards;
+use crate::config::snapshot::book::Book;
 use crate::config::snapshot::policy::{Policies, Policy};
 use crate::model::parameter::Parameters;
 
@@ -59,6 +62,7 @@ impl Revision {
 pub struct Tenant {
     pub id: TenantId,
     pub config: v1::TenantConfig,
+    pub book: Book,
     pub revision: u64,
 }
 
@@ -181,9 +185,7 @@ pub struct Endpoint {
     pub id: EndpointId,
     pub model: ModelId,
     pub provider: Arc<Provider>,
-    pub prices: Prices,
-    /// As pushed: recorded with each ledger line.
-    pub price: Arc<v1::Price>,
+    pub tariff: Tariff,
     pub supported: Parameters,
     pub quirks: Quirks,
     pub config: v1::EndpointConfig,

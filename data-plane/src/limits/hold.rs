@@ -58,6 +58,7 @@ pub struct Hold {
     /// The most that any of its accounts can be charged.
     covered: NanoUsd,
     slot: Option<Slot>,
+    started_at: DateTime<Utc>,
 }
 
 impl Limits {
@@ -71,7 +72,8 @@ impl Limits {
         let intent = Intent { record, draws: draws(&taken.dues), traceparent };
         match self.journal.intend(intent) {
             Ok(slot) => {
-                Ok(Hold { leases: Arc::clone(&self.leases), taken, reserved, covered, slot: Some(slot) })
+                let (leases, started_at) = (Arc::clone(&self.leases), facts.started_at);
+                Ok(Hold { leases, taken, reserved, covered, slot: Some(slot), started_at })
             }
             Err(error) => {
                 metrics::counter!(names::JOURNAL_REFUSED).increment(1);
@@ -86,6 +88,11 @@ impl Hold {
     /// The most that the payer of record can be charged.
     pub fn reserved(&self) -> NanoUsd {
         self.reserved
+    }
+
+    /// When the attempt began: its price is of that moment.
+    pub fn started_at(&self) -> DateTime<Utc> {
+        self.started_at
     }
 
     /// Books the attempt as it ended. Does not wait for anything but one write(2).
@@ -118,6 +125,7 @@ impl Hold {
             outcome: outcome.into(),
             upstream_status: 0,
             ended_at,
+            used: None,
             generation,
         });
     }

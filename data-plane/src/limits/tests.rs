@@ -220,6 +220,7 @@ fn reservation(dues: &[(&str, u64)]) -> Reservation {
             provider: ProviderId::new("p"),
             credential: CredentialId::new("c"),
             price: Arc::default(),
+            tenant_price: None,
             price_revision: Arc::default(),
             markup_ppm: 0,
             started_at: DateTime::UNIX_EPOCH,
@@ -237,6 +238,7 @@ fn settlement(price: u64) -> Settlement {
         outcome: "ok".into(),
         upstream_status: 200,
         ended_at: DateTime::UNIX_EPOCH,
+        used: None,
         generation: None,
     }
 }

@@ -15,11 +15,12 @@ use crate::judge::Asked;
 use crate::limits::Hold;
 use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
-use crate::pipeline::meter::{self, Bill, Meter};
+use crate::pipeline::meter::{self, Bill, Ended, Meter};
 use crate::pipeline::reply::{Gone, Reply, Untaken};
 use crate::pipeline::told::Told;
 use crate::pipeline::trail::{AnswerNote, Trail};
 use crate::pipeline::{Job, decision, ending, explain, note, wait};
+use crate::price::Owes;
 use crate::routing::plan::Candidate;
 use crate::upstream::attempt::Answer;
 use crate::upstream::live::Live;
@@ -63,7 +64,7 @@ impl Delivery<'_> {
         let meter = Meter::of(&answer);
         let counted = meter.counted(&self.job.request.facts, None);
         self.told.ok(self.job, &counted);
-        let bill = self.settle(&meter, &counted, "ok", status, trail);
+        let bill = self.settle(&meter, &counted, ok(&meter, &counted, status), trail);
         let answer = ChatResponse { usage: Some(counted), ..answer };
         let printed = print(&bill, trail);
         reply.whole(http::StatusCode::OK, openai_chat::encode(&answer, &facts, &printed));
@@ -87,7 +88,7 @@ impl Delivery<'_> {
         let meter = Meter::of(&answer);
         let counted = meter.counted(&self.job.request.facts, None);
         self.told.ok(self.job, &counted);
-        let bill = self.settle(&meter, &counted, "ok", status, trail);
+        let bill = self.settle(&meter, &counted, ok(&meter, &counted, status), trail);
         encoder.usage(&counted, &print(&bill, trail), &mut out);
         encoder.done(&mut out);
         self::end(reply, out, &patience, trail).await;
@@ -146,7 +147,8 @@ impl Delivery<'_> {
         trail.cancelled = reply.is_gone();
         let outcome = if left == Some(Untaken::Slow) { SLOW_READER } else { "ok" };
         self.told.ok(self.job, &counted);
-        let bill = self.settle(&meter, &counted, outcome, status, trail);
+        let ended = Ended { outcome, ..ok(&meter, &counted, status) };
+        let bill = self.settle(&meter, &counted, ended, trail);
         encoder.usage(&counted, &print(&bill, trail), &mut out);
         encoder.done(&mut out);
         self::end(reply, out, &patience, trail).await;
@@ -170,10 +172,11 @@ impl Delivery<'_> {
         trail.cancelled = true;
         let counted = meter.counted(&self.job.request.facts, cut.usage);
         self.told.cancelled();
-        self.settle(meter, &counted, outcome, cut.status, trail);
+        let ended = Ended { outcome, ..ok(meter, &counted, cut.status) };
+        self.settle(meter, &counted, ended, trail);
     }
 
-    /// The provider broke off after the commit point: what was produced is paid, and the caller hears why in-band.
+    /// The provider broke off after the commit point: the caller hears why in-band, and pays nothing but fees.
     async fn broken(
         self,
         failure: &Failure,
@@ -189,7 +192,8 @@ impl Delivery<'_> {
         decision::keep(trail, self.job.inputs, self.job.plan);
         let counted = meter.counted(&self.job.request.facts, cut.usage);
         trail.error = Some(failure.code);
-        self.settle(meter, &counted, failure.class.as_str(), cut.status, trail);
+        let ended = Ended { outcome: failure.class.as_str(), status: cut.status, owes: Owes::Fees };
+        self.settle(meter, &counted, ended, trail);
         if !rest.is_empty() && !reply.is_gone() {
             let _ = reply.send(rest, patience.ends()).await;
         }
@@ -197,18 +201,11 @@ impl Delivery<'_> {
     }
 
     /// Settles the attempt together with the generation's record.
-    fn settle(
-        self,
-        meter: &Meter,
-        counted: &Usage,
-        outcome: &'static str,
-        status: u16,
-        trail: &mut Trail,
-    ) -> Bill {
+    fn settle(self, meter: &Meter, counted: &Usage, ended: Ended, trail: &mut Trail) -> Bill {
         let Self { job, number, candidate, hold, begun, .. } = self;
-        trail.note(note((number, candidate), begun, outcome, status, trail.error));
+        trail.note(note((number, candidate), begun, ended.outcome, ended.status, trail.error));
         let finish = meter.finish.clone().unwrap_or_default();
-        let bill = meter::settle(hold, job, candidate, counted, outcome, status, |tokens, cost, charged| {
+        let bill = meter::settle(hold, job, candidate, counted, ended, |tokens, cost, charged| {
             trail.answer = Some(AnswerNote { finish, tokens: *tokens });
             // This attempt's own charge is added to the record by its line.
             let earlier = trail.charged();
@@ -237,6 +234,11 @@ fn word(untaken: Untaken) -> &'static str {
         Untaken::Gone => CANCELLED,
         Untaken::Slow => SLOW_READER,
     }
+}
+
+/// An answer that came to its end.
+fn ok(meter: &Meter, counted: &Usage, status: u16) -> Ended {
+    Ended { outcome: "ok", status, owes: meter.owes(counted) }
 }
 
 /// Sends the last piece. A stream whose end could not be sent is left open, so that nobody takes it for whole.

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use switchyard_proto::clock;
 use switchyard_proto::code::ErrorCode;
 use switchyard_proto::id::CredentialId;
 use switchyard_proto::money::NanoUsd;
+use switchyard_proto::price::Span;
 use switchyard_proto::v1::AccountKind;
+use tokio::time::Instant;
 
 use crate::adapters::{Encoded, Target, Unsupported};
 use crate::config::snapshot::{Credential, Endpoint};
@@ -21,7 +23,7 @@ use crate::model::media::Fetched;
 use crate::model::request::ChatRequest;
 use crate::pipeline::trail::Trail;
 use crate::pipeline::{Job, Pipeline};
-use crate::price::{self, WorstCase};
+use crate::price::{self, Bounds, WorstCase};
 use crate::routing::health::Shut;
 use crate::routing::plan::Candidate;
 use crate::routing::refusal;
@@ -162,6 +164,8 @@ struct Cap {
     /// Money that was lent is at stake, so the provider is held to the cap.
     is_bound: bool,
     is_lowered: bool,
+    /// The tenant pays the provider itself: what counts is the cost.
+    is_byok: bool,
 }
 
 impl Cap {
@@ -179,7 +183,7 @@ impl Cap {
             price::output_cap(endpoint, asked, endpoint.context_length())
         };
         let tokens = if asked.is_none() { own.min(room(endpoint, job.request)) } else { own };
-        Self { tokens, is_bound, is_lowered: false }
+        Self { tokens, is_bound, is_lowered: false, is_byok }
     }
 
     /// What the adapter is to write into the request; nothing where the caller's own words say it already.
@@ -188,19 +192,14 @@ impl Cap {
     }
 
     fn worst(&self, endpoint: &Endpoint, job: &Job<'_>) -> WorstCase {
-        price::worst_case(endpoint, &job.caller.tenant, &job.request.facts, job.request.n, self.tokens)
+        bounds(endpoint, job).worst(self.tokens)
     }
 
     fn affordable(&self, affordable: NanoUsd, endpoint: &Endpoint, job: &Job<'_>) -> Option<u64> {
-        let request = job.request;
-        price::affordable_cap(
-            endpoint,
-            &job.caller.tenant,
-            &request.facts,
-            request.n,
-            affordable,
-            self.tokens,
-        )
+        bounds(endpoint, job).largest_cap(self.tokens, |worst| {
+            let due = if self.is_byok { worst.cost } else { worst.charge };
+            due <= affordable
+        })
     }
 
     /// The cap that is affordable, where the caller set none itself.
@@ -216,6 +215,14 @@ impl Cap {
         let affordable_tokens = self.affordable(affordable, endpoint, job).unwrap_or(0);
         Skip::Budget { kind, affordable_tokens, asked_tokens: self.tokens }
     }
+}
+
+/// What bounds an attempt that is sent now: it ends with the request.
+fn bounds<'a>(endpoint: &'a Endpoint, job: &Job<'a>) -> Bounds<'a> {
+    let (from, left) = (clock::now(), job.until.saturating_duration_since(Instant::now()));
+    let left = TimeDelta::from_std(left).unwrap_or(TimeDelta::MAX);
+    let span = Span { from, until: from.checked_add_signed(left).unwrap_or(DateTime::<Utc>::MAX_UTC) };
+    Bounds::of(endpoint, &job.caller.tenant, &job.request.facts, job.request.n, span)
 }
 
 /// Output tokens that the window has room for beside the prompt, so that an injected cap is never what fails a call.
@@ -278,6 +285,7 @@ fn reservation(
     worst: &WorstCase,
 ) -> Reservation {
     let (Caller { tenant, key }, endpoint) = (job.caller, &candidate.endpoint);
+    let (started_at, terms) = (clock::now(), tenant.book.terms(endpoint));
     Reservation {
         generation: trail.id,
         attempt: trail.reserved + 1,
@@ -292,10 +300,11 @@ fn reservation(
             credential: CredentialId::new(
                 credential.map_or_else(|| "".into(), |credential| credential.id.clone()),
             ),
-            price: endpoint.price.clone(),
+            price: Arc::clone(endpoint.tariff.at(started_at).text()),
+            tenant_price: terms.own(),
             price_revision: Arc::new(trail.revision.to_proto()),
-            markup_ppm: tenant.config.markup_ppm,
-            started_at: clock::now(),
+            markup_ppm: terms.markup_ppm(),
+            started_at,
         },
         traceparent: trail.traceparent(),
     }

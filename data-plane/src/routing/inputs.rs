@@ -2,10 +2,11 @@
 //!
 //! [`super::record`] keeps it for later, so that a plan can be made again.
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use switchyard_proto::id::{EndpointId, ModelId};
 use switchyard_proto::policy::RequestFacts;
+use switchyard_proto::price::Prices;
 
 use crate::config::snapshot::{Endpoint, TenantCredential};
 use crate::identity::Caller;
@@ -136,6 +137,16 @@ impl<'a> Inputs<'a> {
         self.model.into_iter().chain(self.fallback_models.iter().map(String::as_str))
     }
 
+    /// When the plan is made.
+    pub fn now(&self) -> DateTime<Utc> {
+        i64::try_from(self.now_ms).ok().and_then(DateTime::from_timestamp_millis).unwrap_or_default()
+    }
+
+    /// The prices of an endpoint for this request, as far as its prompt's length is known.
+    pub fn prices(&self, endpoint: &Endpoint) -> Prices {
+        endpoint.tariff.at_ms(self.now_ms).prices(price::prompt_estimate(self.facts))
+    }
+
     /// What a policy's conditions are about.
     pub fn facts(&self) -> RequestFacts<'a> {
         let media = self.facts.modalities().map(Media::name);
@@ -158,10 +169,7 @@ impl<'a> Inputs<'a> {
             tenant_id: self.caller.tenant.id.as_str(),
             key_id: self.caller.key.id.as_str(),
             key_name: &self.caller.key.config.name,
-            now: i64::try_from(self.now_ms)
-                .ok()
-                .and_then(DateTime::from_timestamp_millis)
-                .unwrap_or_default(),
+            now: self.now(),
             budget_left: self.budget_left.unwrap_or(1.0),
         }
     }

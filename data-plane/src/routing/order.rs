@@ -100,7 +100,7 @@ impl Search<'_> {
         let sort = self.sort(target);
         let asked_tier = tier::asked(self.inputs);
         let is_asked_tier = asked_tier == Some(endpoint.config.service_tier.as_str());
-        let price = price::dollars(endpoint);
+        let price = price::dollars(&self.inputs.prices(endpoint));
         let score = match sort {
             None if is_asked_tier => speed::slowness(reading),
             None => lots.draw(price),

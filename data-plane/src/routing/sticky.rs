@@ -95,7 +95,8 @@ impl Stickiness {
     /// Takes that an endpoint answered well, and how many tokens of the prompt came from its cache. Failures are not
     /// told: they neither keep a conversation somewhere nor move it.
     pub fn tell(&self, conversation: Conversation, endpoint: &Endpoint, cached_tokens: u64, now_ms: u64) {
-        let is_cheaper = endpoint.prices.cached_input < endpoint.prices.input;
+        let prices = endpoint.tariff.at_ms(now_ms).prices(0);
+        let is_cheaper = prices.cached_input < prices.input;
         if !is_cheaper || (cached_tokens == 0 && !conversation.has_session) {
             return;
         }

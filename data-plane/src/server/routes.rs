@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, json};
+use switchyard_proto::clock;
 use switchyard_proto::code::ErrorCode;
 use tokio::time::timeout;
 
@@ -107,7 +108,7 @@ async fn explain(
 }
 
 async fn models(State(client): State<Arc<Client>>) -> Response {
-    let list = catalogue::list(&client.pipeline.config.load());
+    let list = catalogue::list(&client.pipeline.config.load(), clock::now());
     json_response(200, Bytes::from(list.to_string()))
 }
 
@@ -122,7 +123,7 @@ async fn bare_model(State(client): State<Arc<Client>>, Path(name): Path<String>)
 fn describe(client: &Client, name: &str) -> Response {
     let config = client.pipeline.config.load();
     match config.model(name).filter(|model| catalogue::is_listed(model)) {
-        Some(model) => json_response(200, Bytes::from(catalogue::one(model).to_string())),
+        Some(model) => json_response(200, Bytes::from(catalogue::one(model, clock::now()).to_string())),
         None => refuse(ErrorCode::NotFound, &format!("There is no model `{name}`.")),
     }
 }

@@ -24,8 +24,10 @@ pub struct Facts {
     pub endpoint: EndpointId,
     pub provider: ProviderId,
     pub credential: CredentialId,
-    /// The endpoint's price in the snapshot that made the plan.
+    /// The endpoint's price in the snapshot that made the plan: that of the moment, for short prompts.
     pub price: Arc<v1::Price>,
+    /// The tenant's own; absent: it pays the cost with the mark-up.
+    pub tenant_price: Option<Arc<v1::PriceParts>>,
     /// That snapshot's revision.
     pub price_revision: Arc<v1::Revision>,
     pub markup_ppm: u64,
@@ -46,6 +48,8 @@ pub struct Settlement {
     /// 0 if the provider did not answer.
     pub upstream_status: u16,
     pub ended_at: DateTime<Utc>,
+    /// The price that was used, where it is another than the one reserved with: a long prompt's, or an hour's.
+    pub used: Option<v1::PriceParts>,
     /// With the request's last attempt. Its `charge_nano` is what earlier attempts were charged: this one adds its own.
     pub generation: Option<v1::GenerationRecord>,
 }
@@ -87,6 +91,7 @@ pub fn interrupted(
         started_at: Some(clock::to_timestamp(facts.started_at)),
         ended_at: None,
         markup_ppm: facts.markup_ppm,
+        tenant_price: facts.tenant_price.as_deref().cloned(),
     }
 }
 
@@ -113,6 +118,7 @@ pub fn ended(
         outcome: settlement.outcome.into_owned(),
         upstream_status: settlement.upstream_status.into(),
         ended_at: Some(clock::to_timestamp(settlement.ended_at)),
+        price: settlement.used.map(v1::Price::from).or(open.price),
         ..open
     };
     let generation = settlement.generation.map(|generation| v1::GenerationRecord {
@@ -136,6 +142,7 @@ mod tests {
             provider: ProviderId::new("p"),
             credential: CredentialId::new("c"),
             price: Arc::default(),
+            tenant_price: None,
             price_revision: Arc::default(),
             markup_ppm: 0,
             started_at: DateTime::UNIX_EPOCH,
@@ -157,6 +164,7 @@ mod tests {
             outcome: "ok".into(),
             upstream_status: 200,
             ended_at: DateTime::UNIX_EPOCH,
+            used: None,
             generation: Some(v1::GenerationRecord { charge_nano: 5, ..Default::default() }),
         }
     }
@@ -165,6 +173,16 @@ mod tests {
     fn what_only_a_limit_counts_is_no_charge_and_no_loss() {
         let (line, _) = ended(open(&[0, 60]), ending(40));
         assert_eq!((line.charge_nano, line.charges[1].charged_nano, line.house_nano), (0, 40, 0));
+    }
+
+    #[test]
+    fn a_line_shows_the_price_that_was_used() {
+        let price = |input: &str| v1::PriceParts { input: input.to_owned(), ..Default::default() };
+        let open = v1::AttemptRecord { price: Some(price("1").into()), ..open(&[50]) };
+        for (used, shown) in [(None, "1"), (Some(price("2")), "2")] {
+            let (line, _) = ended(open.clone(), Settlement { used, ..ending(40) });
+            assert_eq!(line.price.unwrap().input, shown);
+        }
     }
 
     #[test]

@@ -34,7 +34,13 @@ models:
         upstream_id: gpt-5-mini
         context_length: 400000
         service_tier: priority
-        price: {input: "0.45", output: "3.60"}
+        price:
+          input: "0.45"
+          output: "3.60"
+          overrides:
+            - {min_prompt_tokens: 200000, price: {input: 0.9}}
+          versions:
+            - {from: 2027-01-01T00:00:00Z, price: {input: 0.5, search: "0.01"}}
 policies:
   - id: cheap-then-strong              # callable as model `policy/cheap-then-strong`
     stages:
@@ -48,6 +54,9 @@ tenants:
     zdr: true
     data_collection: deny
     allowed_regions: [eu]
+    price_book:                        # the first rule that covers model and provider
+      - {model: openai/*, markup_ppm: 50000}
+      - {provider: quick, price: {input: 0.1, output: 0.3}}
     keys:                              # without `secret` one is made and printed once
       - {name: ci, secret: ${ACME_KEY}, limit: {usd: "5.00", reset: daily}, rates: {requests_per_minute: 600}}
       - name: web
@@ -90,6 +99,9 @@ fn the_example_says_what_it_means() {
     assert_eq!(manifest.models[0].model.as_ref().unwrap().distillable, Some(false));
     let priority = &manifest.models[0].endpoints[1];
     assert_eq!((priority.id.as_str(), priority.service_tier.as_str()), ("priority", "priority"));
+    let price = priority.price.as_ref().unwrap();
+    assert_eq!(price.overrides[0].price.as_ref().unwrap().input, "0.9");
+    assert_eq!(price.versions[0].price.as_ref().unwrap().search, "0.01");
     let acme = &manifest.tenants[0];
     assert_eq!((acme.credits_usd.as_str(), acme.tenant.as_ref().unwrap().prepaid), ("100.00", true));
     let rules = acme.tenant.as_ref().unwrap();
@@ -99,6 +111,9 @@ fn the_example_says_what_it_means() {
         (rules.data_collection.as_str(), rules.allowed_regions.as_slice()),
         ("deny", &["eu".to_owned()][..])
     );
+    let [marked, own] = acme.tenant.as_ref().unwrap().price_book.as_slice() else { panic!("two rules") };
+    assert_eq!((marked.model.as_str(), marked.markup_ppm), ("openai/*", Some(50_000)));
+    assert_eq!((own.provider.as_str(), own.price.as_ref().unwrap().input.as_str()), ("quick", "0.1"));
     let [ci, web] = acme.keys.as_slice() else { panic!("two keys") };
     assert_eq!((ci.secret.as_str(), ci.secret_ref.as_str()), ("sk-acme", "ACME_KEY"));
     let key = ci.key.as_ref().unwrap();

@@ -60,7 +60,10 @@ fn row(behaviour: &Behaviour) -> (v1::Model, v1::Endpoint) {
 
 #[cfg(test)]
 mod tests {
-    use switchyard_proto::{id::is_model, price::Prices};
+    use switchyard_proto::{
+        id::is_model,
+        price::{Tariff, Written},
+    };
 
     use super::*;
 
@@ -70,7 +73,7 @@ mod tests {
         assert!(offer.models.len() > 50);
         for (model, endpoint) in &offer.models {
             assert!(is_model(&model.id), "{}", model.id);
-            Prices::parse(endpoint.price.as_ref().unwrap()).unwrap();
+            Tariff::parse(&Written::from(endpoint.price.as_ref().unwrap())).unwrap();
         }
         assert!(offer.models.iter().any(|(model, _)| model.id == "echo/status-429"));
     }

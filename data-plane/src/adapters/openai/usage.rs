@@ -63,6 +63,9 @@ struct Wire {
     /// xAI, in 10⁻¹⁰ USD.
     #[serde(default)]
     cost_in_usd_ticks: Number,
+    /// Vercel's gateway.
+    #[serde(default)]
+    market_cost: Option<IgnoredAny>,
 }
 
 #[derive(Default, Deserialize)]
@@ -124,8 +127,13 @@ struct ServerTools {
 }
 
 impl Wire {
-    /// Whether the reasoning is counted beside the completion: Perplexity's habit, told by its other members.
+    /// Whether the reasoning is counted beside the completion: the habit of Perplexity and of Vercel's gateway, told by
+    /// their other members. Vercel's bills show it: its reasoning is in no sum.
     fn reasoning_is_extra(&self) -> bool {
+        let details = self.completion_tokens_details.as_ref();
+        if self.market_cost.is_some() && details.is_some_and(|details| details.reasoning_tokens.get() > 0) {
+            return true;
+        }
         let is_perplexity = self.search_context_size.is_some()
             || self.citation_tokens.0.is_some()
             || self.num_search_queries.0.is_some();
@@ -301,7 +309,15 @@ mod tests {
                 30,
                 0,
             ),
-            // Perplexity: reasoning is counted beside the completion.
+            // Vercel's gateway: reasoning is counted beside the completion, in a place where it is elsewhere a part.
+            (
+                r#"{"prompt_tokens":40,"completion_tokens":14,"total_tokens":54,"completion_tokens_details":{"reasoning_tokens":43},"market_cost":0.000764}"#,
+                40,
+                57,
+                0,
+                43,
+            ),
+            // So does Perplexity.
             (
                 r#"{"prompt_tokens":20,"completion_tokens":5,"total_tokens":25,"reasoning_tokens":7,"search_context_size":"low"}"#,
                 20,

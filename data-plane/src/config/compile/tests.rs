@@ -33,7 +33,10 @@ fn a_bad_resource_keeps_its_old_form_and_the_rest_applies() {
         (next.refused.len(), refused.kind(), refused.id.as_str(), refused.field.as_str()),
         (1, ResourceKind::ResourceEndpoint, "a/m#p", "price.input")
     );
-    assert_eq!(next.snapshot.model("a/m").unwrap().endpoints[0].prices.input.per_unit(), "0.000001");
+    assert_eq!(
+        next.snapshot.model("a/m").unwrap().endpoints[0].tariff.at_ms(0).prices(0).input.per_unit(),
+        "0.000001"
+    );
     assert!(next.snapshot.model("a/new").is_some());
 }
 

@@ -44,10 +44,10 @@ pub fn excludes(
             return Some((Rule::RequireParameters, Detail::Parameters(lacking)));
         }
     }
-    if target.suffixes.free && !is_free(&endpoint.prices) {
+    if target.suffixes.free && !endpoint.tariff.is_free() {
         return plain(Rule::Free);
     }
-    too_dear(&endpoint.prices, &wishes.ceilings)
+    too_dear(&inputs.prices(endpoint), &wishes.ceilings)
 }
 
 /// The endpoint's precision in OpenRouter's words.
@@ -56,10 +56,6 @@ pub fn quantization(endpoint: &Endpoint) -> &str {
         "" => "unknown",
         quantization => quantization,
     }
-}
-
-fn is_free(prices: &Prices) -> bool {
-    *prices == Prices::default()
 }
 
 fn too_dear(prices: &Prices, ceilings: &Ceilings) -> Option<Reason> {

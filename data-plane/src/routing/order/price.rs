@@ -3,11 +3,10 @@
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use crate::config::snapshot::Endpoint;
+use switchyard_proto::price::Prices;
 
 /// Prompt plus completion price in dollars per million tokens: what load balancing compares.
-pub fn dollars(endpoint: &Endpoint) -> f64 {
-    let prices = &endpoint.prices;
+pub fn dollars(prices: &Prices) -> f64 {
     prices.input.0.saturating_add(prices.output.0) as f64 / 1e9
 }
 

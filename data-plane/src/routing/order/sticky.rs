@@ -9,7 +9,7 @@ use crate::routing::plan::Candidate;
 pub fn holds(search: &Search<'_>, sort: Option<SortBy>, candidate: &Candidate) -> bool {
     let Some(hint) = search.inputs.sticky else { return false };
     let is_there = candidate.endpoint.id == hint.endpoint && candidate.model.id == hint.model;
-    let prices = &candidate.endpoint.prices;
+    let prices = search.inputs.prices(&candidate.endpoint);
     is_there
         && sort.is_none()
         && search.wishes.order.is_empty()

@@ -71,9 +71,11 @@ pub fn chat(usage: &Value) -> Option<Reported> {
     let is_search = ["search_context_size", "num_search_queries", "citation_tokens"]
         .iter()
         .any(|name| usage.get(name).is_some());
-    let readings = if beside > 0 && is_search {
+    // Vercel's gateway bills its reasoning beside the completion: its own `cost` says so.
+    let is_resold = usage.get("market_cost").is_some();
+    let readings = if (beside > 0 && is_search) || (inner > 0 && is_resold) {
         // Reasoning beside the sums and counted in neither, not even in the total.
-        vec![Counts { completion: completion + beside, ..base }]
+        vec![Counts { completion: completion + reasoning, ..base }]
     } else {
         spread(base, surplus, reasoning, audio)
     };
