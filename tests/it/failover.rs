@@ -33,9 +33,9 @@ pub struct Row {
     pub adapter: &'static str,
     pub id: &'static str,
     /// The path of the base URL: what makes the lab speak the dialect where its own path is another's too.
-    path: &'static str,
+    pub path: &'static str,
     /// Empty: the adapter's own way. The lab takes any key, so nothing is signed or exchanged here.
-    auth: &'static str,
+    pub auth: &'static str,
 }
 
 const fn row(adapter: &'static str, id: &'static str, path: &'static str, auth: &'static str) -> Row {

@@ -1,11 +1,15 @@
 //! Every fault of the lab against a whole system: what the caller sees, what was tried, what it costs, how that is known.
 //!
-//! Each fault has four cells: streamed and whole, alone and with a healthy provider behind it. What must be in a cell is
-//! written in `faults/table.rs`, by reasoning, and `docs/faults.md` is what was seen: `SWITCHYARD_BLESS=1` writes the page
-//! once both agree.
+//! Each fault has four cells in each dialect: streamed and whole, alone and with a healthy provider behind it. What must be
+//! in a cell is written in `faults/table.rs` and `faults/dialects.rs`, by reasoning, and `docs/faults.md` is what was seen:
+//! `SWITCHYARD_BLESS=1` writes the page once both agree.
 
 mod cells;
+mod dialects;
+mod heard;
 mod page;
+mod queue;
+mod system;
 mod table;
 
 use std::collections::BTreeSet;
@@ -13,20 +17,25 @@ use std::collections::BTreeSet;
 use futures_util::StreamExt;
 use switchyard_cli::fault_lab::behaviours;
 
-use crate::faults::cells::{Cell, Seen, System};
-use crate::faults::table::{ANSWERS, Load, ROWS};
+use crate::failover::DIALECTS;
+use crate::faults::cells::{Cell, Run, Seen};
+use crate::faults::heard::Heard;
+use crate::faults::system::System;
+use crate::faults::table::{ANSWERS, FRAMINGS, ROWS};
 
-/// Cells under way at once: enough to wait out the silent ones together, few enough not to look like a slow provider.
-const AT_ONCE: usize = 12;
+/// Kinds of cells with how many of them are under way at once. What waits for a deadline is silent and goes together; what
+/// works is few enough not to look like a slow provider. What is large keeps lab and router busy, so that nothing beside
+/// it would be in time.
+const AT_ONCE: [(Run, usize); 3] = [(Run::Quick, 24), (Run::Timed, 48), (Run::Heavy, 1)];
 
 #[tokio::test]
-async fn every_fault_ends_as_the_table_says() {
+async fn every_fault_ends_as_the_table_says_in_every_dialect() {
     let system = System::start().await;
-    let (light, heavy): (Vec<Cell>, Vec<Cell>) =
-        cells::all().into_iter().partition(|cell| cell.row.load == Load::Light);
-    let mut runs = run(&system, light, AT_ONCE).await;
-    // What is large keeps the lab and the router busy, so that nothing beside it would be in time.
-    runs.extend(run(&system, heavy, 1).await);
+    let mut runs = Vec::new();
+    for (kind, at_once) in AT_ONCE {
+        let cells = cells::all().into_iter().filter(|cell| cell.run() == kind);
+        runs.extend(run(&system, cells, at_once).await);
+    }
     runs.sort_by_key(|(cell, _)| cell.place);
     let seen = system.settled(runs).await;
     let wrong: Vec<String> = seen.iter().filter_map(Seen::wrong).collect();
@@ -34,8 +43,8 @@ async fn every_fault_ends_as_the_table_says() {
     page::hold(&seen);
 }
 
-async fn run(system: &System, cells: Vec<Cell>, at_once: usize) -> Vec<(Cell, cells::Heard)> {
-    let calls = cells.into_iter().map(|cell| async move {
+async fn run(system: &System, cells: impl Iterator<Item = Cell>, at_once: usize) -> Vec<(Cell, Heard)> {
+    let calls = cells.map(|cell| async move {
         let heard = system.call(&cell).await;
         (cell, heard)
     });
@@ -54,6 +63,16 @@ fn every_behaviour_of_the_lab_is_in_the_table_or_is_no_fault() {
         assert!(is_covered(row.name, family), "{}", row.name);
     }
     assert_eq!(covered.len(), ROWS.len() + ANSWERS.len(), "a fault stands in the table twice");
+}
+
+#[test]
+fn every_fault_has_four_cells_in_every_dialect_unless_it_is_a_giant() {
+    let cells = cells::all();
+    for row in ROWS {
+        let dialects = if row.is_heavy { FRAMINGS.len() } else { DIALECTS.len() };
+        let of_row = cells.iter().filter(|cell| cell.row.fault == row.fault);
+        assert_eq!(of_row.count(), 4 * dialects, "{}", row.fault);
+    }
 }
 
 /// A name without its numbers.

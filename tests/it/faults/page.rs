@@ -1,15 +1,19 @@
 //! `docs/faults.md`: what was seen of every fault, for people. The text before the table is kept as it is.
+//!
+//! Dialects in which a fault came to the same share a row.
 
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
+use crate::failover::DIALECTS;
 use crate::faults::cells::Seen;
+use crate::faults::dialects;
 
 const BLESS: &str = "SWITCHYARD_BLESS";
 const HEAD: &str = "\
-| fault | form | alone: caller | alone: attempts | with a second: caller | with a second: attempts |
-|---|---|---|---|---|---|
+| fault | form | dialects | alone: caller | alone: attempts | with a second: caller | with a second: attempts | why |
+|---|---|---|---|---|---|---|---|
 ";
 
 /// Compares the page with what was seen, or writes it.
@@ -36,22 +40,55 @@ fn write(path: &Path, page: &str) {
     fs::write(path, page).unwrap_or_else(|wrong| panic!("docs/faults.md: {wrong}"));
 }
 
+/// One fault in one form, and the dialects in which it came to this.
+struct Group<'a> {
+    adapters: Vec<&'static str>,
+    alone: &'a Seen,
+    second: &'a Seen,
+}
+
 fn table(seen: &[Seen]) -> String {
-    let mut table = HEAD.to_owned();
+    let mut groups: Vec<Group<'_>> = Vec::new();
     for pair in seen.chunks(2) {
         let [alone, second] = pair else { panic!("every form has two cells") };
-        let form = if alone.cell.streamed { "streamed" } else { "whole" };
-        let attempts = |seen: &Seen| seen.attempts.join("; ");
+        match groups.iter_mut().find(|group| group.is_like(alone, second)) {
+            Some(group) => group.adapters.push(alone.cell.dialect.adapter),
+            None => groups.push(Group { adapters: vec![alone.cell.dialect.adapter], alone, second }),
+        }
+    }
+    let mut table = HEAD.to_owned();
+    for group in &groups {
+        let Group { alone, second, .. } = group;
         // Writing to memory cannot fail.
         let _ = writeln!(
             table,
-            "| `{}` | {form} | {} | {} | {} | {} |",
+            "| `{}` | {} | {} | {} | {} | {} | {} | {} |",
             alone.cell.row.fault,
+            alone.cell.form(),
+            group.dialects(),
             alone.caller,
-            attempts(alone),
+            alone.attempts.join("; "),
             second.caller,
-            attempts(second)
+            second.attempts.join("; "),
+            group.why(),
         );
     }
     table
+}
+
+impl Group<'_> {
+    fn is_like(&self, alone: &Seen, second: &Seen) -> bool {
+        let same = |a: &Seen, b: &Seen| a.caller == b.caller && a.attempts == b.attempts;
+        let place = |seen: &Seen| (seen.cell.row.fault, seen.cell.streamed);
+        place(self.alone) == place(alone) && same(self.alone, alone) && same(self.second, second)
+    }
+
+    fn dialects(&self) -> String {
+        if self.adapters.len() == DIALECTS.len() { "all".to_owned() } else { self.adapters.join(", ") }
+    }
+
+    fn why(&self) -> &'static str {
+        let cell = self.alone.cell;
+        dialects::own(cell.row.fault, cell.dialect.adapter, cell.streamed).map_or("", |own| own.why)
+    }
 }

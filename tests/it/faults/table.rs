@@ -1,8 +1,9 @@
 //! What every fault must come to, reasoned from the rules: sections 4, 6 and 8 of the design.
 //!
 //! Caller: `200` with the finish reason, `200, then` the error that was told in the stream, or the error's status and type.
-//! Attempt: its outcome, what the provider bills by our word, what the tenant pays (both in nano-dollars), and how the
-//! tokens are known. The rules behind the numbers:
+//! Attempt: who, its outcome, what the provider bills by our word, what the tenant pays (both in nano-dollars), and how the
+//! tokens are known. What is said here holds in every dialect, unless `dialects` has a word on it. The rules behind the
+//! numbers:
 //!
 //! - Prices are 1,000 a prompt token and 2,000 another one; the tenant pays twice the cost, at most what was reserved:
 //!   107 prompt tokens at most, and the cap of 200, come to 507,000, so 1,014,000.
@@ -13,13 +14,14 @@
 //! - What may pass (limits, overload, a broken server or answer) is tried once more after all others, unless the provider
 //!   asks for a longer wait than two seconds. Silence is not: a hung provider costs its deadline once.
 
-/// One fault with its four cells.
+/// One fault with its cells: four in each dialect.
 pub struct Row {
-    /// The name at the lab; [`REFUSED`] has none.
+    /// The name at the lab; those of [`NO_LAB`] have none.
     pub fault: &'static str,
     pub asks: Asks,
     pub under: Under,
-    pub load: Load,
+    /// Tens of megabytes: run alone, and in one dialect of each framing.
+    pub is_heavy: bool,
     pub streamed: Expected,
     pub whole: Expected,
 }
@@ -43,15 +45,12 @@ pub enum Under {
     Haste,
     /// A short one for the whole of the attempt, with silence allowed.
     ShortTotal,
+    /// Ten tokens a second, over half a second, and a total that is longer than that.
+    MinimumRate,
     /// Nobody listens.
     ClosedPort,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Load {
-    Light,
-    /// Tens of megabytes.
-    Heavy,
+    /// Somebody listens and takes nobody.
+    FullQueue,
 }
 
 /// What two cells must hold: without another provider, and with a healthy one behind.
@@ -75,17 +74,38 @@ impl Expected {
         }
     }
 
-    pub fn attempts(self, has_second: bool) -> Vec<&'static str> {
+    pub fn attempts(self, has_second: bool) -> Vec<String> {
+        let first = |attempt: &str| format!("{FIRST} {attempt}");
         match self {
-            Self::Moves { attempt, .. } | Self::Passes { attempt, .. } if has_second => vec![attempt, SERVED],
-            Self::Passes { attempt, .. } => vec![attempt, attempt],
-            Self::Moves { attempt, .. } | Self::Stays { attempt, .. } => vec![attempt],
+            Self::Moves { attempt, .. } | Self::Passes { attempt, .. } if has_second => {
+                vec![first(attempt), format!("{SECOND} {SERVED}")]
+            }
+            Self::Passes { attempt, .. } => vec![first(attempt), first(attempt)],
+            Self::Moves { attempt, .. } | Self::Stays { attempt, .. } => vec![first(attempt)],
         }
     }
 }
 
+impl Row {
+    pub fn is_run_in(&self, adapter: &str) -> bool {
+        !self.is_heavy || FRAMINGS.contains(&adapter)
+    }
+}
+
+/// The faulty provider, which has a name of its own in every cell.
+pub const FIRST: &str = "first";
+/// The healthy one.
+pub const SECOND: &str = "second";
+
+/// Server-sent events, Amazon's frames, JSON lines.
+pub const FRAMINGS: [&str; 3] = ["openai", "bedrock", "ollama"];
+
 /// Connecting to where nobody listens: no behaviour of a lab, which listens.
-pub const REFUSED: &str = "(connection refused)";
+const REFUSED: &str = "(connection refused)";
+/// Connecting to where nobody takes connections.
+const UNACCEPTED: &str = "(connection not accepted)";
+/// Faults that need no lab.
+pub const NO_LAB: [&str; 2] = [REFUSED, UNACCEPTED];
 
 /// Behaviours that are good answers and nothing else.
 pub const ANSWERS: &[&str] = &[
@@ -102,24 +122,24 @@ pub const ANSWERS: &[&str] = &[
     "image",
 ];
 
-const ANSWERED: &str = "200 stop";
+pub const ANSWERED: &str = "200 stop";
 /// The echo, with the provider's own count.
-const SERVED: &str = "ok 21000/42000 provider_final";
+pub const SERVED: &str = "ok 21000/42000 provider_final";
 
-const fn moves(alone: &'static str, attempt: &'static str) -> Expected {
+pub const fn moves(alone: &'static str, attempt: &'static str) -> Expected {
     Expected::Moves { alone, attempt }
 }
 
-const fn passes(alone: &'static str, attempt: &'static str) -> Expected {
+pub const fn passes(alone: &'static str, attempt: &'static str) -> Expected {
     Expected::Passes { alone, attempt }
 }
 
-const fn stays(caller: &'static str, attempt: &'static str) -> Expected {
+pub const fn stays(caller: &'static str, attempt: &'static str) -> Expected {
     Expected::Stays { caller, attempt }
 }
 
 const fn row(fault: &'static str, streamed: Expected, whole: Expected) -> Row {
-    Row { fault, asks: Asks::Text, under: Under::Patience, load: Load::Light, streamed, whole }
+    Row { fault, asks: Asks::Text, under: Under::Patience, is_heavy: false, streamed, whole }
 }
 
 const fn both(fault: &'static str, expected: Expected) -> Row {
@@ -135,27 +155,28 @@ const fn asking(asks: Asks, row: Row) -> Row {
 }
 
 const fn heavy(row: Row) -> Row {
-    Row { load: Load::Heavy, ..row }
+    Row { is_heavy: true, ..row }
 }
 
 /// An answer that is as good as any: the fault must not hurt.
-const HARMLESS: Expected = stays(ANSWERED, SERVED);
+pub const HARMLESS: Expected = stays(ANSWERED, SERVED);
 /// Something came, but no answer, and nobody saw anything of it.
-const UNREADABLE: Expected = passes("502 provider_unavailable", "malformed 11000/0 estimated");
-const TOO_SLOW: Expected = moves("504 timeout", "timeout 11000/0 estimated");
-const OVERLOADED_INSIDE: Expected = passes("503 provider_overloaded", "overloaded 11000/0 estimated");
+pub const UNREADABLE: Expected = passes("502 provider_unavailable", "malformed 11000/0 estimated");
+pub const TOO_SLOW: Expected = moves("504 timeout", "timeout 11000/0 estimated");
+pub const OVERLOADED_INSIDE: Expected = passes("503 provider_overloaded", "overloaded 11000/0 estimated");
 /// Two words, of two tokens, and then its end: 11 and 2 tokens by our count.
-const BROKEN_AFTER_TWO: Expected = stays("200, then provider_unavailable", "malformed 15000/0 estimated");
-const LIMITED: Expected = passes("429 rate_limit_exceeded", "rate_limited 0/0 provider_final");
-const OVERLOADED: Expected = passes("503 provider_overloaded", "overloaded 0/0 provider_final");
-const SERVER: Expected = passes("502 provider_unavailable", "server 0/0 provider_final");
-const UNPAID: Expected = moves("502 provider_unavailable", "payment 0/0 provider_final");
-const TIMED_OUT_INSIDE: Expected = passes("504 timeout", "timeout 0/0 provider_final");
+pub const BROKEN_AFTER_TWO: Expected = stays("200, then provider_unavailable", "malformed 15000/0 estimated");
+pub const LIMITED: Expected = passes("429 rate_limit_exceeded", "rate_limited 0/0 provider_final");
+pub const OVERLOADED: Expected = passes("503 provider_overloaded", "overloaded 0/0 provider_final");
+pub const SERVER: Expected = passes("502 provider_unavailable", "server 0/0 provider_final");
+pub const UNPAID: Expected = moves("502 provider_unavailable", "payment 0/0 provider_final");
+pub const TIMED_OUT_INSIDE: Expected = passes("504 timeout", "timeout 0/0 provider_final");
 
 #[rustfmt::skip] // A table: one row, one thought.
 pub static ROWS: &[Row] = &[
     // The connection.
     under(Under::ClosedPort, both(REFUSED, passes("502 provider_unavailable", "server 0/0 estimated"))),
+    under(Under::FullQueue, both(UNACCEPTED, moves("504 timeout", "timeout 0/0 estimated"))),
     both("reset", UNREADABLE),
     both("close", UNREADABLE),
     under(Under::Haste, both("hang", TOO_SLOW)),
@@ -176,6 +197,8 @@ pub static ROWS: &[Row] = &[
     both("keepalive-20", HARMLESS),
     // One token before the attempt's time is over: 11 and 1 by our count.
     under(Under::ShortTotal, row("trickle-700ms", stays("200, then timeout", "timeout 13000/0 estimated"), TOO_SLOW)),
+    // One token in half a second is two a second. A whole answer has no rate: its total ends it.
+    under(Under::MinimumRate, row("trickle-2s", stays("200, then timeout", "timeout 13000/0 estimated"), TOO_SLOW)),
 
     // Turned down by status: free of charge. What the request is to blame for is not tried elsewhere.
     both("status-400", stays("400 invalid_request", "invalid_request 0/0 provider_final")),
