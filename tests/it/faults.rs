@@ -21,7 +21,7 @@ use crate::failover::DIALECTS;
 use crate::faults::cells::{Cell, Run, Seen};
 use crate::faults::heard::Heard;
 use crate::faults::system::System;
-use crate::faults::table::{ANSWERS, FRAMINGS, ROWS};
+use crate::faults::table::{ANSWERS, FRAMINGS, Load, ROWS};
 
 /// Kinds of cells with how many of them are under way at once. What waits for a deadline is silent and goes together; what
 /// works is few enough not to look like a slow provider. What is large keeps lab and router busy, so that nothing beside
@@ -69,7 +69,11 @@ fn every_behaviour_of_the_lab_is_in_the_table_or_is_no_fault() {
 fn every_fault_has_four_cells_in_every_dialect_unless_it_is_a_giant() {
     let cells = cells::all();
     for row in ROWS {
-        let dialects = if row.is_heavy { FRAMINGS.len() } else { DIALECTS.len() };
+        let dialects = match row.load {
+            Load::Light => DIALECTS.len(),
+            Load::Heavy => FRAMINGS.len(),
+            Load::Giant => 1,
+        };
         let of_row = cells.iter().filter(|cell| cell.row.fault == row.fault);
         assert_eq!(of_row.count(), 4 * dialects, "{}", row.fault);
     }

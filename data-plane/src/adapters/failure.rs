@@ -153,6 +153,9 @@ impl Failure {
     /// Notes the status and what the headers say about trying again.
     pub fn with_head(mut self, status: StatusCode, headers: &HeaderMap) -> Self {
         self.status = Some(status);
+        if status == StatusCode::PAYLOAD_TOO_LARGE && self.class == FailureClass::InvalidRequest {
+            self.code = ErrorCode::PayloadTooLarge;
+        }
         self.retry_after = retry_after(headers).or(self.retry_after);
         self.should_retry = match text(headers, "x-should-retry") {
             Some("true") => Some(true),

@@ -5,7 +5,7 @@ use switchyard_proto::v1;
 
 use crate::failover::{self, DIALECTS};
 use crate::faults::dialects;
-use crate::faults::table::{Asks, Expected, FIRST, ROWS, Row, SECOND, Under};
+use crate::faults::table::{Asks, Expected, FIRST, Load, ROWS, Row, SECOND, Under};
 
 const WORDS: &str = "one two three four five six";
 
@@ -47,14 +47,15 @@ pub fn all() -> Vec<Cell> {
         let spoken = DIALECTS.iter().filter(|dialect| row.is_run_in(dialect.adapter));
         spoken.flat_map(move |dialect| [false, true].map(|has_second| (row, dialect, streamed, has_second)))
     });
-    let cell = |(place, (row, dialect, streamed, has_second))| Cell { row, dialect, place, streamed, has_second };
+    let cell =
+        |(place, (row, dialect, streamed, has_second))| Cell { row, dialect, place, streamed, has_second };
     cells.enumerate().map(cell).collect()
 }
 
 impl Cell {
     pub fn run(&self) -> Run {
         match self.row.under {
-            _ if self.row.is_heavy => Run::Heavy,
+            _ if self.row.load != Load::Light => Run::Heavy,
             Under::Patience | Under::ClosedPort => Run::Quick,
             Under::FullQueue | Under::Haste | Under::ShortTotal | Under::MinimumRate => Run::Timed,
         }

@@ -56,4 +56,3 @@ impl Heard {
 fn finished(reason: &Value) -> String {
     format!("200 {}", reason.as_str().unwrap_or_default())
 }
-
