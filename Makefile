@@ -1,7 +1,7 @@
 # Recipes are in scripts/. ARGS is passed on: make run ARGS="--listen 127.0.0.1:9000"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fmt bench bench-adapters bench-routing fuzz check-all
+.PHONY: help run test fmt bench bench-adapters bench-routing fuzz model check-all
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ bench-routing: ## measure what a plan costs, over four endpoints and over fifty
 
 fuzz: ## feed every decoder and framer with mutated traffic, ten minutes each: make fuzz ARGS="-s 60 stream-gemini"
 	@scripts/fuzz $(ARGS)
+
+model: ## check the model of leases, journal and settlement within wide bounds: make model ARGS="restore"
+	@scripts/model $(ARGS)
 
 check-all: ## test, and the heavy rest: release, deny, manifests, bench
 	@scripts/check-all

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 pub use self::{
     hold::{Due, Hold, Reservation, Settled},
+    leases::Lots,
     lender::Lender,
     permit::Permit,
     rates::{Admission, Limit, Limited, Rates},

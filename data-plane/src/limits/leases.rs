@@ -6,6 +6,7 @@
 mod closing;
 mod desk;
 mod entry;
+mod lots;
 
 use std::{
     collections::HashMap,
@@ -20,6 +21,7 @@ use std::{
 use switchyard_proto::money::NanoUsd;
 use tokio::sync::{Notify, watch};
 
+pub use self::lots::Lots;
 use self::{
     closing::Closing,
     entry::{Entry, Refusal},

@@ -9,6 +9,8 @@ use std::{
 
 use tokio::sync::Notify;
 
+use super::lots::Lots;
+
 /// How long a refusal is believed.
 const DENIED: Duration = Duration::from_secs(1);
 /// After `BUSY`, other instances were asked to give back; that takes about so long.
@@ -41,20 +43,10 @@ pub(super) enum Answer {
     Refused(Refusal),
 }
 
-/// What one session lent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Lot {
-    epoch: u64,
-    free: u64,
-    /// Reserved and not settled.
-    out: u64,
-}
-
 /// An account's lease here.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Oldest epoch first; none is empty.
-    lots: Vec<Lot>,
+    lots: Lots,
     peak_out: u64,
     spent_this_second: u64,
     spent_per_second: f64,
@@ -91,7 +83,7 @@ pub(super) struct Ask {
 impl Entry {
     pub fn new(now: Instant) -> Self {
         Self {
-            lots: Vec::new(),
+            lots: Lots::default(),
             peak_out: 0,
             spent_this_second: 0,
             spent_per_second: 0.0,
@@ -111,14 +103,9 @@ impl Entry {
     /// Takes an amount that one epoch must cover.
     pub fn take(&mut self, epoch: u64, amount: u64, now: Instant) -> bool {
         self.last_used = now;
-        let Some(lot) = self.lots.iter_mut().find(|lot| lot.epoch == epoch) else { return false };
-        if lot.free < amount {
-            return false;
-        }
-        lot.free -= amount;
-        lot.out += amount;
+        let is_taken = self.lots.take(epoch, amount);
         self.peak_out = self.peak_out.max(self.out());
-        true
+        is_taken
     }
 
     /// Undoes a [`Entry::take`] that was not used.
@@ -134,60 +121,46 @@ impl Entry {
     }
 
     fn end(&mut self, epoch: u64, out: u64, free: u64) {
-        if let Some(lot) = self.lots.iter_mut().find(|lot| lot.epoch == epoch) {
-            lot.out = lot.out.saturating_sub(out);
+        self.lots.end(epoch, out, free);
+        if free > 0 {
+            self.wake();
         }
-        self.add(epoch, free);
-        self.drop_empty_lots();
     }
 
     /// Adds free money and wakes who waits for it.
     pub fn add(&mut self, epoch: u64, amount: u64) {
-        if amount == 0 {
-            return;
+        if amount > 0 {
+            self.lots.add(epoch, amount);
+            self.wake();
         }
-        match self.lots.binary_search_by_key(&epoch, |lot| lot.epoch) {
-            Ok(at) => self.lots[at].free = self.lots[at].free.saturating_add(amount),
-            Err(at) => self.lots.insert(at, Lot { epoch, free: amount, out: 0 }),
-        }
-        self.wake();
     }
 
     /// Removes up to `amount` of free money; what was removed.
     pub fn remove(&mut self, epoch: u64, amount: u64) -> u64 {
-        let amount = amount.min(self.free(epoch));
-        if let Some(lot) = self.lots.iter_mut().find(|lot| lot.epoch == epoch) {
-            lot.free -= amount;
-        }
-        self.drop_empty_lots();
-        amount
-    }
-
-    fn drop_empty_lots(&mut self) {
-        self.lots.retain(|lot| lot.free > 0 || lot.out > 0);
+        self.lots.remove(epoch, amount)
     }
 
     pub fn free(&self, epoch: u64) -> u64 {
-        self.lots.iter().find(|lot| lot.epoch == epoch).map_or(0, |lot| lot.free)
+        self.lots.free(epoch)
     }
 
     /// Free money by epoch, oldest first.
     pub fn balances(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.lots.iter().filter(|lot| lot.free > 0).map(|lot| (lot.epoch, lot.free))
+        self.lots.balances()
     }
 
     /// Whether anything of that epoch is free or reserved here.
     pub fn holds(&self, epoch: u64) -> bool {
-        self.lots.iter().any(|lot| lot.epoch == epoch)
+        self.lots.holds(epoch)
     }
 
     /// What attempts have reserved and not settled.
     pub fn out(&self) -> u64 {
-        self.lots.iter().map(|lot| lot.out).sum()
+        self.lots.out()
     }
 
     pub fn total(&self) -> u64 {
-        self.lots.iter().map(|lot| lot.free).sum()
+        self.lots.total()
     }
 
     pub fn is_unlimited(&self) -> bool {
@@ -196,7 +169,7 @@ impl Entry {
 
     /// The most that one attempt could reserve, were the control plane asked for all it has; `None` if unknown.
     pub fn affordable(&self, epoch: u64) -> Option<u64> {
-        let largest = self.lots.iter().map(|lot| lot.free).max().unwrap_or(0);
+        let largest = self.lots.largest();
         let headroom = self.headroom?;
         Some(largest.max(self.free(epoch).saturating_add(headroom)))
     }
