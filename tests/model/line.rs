@@ -139,6 +139,7 @@ fn facts() -> Facts {
         provider: ProviderId::new("provider"),
         credential: CredentialId::new("credential"),
         price: Arc::default(),
+        tenant_price: None,
         price_revision: Arc::default(),
         markup_ppm: 0,
         started_at: now(),
@@ -154,6 +155,7 @@ fn settlement(price: u64) -> Settlement {
         outcome: "ok".into(),
         upstream_status: 200,
         ended_at: now(),
+        used: None,
         generation: None,
     }
 }
