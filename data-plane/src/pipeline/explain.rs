@@ -101,7 +101,7 @@ impl Waiting {
         let Some(availability) = self.availability else { return error };
         let retry_after = match availability {
             Availability::CapacityExhausted => self.retry_after,
-            _ => error.retry_after.or(self.retry_after),
+            _ => error.retry_after.into_iter().chain(self.retry_after).min(),
         };
         let seconds = retry_after.map(|after| after.as_secs_f64().ceil());
         let mut rows = refusal::after_attempts(availability, seconds);

@@ -50,9 +50,14 @@ fn own_goes_first_whatever_is_cheaper_or_was_out_lately() {
 #[test]
 fn what_may_not_be_tried_goes_behind_everybody() {
     let world = world(&[("m", "a", "1"), ("m", "b", "9"), ("n", "c", "1")]).own("k", "a", |_| {});
-    for state in [State::Open { until_ms: 9 }, State::Limited { until_ms: 9 }] {
+    let orders = [
+        (State::Open { until_ms: 9 }, ["m@b", "n@c", "m@a+k", "m@a"]),
+        // A limit of everybody's says nothing of who brings a credential of its own.
+        (State::Limited { until_ms: 9 }, ["m@a+k", "m@b", "n@c", "m@a"]),
+    ];
+    for (state, order) in orders {
         let ask = world.ask(json!({"models": ["n"]})).read("a", Reading { state, ..Reading::default() });
-        assert_eq!(ask.order(), ["m@b", "n@c", "m@a+k", "m@a"], "{state:?}");
+        assert_eq!(ask.order(), order, "{state:?}");
     }
     let half = Reading { state: State::HalfOpen, ..Reading::default() };
     let ask = world.ask(json!({})).read("a", half);
