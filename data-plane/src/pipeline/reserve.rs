@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+use http::{HeaderName, HeaderValue};
 use switchyard_proto::clock;
 use switchyard_proto::code::ErrorCode;
 use switchyard_proto::id::CredentialId;
 use switchyard_proto::money::NanoUsd;
-use switchyard_proto::price::Span;
 use switchyard_proto::v1::AccountKind;
-use tokio::time::Instant;
 
 use crate::adapters::{Encoded, Target, Unsupported};
 use crate::config::snapshot::{Credential, Endpoint};
@@ -23,15 +22,16 @@ use crate::model::media::Fetched;
 use crate::model::request::ChatRequest;
 use crate::pipeline::trail::Trail;
 use crate::pipeline::{Job, Pipeline};
-use crate::price::{self, Bounds, WorstCase};
-use crate::routing::health::Shut;
+use crate::price::{self, WorstCase};
 use crate::routing::plan::Candidate;
-use crate::routing::refusal;
 use crate::upstream::attempt::Failed;
 use crate::usage::record::Facts;
 
 /// Output tokens that a request counts for in token rates before it is known what it produced.
 const EXPECTED_OUTPUT: u64 = 256;
+/// Tells a provider which attempt a call is. OpenAI logs it, others ignore it: with it a provider's records can be held
+/// against the ledger, also where its answer never came.
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 
 /// An attempt that may be sent.
 pub struct Ready {
@@ -39,8 +39,6 @@ pub struct Ready {
     /// None without governance.
     pub hold: Option<Hold>,
     pub credential: Option<Credential>,
-    /// The attempt's, from 1: that of its ledger line.
-    pub number: u32,
     /// The output cap, where money made it lower than the endpoint's own.
     pub lowered_cap: Option<u64>,
 }
@@ -61,8 +59,6 @@ pub enum Skip {
     },
     Refused(ReserveError),
     Failed(Box<Failed>, Arc<Endpoint>),
-    /// Its breaker is open, or its provider asked to wait.
-    Shut(Shut, Arc<Endpoint>),
     /// It answered, and the policy does not take the answer.
     Faulty(Fault, Arc<Endpoint>),
 }
@@ -121,10 +117,8 @@ pub async fn reserve(
     };
     let mut cap = Cap::of(endpoint, candidate.is_byok(), job, pipeline.settings.leases.default_output_tokens);
     let mut encoded = encode(job, endpoint, cap.injected(job.request), fetched)?;
-    let number = trail.reserved + 1;
     let Some(permit) = permit else {
-        trail.reserved = number;
-        return Ok(Ready { encoded, hold: None, credential, number, lowered_cap: None });
+        return Ok(Ready { encoded, hold: None, credential, lowered_cap: None });
     };
     let make = |cap: &Cap| reservation(job, candidate, credential.as_ref(), trail, &cap.worst(endpoint, job));
     let hold = match permit.reserve(make(&cap)).await {
@@ -140,21 +134,20 @@ pub async fn reserve(
     };
     match hold {
         Ok(hold) => {
-            trail.reserved = number;
+            trail.reserved += 1;
+            encoded.headers.insert(CLIENT_REQUEST_ID, name(trail));
             let lowered_cap = cap.is_lowered.then_some(cap.tokens);
-            Ok(Ready { encoded, hold: Some(hold), credential, number, lowered_cap })
+            Ok(Ready { encoded, hold: Some(hold), credential, lowered_cap })
         }
         Err(ReserveError::Exhausted { kind, affordable }) => Err(cap.short(kind, affordable, endpoint, job)),
         Err(error) => Err(Skip::Refused(error)),
     }
 }
 
-/// The most that an attempt of this candidate can cost who pays for it: the tenant, or its own account at the provider.
-pub fn worst(pipeline: &Pipeline, job: &Job<'_>, candidate: &Candidate) -> NanoUsd {
-    let (endpoint, is_byok) = (&candidate.endpoint, candidate.is_byok());
-    let cap = Cap::of(endpoint, is_byok, job, pipeline.settings.leases.default_output_tokens);
-    let worst = cap.worst(endpoint, job);
-    if is_byok { worst.cost } else { worst.charge }
+/// The attempt that was reserved last, as its ledger line names it: the generation and its number.
+fn name(trail: &Trail) -> HeaderValue {
+    let name = format!("{}/{}", trail.id, trail.reserved);
+    HeaderValue::try_from(name).expect("ids and numbers are plain ASCII")
 }
 
 /// The cap on output tokens that an attempt's reservation rests on.
@@ -164,8 +157,6 @@ struct Cap {
     /// Money that was lent is at stake, so the provider is held to the cap.
     is_bound: bool,
     is_lowered: bool,
-    /// The tenant pays the provider itself: what counts is the cost.
-    is_byok: bool,
 }
 
 impl Cap {
@@ -183,7 +174,7 @@ impl Cap {
             price::output_cap(endpoint, asked, endpoint.context_length())
         };
         let tokens = if asked.is_none() { own.min(room(endpoint, job.request)) } else { own };
-        Self { tokens, is_bound, is_lowered: false, is_byok }
+        Self { tokens, is_bound, is_lowered: false }
     }
 
     /// What the adapter is to write into the request; nothing where the caller's own words say it already.
@@ -192,14 +183,19 @@ impl Cap {
     }
 
     fn worst(&self, endpoint: &Endpoint, job: &Job<'_>) -> WorstCase {
-        bounds(endpoint, job).worst(self.tokens)
+        price::worst_case(endpoint, &job.caller.tenant, &job.request.facts, job.request.n, self.tokens)
     }
 
     fn affordable(&self, affordable: NanoUsd, endpoint: &Endpoint, job: &Job<'_>) -> Option<u64> {
-        bounds(endpoint, job).largest_cap(self.tokens, |worst| {
-            let due = if self.is_byok { worst.cost } else { worst.charge };
-            due <= affordable
-        })
+        let request = job.request;
+        price::affordable_cap(
+            endpoint,
+            &job.caller.tenant,
+            &request.facts,
+            request.n,
+            affordable,
+            self.tokens,
+        )
     }
 
     /// The cap that is affordable, where the caller set none itself.
@@ -215,14 +211,6 @@ impl Cap {
         let affordable_tokens = self.affordable(affordable, endpoint, job).unwrap_or(0);
         Skip::Budget { kind, affordable_tokens, asked_tokens: self.tokens }
     }
-}
-
-/// What bounds an attempt that is sent now: it ends with the request.
-fn bounds<'a>(endpoint: &'a Endpoint, job: &Job<'a>) -> Bounds<'a> {
-    let (from, left) = (clock::now(), job.until.saturating_duration_since(Instant::now()));
-    let left = TimeDelta::from_std(left).unwrap_or(TimeDelta::MAX);
-    let span = Span { from, until: from.checked_add_signed(left).unwrap_or(DateTime::<Utc>::MAX_UTC) };
-    Bounds::of(endpoint, &job.caller.tenant, &job.request.facts, job.request.n, span)
 }
 
 /// Output tokens that the window has room for beside the prompt, so that an injected cap is never what fails a call.
@@ -285,7 +273,6 @@ fn reservation(
     worst: &WorstCase,
 ) -> Reservation {
     let (Caller { tenant, key }, endpoint) = (job.caller, &candidate.endpoint);
-    let (started_at, terms) = (clock::now(), tenant.book.terms(endpoint));
     Reservation {
         generation: trail.id,
         attempt: trail.reserved + 1,
@@ -300,11 +287,10 @@ fn reservation(
             credential: CredentialId::new(
                 credential.map_or_else(|| "".into(), |credential| credential.id.clone()),
             ),
-            price: Arc::clone(endpoint.tariff.at(started_at).text()),
-            tenant_price: terms.own(),
+            price: endpoint.price.clone(),
             price_revision: Arc::new(trail.revision.to_proto()),
-            markup_ppm: terms.markup_ppm(),
-            started_at,
+            markup_ppm: tenant.config.markup_ppm,
+            started_at: clock::now(),
         },
         traceparent: trail.traceparent(),
     }
@@ -369,7 +355,6 @@ impl From<Skip> for RequestError {
             Skip::Failed(failed, endpoint) => {
                 Self::from_failure(&failed.failure, &endpoint.provider.display_name)
             }
-            Skip::Shut(shut, endpoint) => refusal::shut(shut, &endpoint),
             Skip::Refused(error) => refused(error),
             Skip::Faulty(fault, endpoint) => faulty(&fault, &endpoint),
             Skip::Budget { kind, affordable_tokens, asked_tokens } => {
