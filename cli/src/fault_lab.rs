@@ -42,7 +42,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use crate::fault_lab::behaviour::{Behaviour, Ending, UnknownBehaviour, behaviours};
-pub use crate::fault_lab::bill::{Billed, COMPLETION_NANO_USD, PROMPT_NANO_USD};
+pub use crate::fault_lab::bill::{Billed, COMPLETION_NANO_USD, Called, PROMPT_NANO_USD};
 pub use crate::fault_lab::command::{Args, CommandError, run};
 pub(crate) use crate::fault_lab::command::{announce, until_stopped};
 pub use crate::fault_lab::prepared::FIXED_INPUT_TOKENS;
@@ -61,18 +61,20 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// How many requests to keep for [`FaultLab::received`], the newest; 0 keeps none and costs nothing.
     pub keep_received: usize,
+    /// How many ended calls to keep for [`FaultLab::calls`], the newest.
+    pub keep_calls: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), keep_received: 0 }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), keep_received: 0, keep_calls: 0 }
     }
 }
 
 impl Settings {
-    /// For tests: any free port, and the last thousand requests kept.
+    /// For tests: any free port, and the last thousand requests and calls kept.
     pub fn recording() -> Self {
-        Self { keep_received: 1_000, ..Self::default() }
+        Self { keep_received: 1_000, keep_calls: 1_000, ..Self::default() }
     }
 }
 
@@ -107,7 +109,8 @@ impl FaultLab {
         let failed = |source| StartError { addr: settings.listen, source };
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
-        let lab = Arc::new(Lab::new(settings.keep_received, chrono::Utc::now().timestamp()));
+        let lab =
+            Arc::new(Lab::new(settings.keep_received, settings.keep_calls, chrono::Utc::now().timestamp()));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(server::accept(listener, lab.clone(), tasks.clone(), stop.clone()));
         Ok(Self { addr, lab, tasks, stop })
@@ -174,6 +177,11 @@ impl FaultLab {
     /// What a provider would have billed for the calls that have ended, by dialect and model.
     pub fn billed(&self) -> Vec<Billed> {
         self.lab.witness.ledger.billed()
+    }
+
+    /// The calls that have ended, one by one, oldest first. Empty unless [`Settings::keep_calls`] is set.
+    pub fn calls(&self) -> Vec<Called> {
+        self.lab.witness.ledger.calls()
     }
 
     /// Waits until `n` requests have been read, since the start.

@@ -64,6 +64,7 @@ pub fn answer(lab: &Lab, head: &Parts, body: &[u8]) -> Option<Performance> {
             let received = lab.witness.received();
             Ok(json!({"received": received.iter().map(shown).collect::<Vec<_>>()}))
         }
+        (&Method::GET, "calls") => Ok(json!({"calls": lab.witness.ledger.calls()})),
         (&Method::POST, "script") => script(lab, body),
         (&Method::POST, "always") => always(lab, body),
         (&Method::DELETE, "script") => {
@@ -78,7 +79,7 @@ pub fn answer(lab: &Lab, head: &Parts, body: &[u8]) -> Option<Performance> {
             lab.witness.forget_received();
             Ok(json!({}))
         }
-        (method, "behaviours" | "counts" | "received" | "script" | "always") => {
+        (method, "behaviours" | "counts" | "received" | "calls" | "script" | "always") => {
             let message = format!("{method} does not go with /lab/{noun}.");
             Err((StatusCode::METHOD_NOT_ALLOWED, message))
         }

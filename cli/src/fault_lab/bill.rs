@@ -4,7 +4,7 @@
 //! answer what was produced until it broke or the caller left. A whole answer is produced before its first byte.
 //! Errors, pages, redirects and silence cost nothing. Calls appear here when they have ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -30,6 +30,27 @@ pub struct Billed {
     pub cost_nano_usd: u64,
 }
 
+/// One call that has ended, under the name that its client gave it in `x-client-request-id`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Called {
+    /// Empty where the client gave it none.
+    pub id: String,
+    /// Empty where nothing could be billed, as with errors.
+    pub model: String,
+    /// Whether it is billed; if not, the tokens are 0.
+    pub is_billed: bool,
+    pub prompt_tokens: u64,
+    /// Reasoning included.
+    pub completion_tokens: u64,
+}
+
+impl Called {
+    /// What it costs, in nano-dollars.
+    pub fn cost_nano_usd(&self) -> u64 {
+        self.prompt_tokens * PROMPT_NANO_USD + self.completion_tokens * COMPLETION_NANO_USD
+    }
+}
+
 /// What a call is billed under, should it produce anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payer {
@@ -46,8 +67,13 @@ pub struct Tab {
     completion_tokens: Option<u64>,
 }
 
-#[derive(Debug, Default)]
-pub struct Ledger(Mutex<BTreeMap<(&'static str, String), Totals>>);
+#[derive(Debug)]
+pub struct Ledger {
+    rows: Mutex<BTreeMap<(&'static str, String), Totals>>,
+    /// How many calls are kept one by one, the newest.
+    keep: usize,
+    calls: Mutex<VecDeque<Called>>,
+}
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Totals {
@@ -68,10 +94,43 @@ impl Tab {
 }
 
 impl Ledger {
-    /// Books a call that has ended; one that produced nothing leaves no trace.
-    pub fn book(&self, tab: Tab) {
-        let Some(completion_tokens) = tab.completion_tokens else { return };
-        let Payer { dialect, model, prompt_tokens } = tab.payer;
+    pub fn new(keep: usize) -> Self {
+        Self { rows: Mutex::default(), keep, calls: Mutex::default() }
+    }
+
+    /// Books a call that has ended under the name that its client gave it; one that produced nothing is not billed.
+    pub fn book(&self, id: String, tab: Option<Tab>) {
+        let (payer, completion) = tab.map_or((None, None), |tab| (Some(tab.payer), tab.completion_tokens));
+        self.keep(id, payer.as_ref(), completion);
+        if let (Some(payer), Some(completion)) = (payer, completion) {
+            self.add(payer, completion);
+        }
+    }
+
+    fn keep(&self, id: String, payer: Option<&Payer>, completion: Option<u64>) {
+        if self.keep == 0 {
+            return;
+        }
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if calls.len() == self.keep {
+            calls.pop_front();
+        }
+        calls.push_back(Called {
+            id,
+            model: payer.map(|payer| payer.model.clone()).unwrap_or_default(),
+            is_billed: completion.is_some(),
+            prompt_tokens: completion.and(payer).map_or(0, |payer| payer.prompt_tokens),
+            completion_tokens: completion.unwrap_or(0),
+        });
+    }
+
+    /// The calls kept, in the order in which they ended.
+    pub fn calls(&self) -> Vec<Called> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn add(&self, payer: Payer, completion_tokens: u64) {
+        let Payer { dialect, model, prompt_tokens } = payer;
         let mut rows = self.lock();
         let mut key = (dialect, model);
         if rows.len() >= MOST_ROWS && !rows.contains_key(&key) {
@@ -89,7 +148,7 @@ impl Ledger {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(&'static str, String), Totals>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,13 +170,14 @@ mod tests {
 
     #[test]
     fn what_produced_nothing_is_not_billed_and_the_prompt_is_due_with_the_first_piece() {
-        let ledger = Ledger::default();
-        ledger.book(tab("m"));
+        let ledger = Ledger::new(2);
+        ledger.book("first".to_owned(), Some(tab("m")));
+        ledger.book("second".to_owned(), None);
         assert_eq!(ledger.billed(), []);
         for pieces in [vec![0], vec![2, 3]] {
             let mut open = tab("m");
             pieces.into_iter().for_each(|tokens| open.add(tokens));
-            ledger.book(open);
+            ledger.book("later".to_owned(), Some(open));
         }
         let expected = Billed {
             dialect: "openai",
@@ -128,18 +188,21 @@ mod tests {
             cost_nano_usd: 14 * 100 + 5 * 400,
         };
         assert_eq!(ledger.billed(), [expected]);
+        let kept: Vec<_> =
+            ledger.calls().into_iter().map(|call| (call.id.clone(), call.cost_nano_usd())).collect();
+        assert_eq!(kept, [("later".to_owned(), 700), ("later".to_owned(), 2_700)], "the newest two");
     }
 
     #[test]
     fn invented_models_do_not_fill_the_memory() {
-        let ledger = Ledger::default();
+        let ledger = Ledger::new(0);
         for number in 0..MOST_ROWS + 5 {
             let mut open = tab(&number.to_string());
             open.add(1);
-            ledger.book(open);
+            ledger.book(String::new(), Some(open));
         }
         let billed = ledger.billed();
-        assert_eq!(billed.len(), MOST_ROWS + 1);
+        assert_eq!((billed.len(), ledger.calls().len()), (MOST_ROWS + 1, 0));
         assert!(billed.iter().any(|row| row.model == OTHERS && row.calls == 5));
     }
 }

@@ -27,7 +27,7 @@ pub struct Args {
     /// Listen where others can reach it. It takes any key and does as anybody says: not on a network that you do not own.
     #[arg(long)]
     beyond_loopback: bool,
-    /// How many requests to keep for `GET /lab/received`, the newest; 0 keeps none.
+    /// How many requests to keep for `GET /lab/received`, and ended calls for `GET /lab/calls`, the newest; 0 keeps none.
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     keep: usize,
     /// Print the table of behaviours and exit.
@@ -58,6 +58,7 @@ The lab's own side, on the same port:
   GET /lab/behaviours                    the table below
   GET /lab/counts                        requests, and what a provider would have billed, per dialect and model
   GET /lab/received                      the newest requests, credentials left out; DELETE forgets them
+  GET /lab/calls                         the newest calls that have ended, by their x-client-request-id, with their bill
   POST /lab/script                       {\"behaviours\": [\"cut-2\", \"echo\"]}: for the coming calls, one each; DELETE
   POST /lab/always                       {\"behaviour\": \"status-503\"}: for all calls without an order; DELETE
 An order wins over the header, the header over the standing order, that over the model.";
@@ -117,7 +118,9 @@ fn list(out: &mut impl Write) -> io::Result<()> {
 }
 
 async fn serve(args: &Args) -> Result<(), CommandError> {
-    let lab = FaultLab::start(Settings { listen: args.listen, keep_received: args.keep }).await?;
+    let lab =
+        FaultLab::start(Settings { listen: args.listen, keep_received: args.keep, keep_calls: args.keep })
+            .await?;
     announce(lab.addr)?;
     until_stopped(args.until_stdin_ends).await?;
     lab.stop().await;

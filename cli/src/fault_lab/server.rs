@@ -32,6 +32,8 @@ use crate::fault_lab::witness::{Received, Witness};
 
 /// The header by which a request chooses its behaviour itself, whatever its model.
 pub const FAULT_HEADER: &str = "x-fault";
+/// The header in which a client names a call, as OpenAI knows it.
+const CLIENT_REQUEST_ID: &str = "x-client-request-id";
 /// Bodies over this get a 413.
 const MAX_BODY_BYTES: usize = 64 << 20;
 /// The pause after a failed accept, so that a full file-descriptor table does not spin.
@@ -80,7 +82,7 @@ async fn respond(lab: Arc<Lab>, request: Request<Incoming>, doom: Doom) -> Resul
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
             let too_large = perform::fail(dialect_of(&head), &Failure::by_status(413), lab.serial());
-            return Ok(play(too_large, OpenCall::new(lab.witness.clone()), doom));
+            return Ok(play(too_large, OpenCall::new(lab.witness.clone(), id(&head)), doom));
         }
         Err(_) => return Err(Curtain),
     };
@@ -88,7 +90,7 @@ async fn respond(lab: Arc<Lab>, request: Request<Incoming>, doom: Doom) -> Resul
         return Ok(play(answer, OpenCall::uncounted(), doom));
     }
     lab.witness.saw_request(|| received(&head, &body));
-    let mut call = OpenCall::new(lab.witness.clone());
+    let mut call = OpenCall::new(lab.witness.clone(), id(&head));
     match lab.decide(&head, &body).await {
         Act::Respond(performance) => Ok(play(performance, call, doom)),
         Act::Close => {
@@ -108,6 +110,11 @@ async fn respond(lab: Arc<Lab>, request: Request<Incoming>, doom: Doom) -> Resul
         // Ends when the connection does: `call` sees the client go away.
         Act::Hang => std::future::pending().await,
     }
+}
+
+fn id(head: &Parts) -> String {
+    let id = head.headers.get(CLIENT_REQUEST_ID).and_then(|id| id.to_str().ok());
+    id.unwrap_or_default().to_owned()
 }
 
 fn received(head: &Parts, body: &Bytes) -> Received {
@@ -137,10 +144,10 @@ fn play(performance: Performance, mut call: OpenCall, doom: Doom) -> Response<Pl
 
 impl Lab {
     /// `created` is the time that all answers carry, in seconds since 1970.
-    pub fn new(keep_received: usize, created: i64) -> Self {
+    pub fn new(keep_received: usize, keep_calls: usize, created: i64) -> Self {
         let prepared = DIALECTS.iter().map(|dialect| (dialect.name(), Prepared::new(*dialect, created)));
         Self {
-            witness: Arc::new(Witness::new(keep_received)),
+            witness: Arc::new(Witness::new(keep_received, keep_calls)),
             orders: Orders::default(),
             created,
             serial: AtomicU64::new(1),

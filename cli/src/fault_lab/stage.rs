@@ -50,18 +50,20 @@ impl Doom {
 pub struct OpenCall {
     /// Absent where nobody counts.
     witness: Option<Arc<Witness>>,
+    /// What its client calls it.
+    id: String,
     tab: Option<Tab>,
     finished: bool,
 }
 
 impl OpenCall {
-    pub fn new(witness: Arc<Witness>) -> Self {
-        Self { witness: Some(witness), tab: None, finished: false }
+    pub fn new(witness: Arc<Witness>, id: String) -> Self {
+        Self { witness: Some(witness), id, tab: None, finished: false }
     }
 
     /// A call of the admin side.
     pub fn uncounted() -> Self {
-        Self { witness: None, tab: None, finished: false }
+        Self { witness: None, id: String::new(), tab: None, finished: false }
     }
 
     /// From now on what is produced is billed to `payer`.
@@ -84,9 +86,7 @@ impl OpenCall {
 impl Drop for OpenCall {
     fn drop(&mut self) {
         let Some(witness) = &self.witness else { return };
-        if let Some(tab) = self.tab.take() {
-            witness.saw_bill(tab);
-        }
+        witness.saw_bill(std::mem::take(&mut self.id), self.tab.take());
         if self.finished {
             witness.saw_finished();
         } else {

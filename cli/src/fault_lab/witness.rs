@@ -67,9 +67,10 @@ pub struct Witness {
 }
 
 impl Witness {
-    pub fn new(keep: usize) -> Self {
+    /// `keep` requests and `keep_calls` calls are kept one by one.
+    pub fn new(keep: usize, keep_calls: usize) -> Self {
         Self {
-            ledger: Ledger::default(),
+            ledger: Ledger::new(keep_calls),
             connections: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             finished: AtomicU64::new(0),
@@ -138,8 +139,8 @@ impl Witness {
     }
 
     /// Books what a call came to; before its end is counted, so that whoever waits for that finds it.
-    pub fn saw_bill(&self, tab: Tab) {
-        self.ledger.book(tab);
+    pub fn saw_bill(&self, id: String, tab: Option<Tab>) {
+        self.ledger.book(id, tab);
     }
 
     pub fn saw_finished(&self) {

@@ -80,3 +80,18 @@ async fn counts_and_requests_are_the_providers_alone() {
     assert_eq!(ask(&lab, Method::DELETE, "/lab/received", "").await.0, 200);
     assert_eq!(ask(&lab, Method::GET, "/lab/received", "").await.1["received"], json!([]));
 }
+
+#[tokio::test]
+async fn ended_calls_are_told_one_by_one_under_the_name_that_their_client_gave_them() {
+    let lab = lab().await;
+    for (id, behaviour) in [("gen-1/1", "lorem-3"), ("gen-1/2", "status-500")] {
+        let mut asked = request(Speaks::OpenAi, &body(Speaks::OpenAi, behaviour, false));
+        asked.headers_mut().insert("x-client-request-id", id.parse().expect("is plain"));
+        call(lab.addr, asked).await.expect("a head comes");
+    }
+    lab.wait_for_finished(2, PATIENCE).await.expect("the lab does its part");
+    let (_, told) = ask(&lab, Method::GET, "/lab/calls", "").await;
+    let row = |at: usize| (told["calls"][at]["id"].clone(), told["calls"][at]["completion_tokens"].clone());
+    assert_eq!((row(0), row(1)), ((json!("gen-1/1"), json!(3)), (json!("gen-1/2"), json!(0))), "{told}");
+    assert_eq!(told["calls"][1]["is_billed"], false);
+}
