@@ -9,7 +9,7 @@ use crate::model::event::{Event, Fold};
 use crate::model::response::ChatResponse;
 use crate::pipeline::attempts::gone;
 use crate::pipeline::flight::Flight;
-use crate::pipeline::meter::{self, Ended, Meter};
+use crate::pipeline::meter::{self, Meter};
 use crate::pipeline::reply::{Gone, Reply};
 use crate::pipeline::rules::Rules;
 use crate::pipeline::trail::{AttemptNote, Trail};
@@ -89,7 +89,13 @@ async fn to_its_end(live: &mut Live) -> Result<ChatResponse, Box<Failed>> {
         events.drain(..).for_each(|event| fold.push(&event));
         match step {
             Err(failure) => {
-                return Err(Box::new(Failed { failure, reached: true, refused: false, usage: live.usage() }));
+                return Err(Box::new(Failed {
+                    failure,
+                    reached: true,
+                    refused: false,
+                    usage: live.usage(),
+                    unused_bytes: 0,
+                }));
             }
             Ok(()) if is_done => return Ok(fold.finish()),
             Ok(()) => {}
@@ -105,18 +111,15 @@ fn settle(
     job: &Job<'_>,
     trail: &mut Trail,
 ) {
-    let Flight { number, candidate, hold, begun, told, .. } = flight;
-    let meter = Meter::of(answer);
-    let counted = meter.counted(&job.request.facts, None);
+    let Flight { candidate, hold, begun, told, .. } = flight;
+    let counted = Meter::of(answer).counted(&job.request.facts, None);
     told.ok(job, &counted);
     let outcome = fault.reason.as_str();
-    let ended = Ended { outcome, status, owes: meter.owes(&counted) };
-    let bill = meter::settle(hold, job, candidate, &counted, ended, |_, _, _| None);
+    let bill = meter::settle(hold, job, candidate, &counted, outcome, status, |_, _, _| None);
     trail.spent_tokens += counted.total_tokens();
     trail.note(AttemptNote {
-        cost: bill.cost,
         charged: bill.settled.charged,
         reason: Some(fault.detail.clone()),
-        ..note((number, candidate), begun, outcome, status, None)
+        ..note(candidate, begun, outcome, status, None)
     });
 }

@@ -15,7 +15,7 @@ use crate::config::snapshot::{Credential, Endpoint};
 use crate::drift::{Drift, Watch};
 use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
-use crate::upstream::http::{HttpClient, Reach, SendError};
+use crate::upstream::http::{HttpClient, SendError};
 use crate::upstream::live::{Live, cut};
 use crate::upstream::send::{Draft, Sender};
 use crate::upstream::sign::Signer;
@@ -33,8 +33,6 @@ pub struct Try<'a> {
     pub credential: Option<&'a Credential>,
     pub stream: bool,
     pub waits: Waits,
-    /// Tells who calls the try off whether it can have got out.
-    pub reach: &'a Reach,
 }
 
 /// How a try ended, or that it goes on.
@@ -61,6 +59,9 @@ pub struct Failed {
     /// Whether the provider turned it down by status, which none bills.
     pub refused: bool,
     pub usage: Option<Usage>,
+    /// Bytes of a whole answer that nobody could use: its provider had produced all of it before the first came. 0 if none
+    /// came.
+    pub unused_bytes: u64,
 }
 
 /// Runs one try up to its commit point or its failure.
@@ -72,14 +73,14 @@ pub async fn attempt(client: &HttpClient, signer: &Signer, attempt: Try<'_>) -> 
 }
 
 async fn run(client: &HttpClient, signer: &Signer, attempt: Try<'_>) -> Result<Answer, Failed> {
-    let Try { endpoint, drift, encoded, credential, stream, waits, reach } = attempt;
+    let Try { endpoint, drift, encoded, credential, stream, waits } = attempt;
     let adapter = endpoint.provider.adapter;
     let begun = Instant::now();
     let context = encoded.context.clone();
     let draft = Draft::new(endpoint, encoded).map_err(|reason| Failed::unsent(&reason))?;
     let provider = &endpoint.provider;
     let (connect, head) = (begun + waits.connect, (begun + waits.head).min(waits.until));
-    let response = Sender { client, signer, provider, credential, connect, head, reach }.send(draft).await?;
+    let response = Sender { client, signer, provider, credential, connect, head }.send(draft).await?;
     let status = response.status();
     let mut watch = Watch::new(drift, endpoint, response.headers());
     if !status.is_success() {
@@ -115,13 +116,18 @@ async fn whole(
     waits: &Waits,
 ) -> Result<ChatResponse, Failed> {
     let (head, body) = response.into_parts();
-    let body = collect(body, waits, waits.until).await.map_err(Failed::broken)?;
+    let unused = |failure, unused_bytes| Failed { unused_bytes, ..Failed::broken(failure) };
+    let announced = hyper::body::Body::size_hint(&body).lower().min(MAX_ANSWER_BYTES as u64);
+    let body = collect(body, waits, waits.until).await.map_err(|failure| unused(failure, announced))?;
     watch.whole(&body);
     adapter.decode(head.status, &head.headers, &body, context).map_err(|failure| {
-        if failure.class == FailureClass::Malformed {
+        // An answer that says that it failed is none.
+        let is_answer = failure.class == FailureClass::Malformed;
+        let bytes = if is_answer { body.len() as u64 } else { 0 };
+        if is_answer {
             watch.unreadable_whole(body);
         }
-        Failed::broken(failure)
+        unused(failure, bytes)
     })
 }
 
@@ -150,13 +156,13 @@ impl Failed {
     pub(super) fn unsigned(class: FailureClass) -> Self {
         let failure =
             Failure::new(class, "the router has no usable credential for the provider at the moment");
-        Self { failure, reached: false, refused: false, usage: None }
+        Self { failure, reached: false, refused: false, usage: None, unused_bytes: 0 }
     }
 
     /// Never sent: our own fault or the row's.
     fn unsent(reason: &str) -> Self {
         let failure = Failure::new(FailureClass::Auth, format!("the request could not be made: {reason}"));
-        Self { failure, reached: false, refused: false, usage: None }
+        Self { failure, reached: false, refused: false, usage: None, unused_bytes: 0 }
     }
 
     pub(super) fn unanswered(error: &SendError) -> Self {
@@ -168,15 +174,15 @@ impl Failed {
             SendError::Private(_) => (false, Failure::new(FailureClass::Server, error.to_string())),
             SendError::Broken(_) => (true, cut()),
         };
-        Self { failure, reached, refused: false, usage: None }
+        Self { failure, reached, refused: false, usage: None, unused_bytes: 0 }
     }
 
     fn refused(failure: Failure) -> Self {
-        Self { failure, reached: true, refused: true, usage: None }
+        Self { failure, reached: true, refused: true, usage: None, unused_bytes: 0 }
     }
 
     pub(super) fn broken(failure: Failure) -> Self {
-        Self { failure, reached: true, refused: false, usage: None }
+        Self { failure, reached: true, refused: false, usage: None, unused_bytes: 0 }
     }
 }
 
