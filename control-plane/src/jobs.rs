@@ -10,7 +10,10 @@ use switchyard_proto::clock;
 use tokio::time::{self, Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::{distribution::Feed, settings, telemetry};
+use crate::{
+    distribution::{Feed, feed},
+    settings, telemetry,
+};
 
 pub mod drift;
 pub mod health;
@@ -72,13 +75,15 @@ async fn presume_the_lost(pool: &PgPool, feed: &Feed, money: settings::Money) {
     let period = MINUTE.min(money.presume_after.max(Duration::from_secs(1)));
     let mut ticks = time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Between two of these marks whoever is attached looks silent.
+    let silence = money.presume_after + feed::TOUCH;
     let mut listening_since = Instant::now();
     loop {
         ticks.tick().await;
         if !feed.is_store_reachable() {
             listening_since = Instant::now();
-        } else if listening_since.elapsed() >= money.presume_after {
-            report("presume", presume::run_once(pool, clock::now(), money.presume_after).await);
+        } else if listening_since.elapsed() >= silence {
+            report("presume", presume::run_once(pool, clock::now(), silence).await);
         }
     }
 }

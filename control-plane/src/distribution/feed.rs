@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How often progress of sessions is written down.
 const WRITE_DOWN: Duration = Duration::from_millis(200);
 /// How often every session is marked as seen.
-const TOUCH: Duration = Duration::from_secs(5);
+pub const TOUCH: Duration = Duration::from_secs(5);
 /// How often the fleet's view of endpoints is read and, if it has changed, told.
 const VIEW: Duration = Duration::from_secs(5);
 /// How often instances of other control planes are looked at while somebody waits for them.
