@@ -1,7 +1,7 @@
-# Recipes are in scripts/. ARGS is passed on: make run ARGS="--listen 127.0.0.1:9000"
+# Recipes are in scripts/. ARGS is passed on: make run ARGS="--listen 127.0.0.1:9000"; make soak takes SECS, SEED and PROFILE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fmt bench bench-adapters bench-routing fuzz model check-all
+.PHONY: help run test fmt bench bench-adapters bench-routing fuzz model soak check-all
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ fuzz: ## feed every decoder and framer with mutated traffic, ten minutes each: m
 
 model: ## check the model of leases, journal and settlement within wide bounds: make model ARGS="restore"
 	@scripts/model $(ARGS)
+
+soak: ## kill, freeze and cut off every part of a loaded system, and reckon: make soak SECS=600 SEED=7
+	@SECS="$(SECS)" SEED="$(SEED)" PROFILE="$(PROFILE)" scripts/soak
 
 check-all: ## test, and the heavy rest: release, deny, manifests, bench
 	@scripts/check-all

@@ -46,5 +46,6 @@ mod sdk_python;
 mod sdk_rust;
 mod servers;
 mod slow_readers;
+mod soak;
 mod tidy;
 mod traces;

@@ -10,4 +10,6 @@ pub mod plane;
 pub mod postgres;
 pub mod process;
 pub mod redis;
+pub mod soak;
 pub mod wait;
+pub mod wire;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use switchyard_cli::settings::{Settings, Sources};
@@ -107,6 +108,52 @@ impl Plane {
         })
         .await;
         Ok(())
+    }
+
+    /// Starts a child again and again until it answers, as a supervisor does while what it needs is missing.
+    ///
+    /// Answers how often it ended by itself.
+    ///
+    /// # Errors
+    /// When it does not answer in a minute.
+    pub async fn insist(&mut self) -> Result<u32> {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let (live, http) = (format!("{}/livez", self.ops_url()), client::http());
+        let (began, mut ended) = (Instant::now(), 0);
+        self.running = Some(self.start_child().await?);
+        while !http.get(&live).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            anyhow::ensure!(began.elapsed() < PATIENCE, "{live} does not answer: {}", self.log());
+            if self.has_ended().await {
+                ended += 1;
+                self.running = Some(self.start_child().await?);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Whether a child has ended by itself. Takes a moment where it has not.
+    pub async fn has_ended(&mut self) -> bool {
+        const MOMENT: Duration = Duration::from_millis(20);
+        match &mut self.running {
+            Some(Running::Child(process)) => tokio::time::timeout(MOMENT, process.exited()).await.is_ok(),
+            _ => false,
+        }
+    }
+
+    /// Stops a child in its tracks; see [`Process::pause`].
+    pub async fn pause(&self) -> Result<()> {
+        self.child()?.pause().await
+    }
+
+    pub async fn resume(&self) -> Result<()> {
+        self.child()?.resume().await
+    }
+
+    fn child(&self) -> Result<&Process> {
+        match &self.running {
+            Some(Running::Child(process)) => Ok(process),
+            _ => bail!("only a running child has a process"),
+        }
     }
 
     async fn start_here(&self) -> Result<Running> {

@@ -48,6 +48,17 @@ impl Process {
         Ok(())
     }
 
+    /// Stops the process in its tracks: its connections stay open and nothing answers, until [`Process::resume`].
+    pub async fn pause(&self) -> Result<()> {
+        ensure!(signal(self.child.pid(), Signal::Stop).await?, "there is no process to pause");
+        Ok(())
+    }
+
+    pub async fn resume(&self) -> Result<()> {
+        ensure!(signal(self.child.pid(), Signal::Continue).await?, "there is no process to resume");
+        Ok(())
+    }
+
     /// Asks the process to end, and waits for its exit code.
     pub async fn terminate(&mut self) -> Result<i32> {
         signal(self.child.pid(), Signal::Terminate).await?;
@@ -68,10 +79,10 @@ impl Process {
 /// The program that was built beside these tests.
 pub fn program() -> Result<PathBuf> {
     let tests = std::env::current_exe()?;
-    let folder = tests.parent().and_then(Path::parent).context("tests run from the target folder")?;
-    let program = folder.join("switchyard");
-    ensure!(program.is_file(), "{} is not there: cargo build --workspace --bins", program.display());
-    Ok(program)
+    // Tests are in a folder below the programs', the programs of this crate are beside it.
+    let places = tests.ancestors().skip(1).take(2).map(|folder| folder.join("switchyard"));
+    let program = places.into_iter().find(|place| place.is_file());
+    program.with_context(|| format!("no switchyard near {}: cargo build --workspace --bins", tests.display()))
 }
 
 /// A port of loopback that was free a moment ago.

@@ -83,6 +83,12 @@ impl Redis {
         }
     }
 
+    /// Ends the server in its tracks; [`Redis::restart`] brings an empty one.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.signal(Signal::Kill).await?;
+        self.halt().await
+    }
+
     /// Starts an empty server on the same port.
     pub async fn restart(&mut self) -> Result<()> {
         self.halt().await?;

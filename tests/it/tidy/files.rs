@@ -11,6 +11,9 @@ const LONG: &[(&str, usize, &str)] = &[];
 /// Where tests may wait by sleeping: helpers that poll a condition until a deadline.
 const WAITERS: &[(&str, &str)] = &[
     ("tests/src/wait.rs", "the one helper of the scenarios"),
+    ("tests/src/soak.rs", "is not a wait but a run of so many seconds; polls for its end, until a deadline"),
+    ("tests/src/soak/load.rs", "callers call so often, not as often as they can"),
+    ("tests/src/soak/system.rs", "a fault lasts for so long"),
     ("tests/src/redis.rs", "polls a starting server, until a deadline"),
     ("cli/src/dev/postgres/tests.rs", "polls the end of processes, until a deadline"),
     ("data-plane/src/limits/tests.rs", "a lender that takes its time, and polls until a deadline"),
