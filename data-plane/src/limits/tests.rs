@@ -458,6 +458,25 @@ async fn a_grant_whose_answer_was_lost_goes_back_in_the_next_session() {
 }
 
 #[tokio::test]
+async fn an_answered_call_says_nothing_about_another_that_got_lost() {
+    let world = World::new(Bank::default());
+    let leases = &world.limits.leases;
+    let doubt = |owner| leases.doubt([(account(owner), 1)].into_iter());
+    let (back, ask) = (doubt("lost"), doubt("lost"));
+    leases.ended(ask, true);
+    leases.ended(back, false);
+    let (back, _under_way) = (doubt("under way"), doubt("under way"));
+    leases.ended(back, false);
+    for calls in [doubt("answered"), doubt("lost")] {
+        leases.ended(calls, false);
+    }
+    let mut doubts: Vec<_> =
+        world.journal.doubts_before(2).into_iter().map(|(account, _)| account.owner.to_string()).collect();
+    doubts.sort();
+    assert_eq!(doubts, ["lost", "under way"]);
+}
+
+#[tokio::test]
 async fn a_session_that_still_holds_money_is_not_closed() {
     let world = World::new(Bank::with(&[("k", 1000)]));
     let under_way = world.reserve(&[("k", 100)]).await.unwrap();

@@ -34,8 +34,17 @@ type Lease = (Account, u64);
 pub(super) struct Closing {
     asks: Arc<Mutex<HashMap<u64, usize>>>,
     returns: Arc<AtomicUsize>,
+    calls: Mutex<HashMap<Lease, Calls>>,
     /// Leases that nothing is held of, and how far the journal was written when that was seen.
     seen: Mutex<Option<(Position, HashSet<Lease>)>>,
+}
+
+/// The calls about one lease.
+#[derive(Debug)]
+struct Calls {
+    under_way: usize,
+    /// One got lost, in this run or an earlier one: the answer to another says nothing about it.
+    is_lost: bool,
 }
 
 /// An ask that is under way: its answer could still bring money of this epoch.
@@ -47,7 +56,11 @@ pub(super) struct Asking {
 
 /// Money that was taken out to be given back: it could still be put back.
 #[derive(Debug)]
-pub(super) struct Returning(Arc<AtomicUsize>);
+pub(super) struct Returning {
+    count: Arc<AtomicUsize>,
+    /// Of which store the money is.
+    pub lineage: u64,
+}
 
 impl Closing {
     /// Call it before the ask is sent.
@@ -57,9 +70,9 @@ impl Closing {
     }
 
     /// Call it before the money is taken out.
-    pub fn returning(&self) -> Returning {
+    pub fn returning(&self, lineage: u64) -> Returning {
         self.returns.fetch_add(1, Ordering::AcqRel);
-        Returning(Arc::clone(&self.returns))
+        Returning { count: Arc::clone(&self.returns), lineage }
     }
 
     fn is_quiet(&self, epoch: u64) -> bool {
@@ -81,30 +94,53 @@ impl Drop for Asking {
 
 impl Drop for Returning {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.count.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Leases {
-    /// Notes in the journal that calls about these leases are under way; those that were not in doubt before.
-    pub(super) fn doubt(&self, leases: impl Iterator<Item = Lease>) -> HashSet<Lease> {
-        let is_new = |(account, epoch): &Lease| match self.journal.doubt(account, *epoch) {
-            Ok(is_new) => is_new,
+    /// Notes in the journal that calls about these leases are under way; those of which it took note.
+    pub(in crate::limits) fn doubt(&self, leases: impl Iterator<Item = Lease>) -> HashSet<Lease> {
+        let mut calls = lock(&self.closing.calls);
+        let mut is_noted = |lease: &Lease| match self.journal.doubt(&lease.0, lease.1) {
+            Ok(is_new) => {
+                let first = || Calls { under_way: 0, is_lost: !is_new };
+                calls.entry(lease.clone()).or_insert_with(first).under_way += 1;
+                true
+            }
             Err(error) => {
+                let account = &lease.0;
                 tracing::warn!(%error, %account, "a lost answer about this account could not be made good");
                 false
             }
         };
-        leases.filter(is_new).collect()
+        leases.filter(|lease| is_noted(lease)).collect()
     }
 
-    /// The calls were answered.
-    pub(super) fn believe(&self, leases: impl Iterator<Item = Lease>) {
-        for (account, epoch) in leases {
-            if let Err(error) = self.journal.clear(&account, epoch) {
-                // Closing it later finds nothing to give back.
-                tracing::debug!(%error, %account, "an answered call stays in doubt");
+    /// Calls that [`Leases::doubt`] took note of ended; whether it is not known what became of them.
+    ///
+    /// A lease stays in doubt while another call about it is under way, and once one got lost.
+    pub(in crate::limits) fn ended(&self, leases: impl IntoIterator<Item = Lease>, is_lost: bool) {
+        let mut calls = lock(&self.closing.calls);
+        for lease in leases {
+            let Some(of) = calls.get_mut(&lease) else { continue };
+            of.under_way -= 1;
+            of.is_lost |= is_lost;
+            if of.under_way == 0 {
+                let is_sure = !of.is_lost;
+                calls.remove(&lease);
+                if is_sure {
+                    self.believe(&lease);
+                }
             }
+        }
+    }
+
+    /// Both sides know the same of a lease.
+    fn believe(&self, (account, epoch): &Lease) {
+        if let Err(error) = self.journal.clear(account, *epoch) {
+            // Closing it later finds nothing to give back.
+            tracing::debug!(%error, %account, "an answered call stays in doubt");
         }
     }
 
@@ -134,7 +170,7 @@ impl Leases {
             return;
         }
         let ready: Vec<Lease> = over.into_iter().filter(|lease| waiting.contains(lease)).collect();
-        let (leases, returning) = (Arc::clone(self), self.closing.returning());
+        let (leases, returning) = (Arc::clone(self), self.closing.returning(self.lineage()));
         background.spawn(async move {
             leases.close_leases(&session, ready).await;
             drop(returning);
@@ -163,7 +199,7 @@ impl Leases {
                     Ok(()) => {
                         metrics::counter!(names::LEASE_RETURNS, "reason" => "doubt")
                             .increment(accounts.len() as u64);
-                        self.believe(accounts.iter().map(|account| (account.clone(), epoch)));
+                        accounts.iter().for_each(|account| self.believe(&(account.clone(), epoch)));
                     }
                     Err(error) => tracing::debug!(%error, epoch, "leases in doubt are closed later"),
                 }

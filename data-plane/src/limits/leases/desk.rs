@@ -70,8 +70,7 @@ impl Leases {
     }
 
     async fn ask(&self, accounts: Vec<Account>) {
-        let (session, lineage) = (self.session.borrow().clone(), self.lineage());
-        let Some(session) = session else {
+        let Some((session, lineage)) = self.followed() else {
             self.refuse_all(&accounts, Refusal::Away);
             return;
         };
@@ -92,9 +91,16 @@ impl Leases {
                 self.refuse_all(&accounts, Refusal::Away);
             }
         }
-        if !is_lost {
-            self.believe(doubts.into_iter());
-        }
+        self.ended(doubts, is_lost);
+    }
+
+    /// The session to ask in, and the lineage of what it lends.
+    ///
+    /// None while its store is another than the leases are of: what it lent would be taken for the old store's.
+    fn followed(&self) -> Option<(Session, u64)> {
+        let known = lock(&self.incarnation);
+        let session = self.session.borrow().clone()?;
+        known.as_ref().is_none_or(|known| *known == session.incarnation).then(|| (session, self.lineage()))
     }
 
     fn request(&self, accounts: &[Account], session: &Session) -> v1::AcquireRequest {
@@ -146,7 +152,7 @@ impl Leases {
     /// Once a second: demand, idle leases, gauges.
     fn look_around(self: &Arc<Self>, background: &Background) {
         self.close_old(background);
-        let returning = self.closing.returning();
+        let returning = self.closing.returning(self.lineage());
         let (now, is_reachable) = (Instant::now(), self.lender.is_reachable());
         let epoch = self.epoch().unwrap_or(self.last_epoch);
         let (mut surplus, mut free, mut accounts) = (Vec::new(), 0u64, 0);
@@ -177,7 +183,7 @@ impl Leases {
         if !self.lender.is_reachable() {
             return;
         }
-        let (now, returning) = (Instant::now(), self.closing.returning());
+        let (now, returning) = (Instant::now(), self.closing.returning(self.lineage()));
         let mut surplus = Vec::new();
         for account in accounts.iter().filter_map(Account::from_proto) {
             if let Some(entry) = self.shard(&account).get_mut(&account) {
@@ -195,9 +201,9 @@ impl Leases {
         if !self.lender.is_reachable() {
             return;
         }
-        let _returning = self.closing.returning();
+        let returning = self.closing.returning(self.lineage());
         let surplus = self.empty();
-        if tokio::time::timeout(within, self.give_back(surplus, "shutdown")).await.is_err() {
+        if tokio::time::timeout(within, self.give_back(surplus, "shutdown", &returning)).await.is_err() {
             tracing::warn!(
                 "some leases were not given back in time; they stay lent until this instance returns"
             );
@@ -230,31 +236,36 @@ impl Leases {
         }
         let leases = Arc::clone(self);
         background.spawn(async move {
-            leases.give_back(surplus, reason).await;
+            leases.give_back(surplus, reason, &returning).await;
             drop(returning);
         });
     }
 
     /// Gives back what was taken out of the table. The journal hears of it first: a restart must not find it again.
-    async fn give_back(&self, surplus: Vec<Surplus>, reason: &'static str) {
+    async fn give_back(&self, surplus: Vec<Surplus>, reason: &'static str, returning: &Returning) {
         let Some(session) = self.session.borrow().clone() else {
-            self.put_back(surplus, false);
+            self.put_back(surplus, returning, false);
             return;
         };
         let doubts = self.doubt(surplus.iter().map(|part| (part.account.clone(), part.epoch)));
+        let ended = |parts: &[Surplus], is_lost| {
+            let leases = parts.iter().map(|part| (part.account.clone(), part.epoch));
+            self.ended(leases.filter(|lease| doubts.contains(lease)), is_lost);
+        };
         let mut by_epoch: BTreeMap<u64, Vec<Surplus>> = BTreeMap::new();
         for part in surplus {
             match self.journal.returned(&part.account, part.epoch, part.amount) {
                 Ok(()) => by_epoch.entry(part.epoch).or_default().push(part),
-                Err(_) => self.put_back(vec![part], false),
+                Err(_) => {
+                    self.put_back(vec![part.clone()], returning, false);
+                    ended(&[part], false);
+                }
             }
         }
         for (epoch, parts) in by_epoch {
             for parts in parts.chunks(MOST_RETURNS) {
-                if self.give_back_epoch(&session, epoch, parts, reason).await {
-                    let leases = parts.iter().map(|part| (part.account.clone(), epoch));
-                    self.believe(leases.filter(|lease| doubts.contains(lease)));
-                }
+                let is_known = self.give_back_epoch(&session, epoch, parts, reason, returning).await;
+                ended(parts, !is_known);
             }
         }
     }
@@ -266,6 +277,7 @@ impl Leases {
         epoch: u64,
         parts: &[Surplus],
         reason: &'static str,
+        returning: &Returning,
     ) -> bool {
         let surplus = parts
             .iter()
@@ -287,30 +299,35 @@ impl Leases {
             }
             Err(error @ (CallError::Away | CallError::Refused(_))) => {
                 tracing::warn!(%error, leases = parts.len(), "leases could not be given back and are kept");
-                self.put_back(parts.to_vec(), true);
-                true
+                self.put_back(parts.to_vec(), returning, true)
             }
         }
     }
 
-    fn put_back(&self, parts: Vec<Surplus>, is_in_journal: bool) {
+    /// Puts money back into the table, unless it became void while it was out of it; whether all is back.
+    fn put_back(&self, parts: Vec<Surplus>, returning: &Returning, is_in_journal: bool) -> bool {
+        let mut is_kept = true;
         for Surplus { account, epoch, amount } in parts {
-            if is_in_journal && self.journal.granted(&account, epoch, amount).is_err() {
-                tracing::warn!(%account, "a kept lease is not in the journal: a restart would forget it");
-            }
             self.with(&account, |entry| {
+                // Under the entry's lock: a new lineage is there before the entries are emptied.
+                if returning.lineage != self.lineage() {
+                    is_kept = false;
+                    return;
+                }
+                if is_in_journal && self.journal.granted(&account, epoch, amount).is_err() {
+                    tracing::warn!(%account, "a kept lease is not in the journal: a restart would forget it");
+                }
                 entry.touch(Instant::now());
                 entry.add(epoch, amount);
             });
         }
+        is_kept
     }
 
     /// A new session: remembers it, and voids what a store of another incarnation lent.
     fn follow(&self, session: &mut watch::Receiver<Option<Session>>) {
         let Some(session) = session.borrow_and_update().clone() else { return };
-        let known = lock(&self.incarnation).replace(session.incarnation.clone());
-        if known.is_some_and(|known| known != session.incarnation) {
-            self.lineage.fetch_add(1, Ordering::AcqRel);
+        if self.becomes_void(&session) {
             let void = self.empty();
             tracing::warn!(
                 leases = void.len(),
@@ -324,5 +341,16 @@ impl Leases {
         if let Err(error) = self.journal.session(mark) {
             tracing::warn!(%error, "the session is not in the journal");
         }
+    }
+
+    /// Whether a session's store is another than the leases are of; from then on it is theirs.
+    fn becomes_void(&self, session: &Session) -> bool {
+        let mut incarnation = lock(&self.incarnation);
+        let known = incarnation.replace(session.incarnation.clone());
+        let is_other = known.is_some_and(|known| known != session.incarnation);
+        if is_other {
+            self.lineage.fetch_add(1, Ordering::AcqRel);
+        }
+        is_other
     }
 }
