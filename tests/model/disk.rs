@@ -84,16 +84,4 @@ impl Disk {
             }
         }
     }
-
-    /// `Journal::doubt`: which of the leases were not in doubt before.
-    pub fn doubt(&mut self, epoch: u64, rows: impl IntoIterator<Item = Row>) -> Vec<Row> {
-        rows.into_iter().filter(|row| self.doubts.insert((*row, epoch))).collect()
-    }
-
-    /// `Leases::believe`.
-    pub fn believe(&mut self, epoch: u64, rows: &[Row]) {
-        for row in rows {
-            self.doubts.remove(&(*row, epoch));
-        }
-    }
 }

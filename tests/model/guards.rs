@@ -23,6 +23,12 @@ pub struct Guards {
     pub return_in_journal_first: bool,
     /// What a store of another incarnation lent is void.
     pub other_incarnation_void: bool,
+    /// Money that became void while it was on its way back is not kept when it could not be given back.
+    pub void_stays_void: bool,
+    /// Nothing is asked for before the leases are known to be of the session's store.
+    pub ask_follows_session: bool,
+    /// The answer to a call says nothing about another call about the same lease.
+    pub doubt_of_each_call: bool,
     /// Whoever restores the store lets epochs go on far beyond those that it may have forgotten.
     pub restore_skips_epochs: bool,
     /// A lease in doubt is closed only when all lines of its session are booked.
@@ -44,6 +50,9 @@ impl Guards {
         lost_return_is_gone: true,
         return_in_journal_first: true,
         other_incarnation_void: true,
+        void_stays_void: true,
+        ask_follows_session: true,
+        doubt_of_each_call: true,
         restore_skips_epochs: true,
         closing_waits_for_lines: true,
         closing_waits_for_calls: true,

@@ -30,8 +30,8 @@ impl Plane {
             self.disk = Default::default();
         }
         self.disk.replay();
-        let mut process =
-            Process { incarnation: self.disk.mark.map(|mark| mark.incarnation), ..Default::default() };
+        let incarnation = self.disk.mark.map(|mark| mark.incarnation);
+        let mut process = Process { incarnation, lost: self.disk.doubts.clone(), ..Default::default() };
         for ((row, epoch), amount) in &self.disk.balances {
             process.lots.entry(*row).or_default().add(*epoch, *amount);
         }
@@ -50,6 +50,7 @@ impl Plane {
             }
         }
         self.disk.attached(session);
+        process.lost.retain(|lease| self.disk.doubts.contains(lease));
     }
 
     /// Whether the leases are those of the session's store.
@@ -61,7 +62,12 @@ impl Plane {
     /// `Leases::line_up` and `Leases::ask`: asks for what the next attempt lacks.
     pub fn ask(&mut self, setup: &Setup, dues: &[Row]) -> Option<Call> {
         let process = self.process.as_ref()?;
-        let epoch = process.session?.epoch;
+        let session = process.session?;
+        let is_other = process.incarnation.is_some_and(|known| known != session.incarnation);
+        if is_other && setup.guards.ask_follows_session {
+            return None;
+        }
+        let epoch = session.epoch;
         let ask = |row: &Row| {
             let least = setup.reserve.saturating_sub(process.free(*row, epoch));
             (least > 0).then_some(Ask { row: *row, wanted: least.max(setup.appetite), least })
@@ -70,8 +76,8 @@ impl Plane {
         if asks.is_empty() || process.covering(dues, setup.reserve).is_some() {
             return None;
         }
-        let new_doubts = self.disk.doubt(epoch, asks.iter().map(|ask| ask.row));
-        Some(Call::Ask { epoch, lineage: process.lineage, asks, new_doubts })
+        self.disk.doubts.extend(asks.iter().map(|ask| (ask.row, epoch)));
+        Some(Call::Ask { epoch, lineage: process.lineage, asks })
     }
 
     /// `Limits::reserve`: takes the worst case from the leases of one epoch, and writes the intent; whether it may be
@@ -121,11 +127,11 @@ impl Plane {
         if parts.is_empty() {
             return None;
         }
-        let new_doubts = self.disk.doubt(epoch, parts.iter().map(|(row, _)| *row));
+        self.disk.doubts.extend(parts.iter().map(|(row, _)| (*row, epoch)));
         if setup.guards.return_in_journal_first {
             parts.iter().for_each(|(row, amount)| self.disk.taken(*row, epoch, *amount));
         }
-        Some(Call::Return { epoch, parts, new_doubts, closes: false })
+        Some(Call::Return { epoch, lineage: process.lineage, parts, closes: false })
     }
 
     /// `Leases::close_old`: closes what is in doubt of sessions that are over, in two looks.
@@ -155,7 +161,7 @@ impl Plane {
         let ready: Vec<_> = over.intersection(&waiting).copied().collect();
         let epoch = ready.first()?.1;
         let parts = ready.iter().filter(|(_, of)| *of == epoch).map(|(row, _)| (*row, ALL)).collect();
-        Some(Call::Return { epoch, parts, new_doubts: Vec::new(), closes: true })
+        Some(Call::Return { epoch, lineage: process.lineage, parts, closes: true })
     }
 
     /// `usage::ship`: everything that is not acknowledged.
@@ -167,32 +173,57 @@ impl Plane {
         (!closings.is_empty()).then_some(Call::Report { session, closings, upto })
     }
 
-    /// What a caller makes of the end of its call.
-    pub fn hear(&mut self, setup: &Setup, call: Call, ending: Ending) {
-        match call {
-            Call::Ask { epoch, lineage, new_doubts, .. } => {
-                self.hear_grant(epoch, lineage, &new_doubts, ending)
+    /// What a caller makes of the end of its call; `others` are its other calls under way.
+    pub fn hear(&mut self, setup: &Setup, call: Call, ending: Ending, others: &[&Message]) {
+        let leases = call.leases();
+        let is_sure = match call {
+            Call::Ask { epoch, lineage, .. } => self.hear_grant(epoch, lineage, ending),
+            Call::Return { epoch, lineage, parts, closes: false } => {
+                self.hear_returned(setup, epoch, lineage, &parts, ending)
             }
-            Call::Return { epoch, parts, new_doubts, closes: false } => {
-                self.hear_returned(setup, epoch, &parts, &new_doubts, ending);
-            }
-            Call::Return { epoch, parts, .. } => {
+            Call::Return { .. } => {
                 if let Ending::Answered(Reply::Done) = ending {
-                    let rows: Vec<Row> = parts.iter().map(|(row, _)| *row).collect();
-                    self.disk.believe(epoch, &rows);
+                    leases.iter().for_each(|lease| self.forget_doubt(lease));
                 }
+                return;
             }
             Call::Report { session, upto, .. } => {
                 if let Ending::Answered(Reply::Done) = ending {
                     (self.disk.acknowledged, self.disk.acknowledged_by) = (upto, Some(session.incarnation));
                 }
+                return;
+            }
+        };
+        self.end_calls(setup, &leases, is_sure, others);
+    }
+
+    /// `Leases::ended`: a lease stays in doubt while another call about it is under way, and once one got lost.
+    fn end_calls(&mut self, setup: &Setup, leases: &[(Row, u64)], is_sure: bool, others: &[&Message]) {
+        for lease in leases {
+            if !is_sure {
+                if let Some(process) = &mut self.process {
+                    process.lost.insert(*lease);
+                }
+                continue;
+            }
+            let is_lost = self.process.as_ref().is_some_and(|process| process.lost.contains(lease));
+            let is_under_way = others.iter().any(|other| other.call.leases().contains(lease));
+            if !(is_lost || is_under_way) || !setup.guards.doubt_of_each_call {
+                self.forget_doubt(lease);
             }
         }
     }
 
-    /// The second half of `Leases::ask`.
-    fn hear_grant(&mut self, epoch: u64, lineage: u8, new_doubts: &[Row], ending: Ending) {
-        let Some(process) = &mut self.process else { return };
+    fn forget_doubt(&mut self, lease: &(Row, u64)) {
+        self.disk.doubts.remove(lease);
+        if let Some(process) = &mut self.process {
+            process.lost.remove(lease);
+        }
+    }
+
+    /// The second half of `Leases::ask`; whether it is known what became of it.
+    fn hear_grant(&mut self, epoch: u64, lineage: u8, ending: Ending) -> bool {
+        let Some(process) = &mut self.process else { return false };
         if let Ending::Answered(Reply::Granted(grants)) = &ending
             && lineage == process.lineage
         {
@@ -201,42 +232,35 @@ impl Plane {
                 process.lots.entry(*row).or_default().add(epoch, *amount);
             }
         }
-        if !matches!(ending, Ending::Lost) {
-            self.disk.believe(epoch, new_doubts);
-        }
+        !matches!(ending, Ending::Lost)
     }
 
-    /// `Leases::give_back_epoch`: what certainly did not arrive is kept.
+    /// `Leases::give_back_epoch`: what certainly did not arrive is kept; whether it is known what became of the money.
     fn hear_returned(
         &mut self,
         setup: &Setup,
         epoch: u64,
+        lineage: u8,
         parts: &[(Row, u64)],
-        doubts: &[Row],
         ending: Ending,
-    ) {
-        let Some(process) = &mut self.process else { return };
-        let is_lost = matches!(ending, Ending::Lost);
-        let is_kept = match ending {
-            Ending::Answered(Reply::Fenced) | Ending::Away => true,
-            Ending::Lost => !setup.guards.lost_return_is_gone,
-            Ending::Answered(_) => false,
+    ) -> bool {
+        let Some(process) = &mut self.process else { return false };
+        let (is_kept, is_known) = match ending {
+            Ending::Answered(Reply::Fenced) | Ending::Away => (true, true),
+            Ending::Lost => (!setup.guards.lost_return_is_gone, false),
+            Ending::Answered(_) => (false, true),
         };
+        let is_void = lineage != process.lineage && setup.guards.void_stays_void;
+        let first = setup.guards.return_in_journal_first;
         for (row, amount) in parts {
-            match is_kept {
-                true => {
-                    process.lots.entry(*row).or_default().add(epoch, *amount);
-                    if setup.guards.return_in_journal_first {
-                        self.disk.granted(*row, epoch, *amount);
-                    }
-                }
-                false if !setup.guards.return_in_journal_first => self.disk.taken(*row, epoch, *amount),
-                false => {}
+            if is_kept && !is_void {
+                process.lots.entry(*row).or_default().add(epoch, *amount);
+                self.disk.granted(*row, epoch, if first { *amount } else { 0 });
+            } else if !first {
+                self.disk.taken(*row, epoch, *amount);
             }
         }
-        if !is_lost {
-            self.disk.believe(epoch, doubts);
-        }
+        is_known && !(is_kept && is_void)
     }
 
     /// What of an epoch it may still spend of an account.

@@ -66,6 +66,8 @@ pub struct Process {
     pub lineage: u8,
     pub lots: BTreeMap<Row, Lots>,
     pub holds: BTreeMap<u8, Hold>,
+    /// Leases that stay in doubt, because a call about them got lost: in this run, or in an earlier one.
+    pub lost: BTreeSet<(Row, u64)>,
     /// `Closing::seen`: leases in doubt of which nothing is held, and how far the journal was written then.
     pub seen: Option<(usize, BTreeSet<(Row, u64)>)>,
 }
@@ -96,9 +98,20 @@ pub struct Message {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
-    Ask { epoch: u64, lineage: u8, asks: Vec<Ask>, new_doubts: Vec<Row> },
-    Return { epoch: u64, parts: Vec<(Row, u64)>, new_doubts: Vec<Row>, closes: bool },
+    Ask { epoch: u64, lineage: u8, asks: Vec<Ask> },
+    Return { epoch: u64, lineage: u8, parts: Vec<(Row, u64)>, closes: bool },
     Report { session: Session, closings: Vec<Closing>, upto: usize },
+}
+
+impl Call {
+    /// The leases that it is about: their accounts, and their epoch.
+    pub fn leases(&self) -> Vec<(Row, u64)> {
+        match self {
+            Self::Ask { epoch, asks, .. } => asks.iter().map(|ask| (ask.row, *epoch)).collect(),
+            Self::Return { epoch, parts, .. } => parts.iter().map(|(row, _)| (*row, *epoch)).collect(),
+            Self::Report { .. } => Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -381,8 +381,14 @@ impl State {
     fn call_at_once(&mut self, setup: &Setup, plane: u8, kind: Kind) {
         if let Some(message) = self.make_call(setup, plane, kind) {
             let reply = self.carry_out(setup, &message);
-            self.plane(plane).hear(setup, message.call, Ending::Answered(reply));
+            self.hear(setup, plane, message.call, Ending::Answered(reply));
         }
+    }
+
+    fn hear(&mut self, setup: &Setup, number: u8, call: Call, ending: Ending) {
+        let others = self.network.iter().filter(|message| message.plane == number && message.is_awaited);
+        let others: Vec<&Message> = others.collect();
+        self.planes[usize::from(number)].hear(setup, call, ending, &others);
     }
 
     /// The control plane's side of a call.
@@ -401,7 +407,7 @@ impl State {
             return;
         };
         let mut message = self.network.remove(at);
-        let plane = usize::from(message.plane);
+        let plane = message.plane;
         match step {
             Step::Arrive(_) => {
                 let reply = self.carry_out(setup, &message);
@@ -412,13 +418,13 @@ impl State {
             }
             Step::Answer(_) => {
                 if let Some(reply) = message.reply {
-                    self.planes[plane].hear(setup, message.call, Ending::Answered(reply));
+                    self.hear(setup, plane, message.call, Ending::Answered(reply));
                 }
             }
-            Step::Bounce(_) => self.planes[plane].hear(setup, message.call, Ending::Away),
-            Step::Lose(_) if message.is_awaited => self.planes[plane].hear(setup, message.call, Ending::Lost),
+            Step::Bounce(_) => self.hear(setup, plane, message.call, Ending::Away),
+            Step::Lose(_) if message.is_awaited => self.hear(setup, plane, message.call, Ending::Lost),
             Step::GiveUp(_) => {
-                self.planes[plane].hear(setup, message.call.clone(), Ending::Lost);
+                self.hear(setup, plane, message.call.clone(), Ending::Lost);
                 message.is_awaited = false;
                 self.network.push(message);
             }
