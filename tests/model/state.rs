@@ -44,7 +44,7 @@ pub struct Truth {
     pub overcharged: bool,
     /// Sessions whose presumed money an operator released.
     pub released: BTreeSet<(u8, u64)>,
-    /// The newest epoch of each instance when the store was restored.
+    /// When the store was restored: the epoch of each instance behind which the new ones are.
     pub restored_at: Option<Vec<u64>>,
 }
 

@@ -350,10 +350,10 @@ impl State {
         let Some(backup) = self.backup.take() else { return };
         let incarnation = self.store.incarnation + 1;
         self.store = Store { incarnation, ..backup };
-        self.truth.restored_at = Some(self.store.epochs.clone());
         if setup.guards.restore_skips_epochs {
             self.store.epochs.iter_mut().for_each(|epoch| *epoch += FAR);
         }
+        self.truth.restored_at = Some(self.store.epochs.clone());
     }
 
     /// Makes a call.
