@@ -52,10 +52,12 @@ impl Leases {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // A new store is followed before anything is asked of it.
+                biased;
                 () = background.stopping().cancelled() => return,
-                () = self.queued.notified() => self.ask_for_all(&background),
-                _ = tick.tick() => self.look_around(&background),
                 Ok(()) = session.changed() => self.follow(&mut session),
+                _ = tick.tick() => self.look_around(&background),
+                () = self.queued.notified() => self.ask_for_all(&background),
             }
         }
     }
