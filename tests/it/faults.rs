@@ -28,7 +28,7 @@ use crate::faults::table::{ANSWERS, FRAMINGS, Load, ROWS};
 /// it would be in time.
 const AT_ONCE: [(Run, usize); 3] = [(Run::Quick, 24), (Run::Timed, 48), (Run::Heavy, 1)];
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_fault_ends_as_the_table_says_in_every_dialect() {
     let system = System::start().await;
     let mut runs = Vec::new();

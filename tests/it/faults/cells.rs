@@ -71,8 +71,15 @@ impl Cell {
         format!("{} {} {} {company}", self.row.fault, self.dialect.adapter, self.form())
     }
 
+    /// The cells of one fault in one dialect share it: a credential that is refused is refused to all of them.
     pub fn provider(&self) -> String {
-        format!("faulty-{}", self.place)
+        let fault: String =
+            self.row.fault.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        format!("{}-{}", fault.trim_matches('-'), self.dialect.adapter.replace('_', "-"))
+    }
+
+    pub fn is_first_of_provider(&self) -> bool {
+        self.streamed && !self.has_second
     }
 
     pub fn model(&self) -> String {

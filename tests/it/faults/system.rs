@@ -21,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Cells that are configured in one go.
 const AT_A_TIME: usize = 400;
 
-/// A whole system, in which every cell has a model and a faulty provider of its own: what one failure teaches the router
-/// about an endpoint or a credential is no other cell's business.
+/// A whole system, in which every cell has a model of its own, and the cells of one fault in one dialect a faulty provider:
+/// what a failure teaches the router about an endpoint is no other cell's business.
 pub struct System {
     cluster: Cluster,
     client: Client,
@@ -52,7 +52,9 @@ impl System {
         let places = Places { lab: cluster.lab.url(), closed, full: queue.addr };
         cluster.provider(SECOND, "openai", &format!("{}/v1", places.lab)).await.unwrap();
         for some in cells::all().chunks(AT_A_TIME) {
-            let (providers, models) = some.iter().map(|cell| (provider(cell, &places), model(cell))).unzip();
+            let firsts = some.iter().filter(|cell| cell.is_first_of_provider());
+            let providers = firsts.map(|cell| provider(cell, &places)).collect();
+            let models = some.iter().map(model).collect();
             let manifest = v1::Manifest { providers, models, ..Default::default() };
             let request = v1::ApplyRequest { manifest: Some(manifest), ..Default::default() };
             cluster.admin.apply().apply(request).await.answer().unwrap();
@@ -173,7 +175,7 @@ fn deadlines(under: Under, provider: v1::Provider) -> v1::Provider {
         Under::Patience | Under::ClosedPort => provider,
         Under::FullQueue => v1::Provider { connect_timeout_ms: 400, ..provider },
         // The head of a whole answer has the settings' deadline, which is longer; so a total holds it.
-        Under::Haste => within(1_000, 1_500),
+        Under::Haste => within(2_000, 3_000),
         Under::ShortTotal => within(0, 3_000),
         Under::MinimumRate => v1::Provider { min_tokens_per_second: 10.0, ..within(0, 5_000) },
     }
