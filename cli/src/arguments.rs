@@ -91,7 +91,7 @@ fn duration(text: &str) -> Option<chrono::Duration> {
     }
 }
 
-/// Rate limits of a tenant or key.
+/// Rate limits of a tenant, a key, a model or what providers are shown.
 #[derive(Debug, Clone, Args)]
 pub struct RateFlags {
     /// Requests per minute, or `none`

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use switchyard_proto::v1;
 
 use crate::{
-    arguments::{Given, Limit, Mask},
+    arguments::{Given, Limit, Mask, RateFlags},
     client::{Admin, Answer, Remote, pages},
     output::Column,
     settings::environment,
@@ -109,6 +109,8 @@ struct Fields {
     /// What the tenant's contract with the provider says: it keeps nothing
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     declared_zdr: Option<bool>,
+    #[command(flatten)]
+    rates: RateFlags,
 }
 
 #[derive(Debug, Args)]
@@ -189,6 +191,8 @@ impl Fields {
         mask.put_list("allowed_keys", &mut credential.allowed_keys, self.allowed_keys);
         mask.put_list("allowed_users", &mut credential.allowed_users, self.allowed_users);
         mask.put("declared_zdr", &mut credential.declared_zdr, self.declared_zdr.map(Some));
+        let rates = self.rates.over(credential.rates);
+        mask.put("rates", &mut credential.rates, rates.map(Some));
         Ok(())
     }
 }

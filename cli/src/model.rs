@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use switchyard_proto::v1;
 
 use crate::{
-    arguments::{Limit, Mask},
+    arguments::{Limit, Mask, RateFlags},
     client::{Admin, Answer, Remote, pages},
     output::Column,
 };
@@ -86,6 +86,8 @@ struct Fields {
     /// Refuse requests for it
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     disabled: Option<bool>,
+    #[command(flatten)]
+    rates: RateFlags,
 }
 
 impl Model {
@@ -150,5 +152,7 @@ impl Fields {
         mask.put_list("aliases", &mut model.aliases, self.aliases);
         mask.put("distillable", &mut model.distillable, self.distillable.map(Some));
         mask.put("disabled", &mut model.disabled, self.disabled);
+        let rates = self.rates.over(model.rates);
+        mask.put("rates", &mut model.rates, rates.map(Some));
     }
 }

@@ -8,7 +8,7 @@ use switchyard_control_plane::catalogue;
 use switchyard_proto::v1;
 
 use crate::{
-    arguments::{Given, Limit, Mask},
+    arguments::{Given, Limit, Mask, RateFlags},
     client::{Admin, Answer, Remote, pages},
     output::Column,
 };
@@ -136,6 +136,8 @@ struct Fields {
     /// A streamed answer that is slower than this over ten seconds has failed; 0: none is too slow
     #[arg(long, value_name = "TOKENS")]
     min_tokens_per_second: Option<f64>,
+    #[command(flatten)]
+    rates: RateFlags,
 }
 
 impl Provider {
@@ -244,6 +246,8 @@ impl Fields {
         mask.put("total_timeout_ms", &mut provider.total_timeout_ms, self.total_timeout_ms);
         let slowest = self.min_tokens_per_second;
         mask.put("min_tokens_per_second", &mut provider.min_tokens_per_second, slowest);
+        let rates = self.rates.over(provider.rates);
+        mask.put("rates", &mut provider.rates, rates.map(Some));
         Ok(())
     }
 }

@@ -81,6 +81,9 @@ pub struct Provider {
     /// A streamed answer that is slower over ten seconds has failed.
     #[serde(default, skip_serializing_if = "is_default")]
     pub min_tokens_per_second: f64,
+    /// Of its credential.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rates: Rates,
 }
 
 /// What a provider does with prompts; absent means unknown.
@@ -120,6 +123,9 @@ pub struct Model {
     /// Its text may train other models; absent means unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distillable: Option<bool>,
+    /// Of all callers together.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rates: Rates,
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
 }

@@ -106,6 +106,7 @@ impl Provider {
             idle_timeout_ms: self.idle_timeout_ms,
             total_timeout_ms: self.total_timeout_ms,
             min_tokens_per_second: self.min_tokens_per_second,
+            rates: self.rates.to_proto(),
             ..v1::Provider::default()
         })
     }
@@ -130,6 +131,7 @@ impl Provider {
             idle_timeout_ms: provider.idle_timeout_ms,
             total_timeout_ms: provider.total_timeout_ms,
             min_tokens_per_second: provider.min_tokens_per_second,
+            rates: Rates::of_proto(provider.rates.as_ref()),
         }
     }
 }
@@ -157,6 +159,7 @@ impl Model {
             aliases: self.aliases.clone(),
             disabled: self.disabled,
             distillable: self.distillable,
+            rates: self.rates.to_proto(),
             ..v1::Model::default()
         };
         let endpoints = self.endpoints.iter().map(|endpoint| endpoint.to_proto(&self.id)).collect();
@@ -177,6 +180,7 @@ impl Model {
             aliases: model.aliases,
             disabled: model.disabled,
             distillable: model.distillable,
+            rates: Rates::of_proto(model.rates.as_ref()),
             endpoints: entry.endpoints.into_iter().map(Endpoint::of_proto).collect(),
         }
     }
@@ -368,7 +372,7 @@ impl Limit {
 }
 
 impl Rates {
-    fn to_proto(&self) -> Option<v1::Rates> {
+    pub(super) fn to_proto(&self) -> Option<v1::Rates> {
         (*self != Self::default()).then_some(v1::Rates {
             requests_per_minute: self.requests_per_minute,
             tokens_per_minute: self.tokens_per_minute,
@@ -376,7 +380,7 @@ impl Rates {
         })
     }
 
-    fn of_proto(rates: Option<&v1::Rates>) -> Self {
+    pub(super) fn of_proto(rates: Option<&v1::Rates>) -> Self {
         let rates = rates.copied().unwrap_or_default();
         Self {
             requests_per_minute: rates.requests_per_minute,

@@ -230,6 +230,7 @@ impl Source {
                         id: credential.id,
                         secret: secret.expose().to_owned(),
                         weight: credential.weight,
+                        rates: None,
                     })
                 }
                 Err(error @ CryptoError::Unavailable(_)) => return Err(error.into()),

@@ -56,7 +56,9 @@ pub fn fill_in(row: &mut feed::Provider) -> Result<(), Invalid> {
 }
 
 /// A provider with its credentials in the clear.
-pub fn provider(row: feed::Provider, credentials: Vec<v1::CredentialConfig>) -> v1::Resource {
+pub fn provider(row: feed::Provider, mut credentials: Vec<v1::CredentialConfig>) -> v1::Resource {
+    let rates = rates(row.requests_per_minute, row.tokens_per_minute, row.concurrency);
+    credentials.iter_mut().for_each(|credential| credential.rates = Some(rates));
     let timeouts = v1::Timeouts {
         connect_ms: given(row.connect_timeout_ms),
         headers_ms: given(row.headers_timeout_ms),
@@ -83,6 +85,7 @@ pub fn provider(row: feed::Provider, credentials: Vec<v1::CredentialConfig>) -> 
         quirks: quirks(row.quirks.0),
         timeouts: Some(timeouts),
         profile_quirks: row.profile_quirks,
+        rates: Some(rates),
     };
     resource(row.revision, Body::Provider(config))
 }
@@ -109,6 +112,7 @@ pub fn model(row: feed::Model) -> v1::Resource {
         aliases: row.aliases,
         disabled: row.disabled,
         distillable: row.distillable,
+        rates: Some(rates(row.requests_per_minute, row.tokens_per_minute, row.concurrency)),
     };
     resource(row.revision, Body::Model(config))
 }
@@ -202,6 +206,11 @@ pub fn credential(row: Credential, secret: Option<&Secret>) -> v1::Resource {
         allowed_keys: row.draft.allowed_keys,
         allowed_users: row.draft.allowed_users,
         declared_zdr: row.draft.declared_zdr,
+        rates: Some(v1::Rates {
+            requests_per_minute: row.draft.rates.requests_per_minute,
+            tokens_per_minute: row.draft.rates.tokens_per_minute,
+            concurrency: row.draft.rates.concurrency,
+        }),
     };
     v1::Resource { revision: row.meta.revision, body: Some(Body::Credential(config)) }
 }

@@ -12,6 +12,7 @@ use crate::domain::{
     invalid::{self, Invalid},
     meta::Meta,
     provider,
+    rates::Rates,
 };
 
 /// Longest list of keys or users.
@@ -39,6 +40,7 @@ pub struct Draft {
     pub allowed_users: Vec<String>,
     /// `None`: the provider's data policy holds.
     pub declared_zdr: Option<bool>,
+    pub rates: Rates,
 }
 
 /// A credential as it is stored: everything but the secret.
@@ -76,6 +78,7 @@ impl Draft {
         invalid::required("provider", &self.provider, LONGEST_ID)?;
         invalid::text("name", &self.name, 200)?;
         access::check_allowed_models(&self.allowed_models)?;
+        self.rates.check()?;
         check_list("allowed_keys", &self.allowed_keys)?;
         check_list("allowed_users", &self.allowed_users)
     }

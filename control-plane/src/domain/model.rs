@@ -9,6 +9,7 @@ use switchyard_proto::id::{self, ModelId};
 use crate::domain::{
     invalid::{self, Invalid},
     meta::Meta,
+    rates::Rates,
 };
 
 /// The kinds of content that a model takes or gives.
@@ -30,6 +31,8 @@ pub struct Draft {
     pub disabled: bool,
     /// Whether the author lets its text train other models; `None`: unknown, treated as no.
     pub distillable: Option<bool>,
+    /// Of all callers together.
+    pub rates: Rates,
 }
 
 /// A model as it is stored.
@@ -51,6 +54,7 @@ impl Draft {
         check_modalities("input_modalities", &self.input_modalities)?;
         check_modalities("output_modalities", &self.output_modalities)?;
         invalid::text("tokenizer", &self.tokenizer, 200)?;
+        self.rates.check()?;
         self.check_aliases(id)
     }
 
@@ -121,6 +125,13 @@ mod tests {
             (
                 Draft { input_modalities: vec!["smell".into()], ..Draft::default() },
                 Some("input_modalities[0]"),
+            ),
+            (
+                Draft {
+                    rates: Rates { requests_per_minute: Some(0), ..Rates::default() },
+                    ..Draft::default()
+                },
+                Some("rates.requests_per_minute"),
             ),
         ] {
             let found = draft.check(&id).err().map(|invalid| invalid.field);

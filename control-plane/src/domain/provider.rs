@@ -11,6 +11,7 @@ use switchyard_proto::secret::Secret;
 use crate::domain::{
     invalid::{self, Invalid},
     meta::Meta,
+    rates::Rates,
 };
 
 const LONGEST_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
@@ -42,6 +43,8 @@ pub struct Draft {
     pub total_timeout_ms: u64,
     /// A streamed answer that is slower over ten seconds has failed; 0: none is too slow.
     pub min_tokens_per_second: f64,
+    /// Of its credential.
+    pub rates: Rates,
 }
 
 /// What a provider does with prompts; `None`: unknown, treated as the worse.
@@ -95,6 +98,7 @@ impl Draft {
         self.data_policy.check()?;
         invalid::text("region", &self.region, 100)?;
         check_quirks(&self.quirks)?;
+        self.rates.check()?;
         self.check_deadlines()
     }
 
@@ -278,6 +282,10 @@ mod tests {
             (Draft { min_tokens_per_second: f64::INFINITY, ..fine.clone() }, "min_tokens_per_second"),
             (Draft { data_policy: keeping(Some(true), None), ..fine.clone() }, "data_policy.zdr"),
             (Draft { data_policy: keeping(None, Some(true)), ..fine.clone() }, "data_policy.zdr"),
+            (
+                Draft { rates: Rates { concurrency: Some(0), ..Rates::default() }, ..fine.clone() },
+                "rates.concurrency",
+            ),
             (Draft { quirks: [("a".into(), "\0".into())].into(), ..fine.clone() }, "quirks.a"),
         ] {
             assert_eq!(draft.check(&["anthropic", "openai"]).unwrap_err().field, field);

@@ -1,4 +1,4 @@
-//! Ceilings per minute, of a tenant or a key.
+//! Ceilings per minute: of a tenant, a key, a model, a credential.
 
 use serde::Serialize;
 

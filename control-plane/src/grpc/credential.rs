@@ -19,7 +19,12 @@ use crate::{
         permission::WriteCredentials,
     },
     error::ServiceError,
-    grpc::{Admin, common::timestamp, enter, given, mask::Masked},
+    grpc::{
+        Admin,
+        common::{from_rates, rates, timestamp},
+        enter, given,
+        mask::Masked,
+    },
     service::{
         self, Update, allow,
         credential::{Edit, needs_secret},
@@ -119,6 +124,7 @@ pub fn draft(message: &CredentialMessage) -> Draft {
         allowed_keys: message.allowed_keys.clone(),
         allowed_users: message.allowed_users.clone(),
         declared_zdr: message.declared_zdr,
+        rates: rates(message.rates.as_ref()),
     }
 }
 
@@ -145,6 +151,7 @@ pub fn to_proto(credential: Credential) -> CredentialMessage {
         allowed_keys: credential.draft.allowed_keys,
         allowed_users: credential.draft.allowed_users,
         declared_zdr: credential.draft.declared_zdr,
+        rates: from_rates(credential.draft.rates),
         revision: credential.meta.revision,
         managed_by: credential.meta.managed_by,
         created_at: timestamp(credential.meta.created_at),

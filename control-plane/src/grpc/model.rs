@@ -20,7 +20,7 @@ use crate::{
     error::ServiceError,
     grpc::{
         Admin,
-        common::{time, timestamp},
+        common::{from_rates, rates, time, timestamp},
         enter, given,
         mask::Masked,
     },
@@ -103,6 +103,7 @@ pub fn draft(model: &ModelMessage) -> Result<Draft, Invalid> {
         aliases: model.aliases.clone(),
         disabled: model.disabled,
         distillable: model.distillable,
+        rates: rates(model.rates.as_ref()),
     })
 }
 
@@ -119,6 +120,7 @@ pub fn to_proto(model: Model) -> ModelMessage {
         aliases: model.draft.aliases,
         disabled: model.draft.disabled,
         distillable: model.draft.distillable,
+        rates: from_rates(model.draft.rates),
         revision: model.meta.revision,
         managed_by: model.meta.managed_by,
         created_at: timestamp(model.meta.created_at),

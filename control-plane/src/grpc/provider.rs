@@ -19,7 +19,12 @@ use crate::{
         provider::{Credential, DataPolicy, Draft, Provider},
     },
     error::ServiceError,
-    grpc::{Admin, common::timestamp, enter, given, mask::Masked},
+    grpc::{
+        Admin,
+        common::{from_rates, rates, timestamp},
+        enter, given,
+        mask::Masked,
+    },
     service::{self, Update, allow, provider::Edit},
 };
 
@@ -119,6 +124,7 @@ pub fn draft(provider: &ProviderMessage) -> Draft {
         idle_timeout_ms: provider.idle_timeout_ms,
         total_timeout_ms: provider.total_timeout_ms,
         min_tokens_per_second: provider.min_tokens_per_second,
+        rates: rates(provider.rates.as_ref()),
     }
     .normal()
 }
@@ -161,6 +167,7 @@ pub fn to_proto(provider: Provider) -> ProviderMessage {
         idle_timeout_ms: provider.draft.idle_timeout_ms,
         total_timeout_ms: provider.draft.total_timeout_ms,
         min_tokens_per_second: provider.draft.min_tokens_per_second,
+        rates: from_rates(provider.draft.rates),
         credential_ref: provider.credential_ref,
     }
 }

@@ -13,19 +13,20 @@ use crate::{
         permission::{Allowed, ReadCredentials, WriteCatalogue, WriteCredentials, WriteTenants},
     },
     store::{
-        MetaRow, StoreError,
+        MetaRow, RatesRow, StoreError,
         feed::after,
         revision::{Change, Table},
         sealed::DataKeyRow,
-        start,
+        signed, start,
     },
 };
 
 macro_rules! columns {
     () => {
         "c.id, c.tenant, c.provider, c.name, c.disabled, c.fallback, c.sort_order, c.required, c.allowed_models, \
-         c.allowed_keys, c.allowed_users, c.declared_zdr, c.origin, p.profile, p.base_url, c.revision, c.managed_by, \
-         c.managed_revision, c.created_at, c.updated_at"
+         c.allowed_keys, c.allowed_users, c.declared_zdr, c.requests_per_minute, c.tokens_per_minute, \
+         c.concurrency, c.origin, p.profile, p.base_url, c.revision, c.managed_by, c.managed_revision, c.created_at, \
+         c.updated_at"
     };
 }
 
@@ -55,6 +56,8 @@ struct Row {
     allowed_keys: Vec<String>,
     allowed_users: Vec<String>,
     declared_zdr: Option<bool>,
+    #[sqlx(flatten)]
+    rates: RatesRow,
     origin: String,
     profile: String,
     base_url: String,
@@ -78,6 +81,7 @@ impl From<Row> for Credential {
                 allowed_keys: row.allowed_keys,
                 allowed_users: row.allowed_users,
                 declared_zdr: row.declared_zdr,
+                rates: row.rates.into(),
             },
             origin: row.origin,
             provider_at: Address { profile: row.profile, base_url: row.base_url },
@@ -194,12 +198,13 @@ pub async fn insert(
     let row: Option<Row> = sqlx::query_as(concat!(
         "WITH c AS (
              INSERT INTO credentials (tenant, id, provider, name, disabled, fallback, sort_order, required,
-                 allowed_models, allowed_keys, allowed_users, declared_zdr, origin, data_key, sealed, managed_by)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                 allowed_models, allowed_keys, allowed_users, declared_zdr, origin, data_key, sealed, managed_by,
+                 requests_per_minute, tokens_per_minute, concurrency)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
              ON CONFLICT (tenant, id) DO UPDATE SET provider = $3, name = $4, disabled = $5, fallback = $6,
                  sort_order = $7, required = $8, allowed_models = $9, allowed_keys = $10, allowed_users = $11,
                  declared_zdr = $12, origin = $13, data_key = $14, sealed = $15, managed_by = $16,
-                 managed_revision = 0, created_at = statement_timestamp(), updated_at = statement_timestamp(),
+                 requests_per_minute = $17, tokens_per_minute = $18, concurrency = $19, managed_revision = 0, created_at = statement_timestamp(), updated_at = statement_timestamp(),
                  deleted_at = NULL
                  WHERE credentials.deleted_at IS NOT NULL
              RETURNING *)
@@ -223,6 +228,9 @@ pub async fn insert(
     .bind(sealed.key.id)
     .bind(&sealed.bytes)
     .bind(managed_by)
+    .bind(draft.rates.requests_per_minute.map(signed))
+    .bind(draft.rates.tokens_per_minute.map(signed))
+    .bind(draft.rates.concurrency.map(signed))
     .fetch_optional(change.connection())
     .await?;
     change.touch(Table::Credentials, allowed.scope().unwrap_or_default(), id.as_str());
@@ -241,7 +249,7 @@ pub async fn update(
              UPDATE credentials SET provider = $3, name = $4, disabled = $5, fallback = $6, sort_order = $7,
                  required = $8, allowed_models = $9, allowed_keys = $10, allowed_users = $11, declared_zdr = $12,
                  origin = coalesce($13, origin), data_key = coalesce($14, data_key), sealed = coalesce($15, sealed),
-                 updated_at = statement_timestamp()
+                 requests_per_minute = $16, tokens_per_minute = $17, concurrency = $18, updated_at = statement_timestamp()
              WHERE tenant = $1 AND id = $2 AND deleted_at IS NULL RETURNING *)
          SELECT ",
         columns!(),
@@ -262,6 +270,9 @@ pub async fn update(
     .bind(sealed.map(|sealed| &sealed.place.origin))
     .bind(sealed.map(|sealed| sealed.key.id))
     .bind(sealed.map(|sealed| &sealed.bytes))
+    .bind(draft.rates.requests_per_minute.map(signed))
+    .bind(draft.rates.tokens_per_minute.map(signed))
+    .bind(draft.rates.concurrency.map(signed))
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Credentials, allowed.scope().unwrap_or_default(), id.as_str());

@@ -61,6 +61,9 @@ pub struct Provider {
     pub idle_timeout_ms: i64,
     pub total_timeout_ms: i64,
     pub min_tokens_per_second: f64,
+    pub requests_per_minute: Option<i64>,
+    pub tokens_per_minute: Option<i64>,
+    pub concurrency: Option<i64>,
     /// Names of the quirks that were filled in from the profile; no column.
     #[sqlx(skip)]
     pub profile_quirks: Vec<String>,
@@ -80,6 +83,9 @@ pub struct Model {
     pub aliases: Vec<String>,
     pub disabled: bool,
     pub distillable: Option<bool>,
+    pub requests_per_minute: Option<i64>,
+    pub tokens_per_minute: Option<i64>,
+    pub concurrency: Option<i64>,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -223,7 +229,7 @@ impl Reader {
             "providers",
             "id, tenant, display_name, profile, adapter, base_url, auth, retains_prompts, trains, region, disabled, \
              quirks, zdr, connect_timeout_ms, headers_timeout_ms, first_content_timeout_ms, idle_timeout_ms, \
-             total_timeout_ms, min_tokens_per_second"
+             total_timeout_ms, min_tokens_per_second, requests_per_minute, tokens_per_minute, concurrency"
         ));
         Ok(rows.bind(after(since)).fetch_all(&mut *self.tx).await?)
     }
@@ -233,7 +239,7 @@ impl Reader {
         let rows = sqlx::query_as(live!(
             "models",
             "id, name, description, released_at, created_at, input_modalities, output_modalities, tokenizer, \
-             aliases, disabled, distillable"
+             aliases, disabled, distillable, requests_per_minute, tokens_per_minute, concurrency"
         ));
         rows.bind(after(since)).fetch(&mut *self.tx)
     }

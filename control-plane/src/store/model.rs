@@ -11,16 +11,16 @@ use crate::{
         permission::{Allowed, ReadCatalogue, WriteCatalogue},
     },
     store::{
-        MetaRow, StoreError,
+        MetaRow, RatesRow, StoreError,
         revision::{Change, Table},
-        start,
+        signed, start,
     },
 };
 
 macro_rules! columns {
     () => {
         "id, name, description, released_at, input_modalities, output_modalities, tokenizer, aliases, disabled, \
-         distillable, revision, managed_by, managed_revision, created_at, updated_at"
+         distillable, requests_per_minute, tokens_per_minute, concurrency, revision, managed_by, managed_revision, created_at, updated_at"
     };
 }
 
@@ -36,6 +36,8 @@ struct Row {
     aliases: Vec<String>,
     disabled: bool,
     distillable: Option<bool>,
+    #[sqlx(flatten)]
+    rates: RatesRow,
     #[sqlx(flatten)]
     meta: MetaRow,
 }
@@ -54,6 +56,7 @@ impl From<Row> for Model {
                 aliases: row.aliases,
                 disabled: row.disabled,
                 distillable: row.distillable,
+                rates: row.rates.into(),
             },
             meta: row.meta.into(),
         }
@@ -139,11 +142,11 @@ pub async fn insert(
     let managed_by = change.managed_by();
     let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO models (id, name, description, released_at, input_modalities, output_modalities, tokenizer,
-             aliases, disabled, managed_by, distillable)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             aliases, disabled, managed_by, distillable, requests_per_minute, tokens_per_minute, concurrency)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
          ON CONFLICT (id) DO UPDATE SET name = $2, description = $3, released_at = $4, input_modalities = $5,
              output_modalities = $6, tokenizer = $7, aliases = $8, disabled = $9, managed_by = $10,
-             distillable = $11, managed_revision = 0, created_at = statement_timestamp(),
+             distillable = $11, requests_per_minute = $12, tokens_per_minute = $13, concurrency = $14, managed_revision = 0, created_at = statement_timestamp(),
              updated_at = statement_timestamp(), deleted_at = NULL
              WHERE models.deleted_at IS NOT NULL
          RETURNING ",
@@ -160,6 +163,9 @@ pub async fn insert(
     .bind(draft.disabled)
     .bind(managed_by)
     .bind(draft.distillable)
+    .bind(draft.rates.requests_per_minute.map(signed))
+    .bind(draft.rates.tokens_per_minute.map(signed))
+    .bind(draft.rates.concurrency.map(signed))
     .fetch_optional(change.connection())
     .await?;
     change.touch(Table::Models, id.as_str(), "");
@@ -176,7 +182,7 @@ pub async fn update(
     let row: Row = sqlx::query_as(concat!(
         "UPDATE models SET name = $2, description = $3, released_at = $4, input_modalities = $5,
              output_modalities = $6, tokenizer = $7, aliases = $8, disabled = $9, distillable = $10,
-             updated_at = statement_timestamp()
+             requests_per_minute = $11, tokens_per_minute = $12, concurrency = $13, updated_at = statement_timestamp()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -190,6 +196,9 @@ pub async fn update(
     .bind(&draft.aliases)
     .bind(draft.disabled)
     .bind(draft.distillable)
+    .bind(draft.rates.requests_per_minute.map(signed))
+    .bind(draft.rates.tokens_per_minute.map(signed))
+    .bind(draft.rates.concurrency.map(signed))
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Models, id.as_str(), "");

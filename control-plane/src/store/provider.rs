@@ -13,7 +13,7 @@ use crate::{
         provider::{DataPolicy, Draft, Provider},
     },
     store::{
-        MetaRow, StoreError,
+        MetaRow, RatesRow, StoreError,
         revision::{Change, Table},
         signed, start, unsigned,
     },
@@ -23,7 +23,7 @@ macro_rules! columns {
     () => {
         "id, tenant, display_name, adapter, base_url, retains_prompts, trains, region, disabled, quirks, \
          connect_timeout_ms, first_content_timeout_ms, idle_timeout_ms, total_timeout_ms, credential_ref, profile, auth, \
-         zdr, headers_timeout_ms, min_tokens_per_second, \
+         zdr, headers_timeout_ms, min_tokens_per_second, requests_per_minute, tokens_per_minute, concurrency, \
          EXISTS (SELECT FROM provider_credentials c WHERE c.provider = providers.id) AS has_credential, \
          revision, managed_by, managed_revision, created_at, updated_at"
     };
@@ -51,6 +51,8 @@ struct Row {
     zdr: Option<bool>,
     headers_timeout_ms: i64,
     min_tokens_per_second: f64,
+    #[sqlx(flatten)]
+    rates: RatesRow,
     has_credential: bool,
     #[sqlx(flatten)]
     meta: MetaRow,
@@ -81,6 +83,7 @@ impl From<Row> for Provider {
                 idle_timeout_ms: unsigned(row.idle_timeout_ms),
                 total_timeout_ms: unsigned(row.total_timeout_ms),
                 min_tokens_per_second: row.min_tokens_per_second,
+                rates: row.rates.into(),
             },
             has_credential: row.has_credential,
             credential_ref: row.credential_ref,
@@ -193,13 +196,15 @@ pub async fn insert(
     let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO providers (id, display_name, adapter, base_url, retains_prompts, trains, region, disabled, quirks,
              connect_timeout_ms, first_content_timeout_ms, idle_timeout_ms, total_timeout_ms, credential_ref,
-             managed_by, profile, auth, zdr, headers_timeout_ms, min_tokens_per_second)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+             managed_by, profile, auth, zdr, headers_timeout_ms, min_tokens_per_second, requests_per_minute,
+             tokens_per_minute, concurrency)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
          ON CONFLICT (id) DO UPDATE SET tenant = NULL, display_name = $2, adapter = $3, base_url = $4,
              retains_prompts = $5, trains = $6, region = $7, disabled = $8, quirks = $9, connect_timeout_ms = $10,
              first_content_timeout_ms = $11, idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14,
              managed_by = $15, profile = $16, auth = $17, zdr = $18, headers_timeout_ms = $19,
-             min_tokens_per_second = $20, managed_revision = 0, created_at = statement_timestamp(),
+             min_tokens_per_second = $20, requests_per_minute = $21, tokens_per_minute = $22, concurrency = $23,
+             managed_revision = 0, created_at = statement_timestamp(),
              updated_at = statement_timestamp(), deleted_at = NULL
              WHERE providers.deleted_at IS NOT NULL
          RETURNING ",
@@ -225,6 +230,9 @@ pub async fn insert(
     .bind(draft.data_policy.zdr)
     .bind(signed(draft.headers_timeout_ms))
     .bind(draft.min_tokens_per_second)
+    .bind(draft.rates.requests_per_minute.map(signed))
+    .bind(draft.rates.tokens_per_minute.map(signed))
+    .bind(draft.rates.concurrency.map(signed))
     .fetch_optional(change.connection())
     .await?;
     change.touch(Table::Providers, id.as_str(), "");
@@ -243,7 +251,8 @@ pub async fn update(
         "UPDATE providers SET display_name = $2, adapter = $3, base_url = $4, retains_prompts = $5, trains = $6,
              region = $7, disabled = $8, quirks = $9, connect_timeout_ms = $10, first_content_timeout_ms = $11,
              idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14, profile = $15, auth = $16,
-             zdr = $17, headers_timeout_ms = $18, min_tokens_per_second = $19, updated_at = statement_timestamp()
+             zdr = $17, headers_timeout_ms = $18, min_tokens_per_second = $19, requests_per_minute = $20,
+             tokens_per_minute = $21, concurrency = $22, updated_at = statement_timestamp()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -266,6 +275,9 @@ pub async fn update(
     .bind(draft.data_policy.zdr)
     .bind(signed(draft.headers_timeout_ms))
     .bind(draft.min_tokens_per_second)
+    .bind(draft.rates.requests_per_minute.map(signed))
+    .bind(draft.rates.tokens_per_minute.map(signed))
+    .bind(draft.rates.concurrency.map(signed))
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Providers, id.as_str(), "");

@@ -390,6 +390,7 @@ fn credential(config: &v1::CredentialConfig, tenant: &str) -> Credential {
         tenant: (!tenant.is_empty()).then(|| TenantId::new(tenant)),
         secret: Secret::new(config.secret.as_str()),
         weight: config.weight.max(1),
+        rates: config.rates,
     }
 }
 

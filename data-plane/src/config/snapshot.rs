@@ -126,6 +126,8 @@ pub struct Credential {
     pub tenant: Option<TenantId>,
     pub secret: Secret,
     pub weight: u32,
+    /// What may be sent with it; absent: no limit.
+    pub rates: Option<v1::Rates>,
 }
 
 /// A tenant's own credential for one of the operator's providers.

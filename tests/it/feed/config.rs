@@ -23,6 +23,7 @@ async fn provider(plane: &Plane) {
         idle_timeout_ms: 250,
         headers_timeout_ms: 125,
         min_tokens_per_second: 1.5,
+        rates: Some(v1::Rates { requests_per_minute: Some(90), ..Default::default() }),
         data_policy: Some(v1::DataPolicy { zdr: Some(true), ..Default::default() }),
         ..Default::default()
     };
@@ -32,7 +33,8 @@ async fn provider(plane: &Plane) {
 }
 
 async fn model(plane: &Plane) {
-    let model = v1::Model { id: "openai/gpt".into(), distillable: Some(true), ..Default::default() };
+    let rates = Some(v1::Rates { concurrency: Some(7), ..Default::default() });
+    let model = v1::Model { id: "openai/gpt".into(), distillable: Some(true), rates, ..Default::default() };
     let request = v1::CreateModelRequest { model: Some(model) };
     let mut client = ModelServiceClient::new(plane.admin().await);
     client.create_model(plane.as_operator(request)).await.unwrap();
@@ -81,11 +83,12 @@ async fn everything_then_differences_then_tombstones() {
     );
     let Some(v1::resource::Body::Provider(sent)) = &push.resources[0].body else { panic!("a provider") };
     assert_eq!(sent.credentials[0].secret, "sk-upstream");
+    assert_eq!(sent.credentials[0].rates.unwrap().requests_per_minute, Some(90));
     let timeouts = sent.timeouts.unwrap();
     assert_eq!((timeouts.idle_ms, timeouts.headers_ms, timeouts.connect_ms), (Some(250), Some(125), None));
     assert_eq!((timeouts.min_tokens_per_second, sent.data_policy.unwrap().zdr), (1.5, Some(true)));
     let Some(v1::resource::Body::Model(sent)) = &push.resources[1].body else { panic!("a model") };
-    assert_eq!(sent.distillable, Some(true));
+    assert_eq!((sent.distillable, sent.rates.unwrap().concurrency), (Some(true), Some(7)));
     let Some(v1::resource::Body::Endpoint(sent)) = &push.resources[2].body else { panic!("an endpoint") };
     assert_eq!(sent.service_tier, "flex");
     let Some(v1::resource::Body::Key(sent)) = &push.resources[4].body else { panic!("a key") };

@@ -59,6 +59,7 @@ async fn a_credential_comes_with_its_secret_after_its_parents_and_before_keys() 
         required: true,
         order: 3,
         allowed_models: vec!["openai/*".into()],
+        rates: Some(v1::Rates::default()),
         ..Default::default()
     };
     assert_eq!(*sent(&push), expected);

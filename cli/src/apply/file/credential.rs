@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use switchyard_proto::secret::Secret;
 
-use crate::apply::file::{expose, is_default, secret};
+use crate::apply::file::{Rates, expose, is_default, secret};
 
 /// A tenant's own credential for one of the providers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -39,4 +39,6 @@ pub struct Credential {
     pub allowed_users: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declared_zdr: Option<bool>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rates: Rates,
 }

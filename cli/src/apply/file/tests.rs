@@ -20,9 +20,11 @@ providers:
     data_policy: {retains_prompts: true, trains: false, zdr: false}
     headers_timeout_ms: 4000
     min_tokens_per_second: 2.5
+    rates: {requests_per_minute: 500}  # of its credential
 models:
   - id: openai/gpt-5-mini
     distillable: false
+    rates: {tokens_per_minute: 900000}
     endpoints:
       - provider: openai
         upstream_id: gpt-5-mini
@@ -62,7 +64,7 @@ tenants:
       - name: web
         expires_at: 2027-01-01T00:00:00Z
     credentials:                       # the tenant's own, for the providers above
-      - {id: mine, provider: openai, secret: ${ACME_OPENAI}, fallback: true, order: -1, allowed_keys: [ci]}
+      - {id: mine, provider: openai, secret: ${ACME_OPENAI}, fallback: true, order: -1, allowed_keys: [ci], rates: {concurrency: 4}}
 "#;
 
 fn variables(pairs: &[(&str, &str)]) -> Variables {
@@ -89,6 +91,7 @@ fn the_example_says_what_it_means() {
         v1::DataPolicy { retains_prompts: Some(true), trains: Some(false), zdr: Some(false) }
     );
     assert_eq!((provider.headers_timeout_ms, provider.min_tokens_per_second), (4000, 2.5));
+    assert_eq!(provider.rates.unwrap().requests_per_minute, Some(500));
     let endpoint = &manifest.models[0].endpoints[0];
     assert_eq!((endpoint.model.as_str(), endpoint.id.as_str()), ("openai/gpt-5-mini", "openai"));
     let price = endpoint.price.as_ref().unwrap();
@@ -97,6 +100,7 @@ fn the_example_says_what_it_means() {
         ("0.25", "0.025", "2.00")
     );
     assert_eq!(manifest.models[0].model.as_ref().unwrap().distillable, Some(false));
+    assert_eq!(manifest.models[0].model.as_ref().unwrap().rates.unwrap().tokens_per_minute, Some(900_000));
     let priority = &manifest.models[0].endpoints[1];
     assert_eq!((priority.id.as_str(), priority.service_tier.as_str()), ("priority", "priority"));
     let price = priority.price.as_ref().unwrap();
@@ -130,6 +134,7 @@ fn the_example_says_what_it_means() {
         fallback: true,
         order: -1,
         allowed_keys: vec!["ci".into()],
+        rates: Some(v1::Rates { concurrency: Some(4), ..v1::Rates::default() }),
         ..Default::default()
     };
     assert_eq!(entry.credential, Some(expected));

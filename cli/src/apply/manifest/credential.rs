@@ -3,7 +3,7 @@
 use switchyard_proto::{secret::Secret, v1};
 
 use crate::apply::{
-    file::Credential,
+    file::{Credential, Rates},
     manifest::{BadField, secret},
     variables::Variables,
 };
@@ -29,6 +29,7 @@ impl Credential {
             allowed_keys: self.allowed_keys.clone(),
             allowed_users: self.allowed_users.clone(),
             declared_zdr: self.declared_zdr,
+            rates: self.rates.to_proto(),
             ..v1::Credential::default()
         };
         Ok(v1::CredentialEntry { credential: Some(credential), secret_ref })
@@ -49,6 +50,7 @@ impl Credential {
             allowed_keys: credential.allowed_keys,
             allowed_users: credential.allowed_users,
             declared_zdr: credential.declared_zdr,
+            rates: Rates::of_proto(credential.rates.as_ref()),
         }
     }
 }

@@ -90,6 +90,7 @@ fn credential(config: v1::TenantCredentialConfig, revision: u64) -> TenantCreden
         tenant: Some(tenant.clone()),
         secret: Secret::new(config.secret.as_str()),
         weight: 1,
+        rates: config.rates,
     });
     TenantCredential {
         id: CredentialId::new(config.id.as_str()),

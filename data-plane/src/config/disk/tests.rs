@@ -123,6 +123,7 @@ fn no_secret_is_on_the_disk_in_the_clear() {
         id: "c".into(),
         secret: "canary-9d1".into(),
         weight: 1,
+        rates: None,
     }];
     let (mut disk, _) = Disk::open(folder.path(), key(1));
     let current = Current::new(Snapshot::default(), Duration::ZERO, HOUR);

@@ -137,7 +137,7 @@ fn account(token_uri: &str) -> String {
 }
 
 fn row(auth: &str, secret: &str) -> ProviderConfig {
-    let credential = CredentialConfig { id: "c".into(), secret: secret.into(), weight: 1 };
+    let credential = CredentialConfig { id: "c".into(), secret: secret.into(), weight: 1, rates: None };
     ProviderConfig { auth: auth.into(), credentials: vec![credential], ..provider("p") }
 }
 
