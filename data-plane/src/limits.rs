@@ -25,7 +25,7 @@ pub use self::{
     leases::Lots,
     lender::Lender,
     permit::Permit,
-    rates::{Admission, Limit, Limited, Rates},
+    rates::{Admission, Level, Limit, Limited, Measure, Owner, Passage, Rates, Scope, tightest},
 };
 use self::{leases::Leases, rates::RateLimiter};
 use crate::{
@@ -63,7 +63,13 @@ pub struct Parts {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AdmitError {
     #[error("the limit of {ceiling} {limit} is reached; retry in {retry_after:?}")]
-    Limited { limit: Limit, ceiling: u64, retry_after: Duration },
+    Limited {
+        limit: Limit,
+        ceiling: u64,
+        retry_after: Duration,
+        /// How the bucket stands; absent where there is none.
+        level: Option<Level>,
+    },
 }
 
 impl AdmitError {
@@ -129,8 +135,21 @@ impl Limits {
     /// # Errors
     /// [`AdmitError::Limited`] names the limit and when it may pass.
     pub async fn admit(self: &Arc<Self>, admission: &Admission<'_>) -> Result<Permit, AdmitError> {
-        let admitted = self.rates.admit(admission).await?;
-        Ok(Permit::new(Arc::clone(self), admitted))
+        let granted = self.rates.admit(admission).await?;
+        Ok(Permit::new(Arc::clone(self), granted))
+    }
+
+    /// Takes what one attempt, or one request's attempts at a model, need of the owner's rates; nothing where there are
+    /// none.
+    ///
+    /// # Errors
+    /// [`AdmitError::Limited`] names the limit and when it may pass.
+    pub async fn pass(
+        &self,
+        owner: (Owner<'_>, Rates),
+        tokens: u64,
+    ) -> Result<Option<Arc<Passage>>, AdmitError> {
+        Ok(self.rates.pass(owner, tokens).await?.map(Arc::new))
     }
 
     /// The most that one attempt could reserve on this account; `None` while nothing is known of it.

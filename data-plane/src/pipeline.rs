@@ -15,6 +15,7 @@ mod intake;
 pub mod look;
 pub mod media;
 pub mod meter;
+pub mod rates;
 pub mod refusals;
 pub mod reply;
 pub mod reserve;
@@ -145,7 +146,7 @@ impl Pipeline {
         let planned = plan::plan(&config, &inputs); // where, and why
         let plan = Arc::new(planned.map_err(|refusal| decision::refused(trail, &inputs, refusal))?);
         trail.plan = Some(plan.clone());
-        let admitted = reserve::admit(self, &caller, &request).await; // may they, right now
+        let admitted = reserve::admit(self, &caller, &request, reply).await; // may they, right now
         let permit = admitted.inspect_err(|_| decision::keep(trail, &inputs, &plan))?;
         let until = self.until(&request, &plan);
         let conversation = situation.conversation;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use switchyard_proto::{id::GenerationId, money::NanoUsd, v1};
 
 use super::{
-    Facts, Limits, ReserveError, Settlement,
+    Facts, Limits, Passage, ReserveError, Settlement,
     leases::{Leases, Taken},
 };
 use crate::{
@@ -59,10 +59,16 @@ pub struct Hold {
     covered: NanoUsd,
     slot: Option<Slot>,
     started_at: DateTime<Utc>,
+    /// Rates that it was sent under.
+    passages: Vec<Arc<Passage>>,
 }
 
 impl Limits {
-    pub(super) async fn reserve(&self, reservation: Reservation) -> Result<Hold, ReserveError> {
+    pub(super) async fn reserve(
+        &self,
+        reservation: Reservation,
+        passages: Vec<Arc<Passage>>,
+    ) -> Result<Hold, ReserveError> {
         let Reservation { generation, attempt, charges, cost_bound, facts, traceparent } = reservation;
         let reserved = charges.first().map_or(NanoUsd::ZERO, |due| due.amount);
         let covered = charges.iter().map(|due| due.amount).max().unwrap_or(NanoUsd::ZERO);
@@ -72,8 +78,9 @@ impl Limits {
         let intent = Intent { record, draws: draws(&taken.dues), traceparent };
         match self.journal.intend(intent) {
             Ok(slot) => {
+                passages.iter().for_each(|passage| passage.enter());
                 let (leases, started_at) = (Arc::clone(&self.leases), facts.started_at);
-                Ok(Hold { leases, taken, reserved, covered, slot: Some(slot), started_at })
+                Ok(Hold { leases, taken, reserved, covered, slot: Some(slot), started_at, passages })
             }
             Err(error) => {
                 metrics::counter!(names::JOURNAL_REFUSED).increment(1);
@@ -100,6 +107,8 @@ impl Hold {
         let price = settlement.price;
         let (charged, house) = (price.min(self.reserved), price.saturating_sub(self.covered));
         let settled = Settled { charged, house };
+        let tokens = settlement.tokens.prompt.saturating_add(settlement.tokens.completion);
+        self.passages.iter().for_each(|passage| passage.spend(tokens));
         if let Some(slot) = self.slot.take() {
             slot.close(|open| {
                 count_house(&open, settled.house);

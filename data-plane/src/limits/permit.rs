@@ -2,29 +2,45 @@
 
 use std::sync::Arc;
 
-use super::{Hold, Limits, Reservation, ReserveError, rates::Admitted};
+use super::{
+    Hold, Level, Limits, Passage, Reservation, ReserveError,
+    rates::{Admitted, Granted},
+};
 use crate::telemetry::metrics as names;
 
 /// An admitted request. Dropped, it frees the concurrency slot and gives the tokens back; the request itself counts.
 pub struct Permit {
     limits: Arc<Limits>,
     admitted: Option<Box<dyn Admitted>>,
+    levels: Vec<Level>,
 }
 
 impl Permit {
-    pub(super) fn new(limits: Arc<Limits>, admitted: Option<Box<dyn Admitted>>) -> Self {
-        Self { limits, admitted }
+    pub(super) fn new(limits: Arc<Limits>, granted: Option<Granted>) -> Self {
+        let (admitted, levels) =
+            granted.map_or_else(Default::default, |granted| (Some(granted.admitted), granted.levels));
+        Self { limits, admitted, levels }
     }
 
-    /// Takes the worst case of one attempt from its accounts and writes the intent. Then it may be sent.
+    /// How the caller's limits per minute stood when it was admitted.
+    pub fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+
+    /// Takes the worst case of one attempt from its accounts and writes the intent. Then it may be sent, under the
+    /// `passages` that it needs; they end with it.
     ///
     /// Waits for a grant where the local leases do not suffice: at most `leases.wait` while others hold the money,
     /// about a second for the answer itself.
     ///
     /// # Errors
     /// When an account cannot cover it, or the journal takes no intent: nothing is taken then.
-    pub async fn reserve(&self, reservation: Reservation) -> Result<Hold, ReserveError> {
-        let hold = self.limits.reserve(reservation).await;
+    pub async fn reserve(
+        &self,
+        reservation: Reservation,
+        passages: Vec<Arc<Passage>>,
+    ) -> Result<Hold, ReserveError> {
+        let hold = self.limits.reserve(reservation, passages).await;
         if let Err(error) = &hold {
             metrics::counter!(names::MONEY_DENIED, "reason" => error.reason()).increment(1);
         }

@@ -1,10 +1,12 @@
-//! Rates: requests and tokens per minute and requests at once, per key and per tenant.
+//! Rates: requests and tokens per minute and requests at once, per key, tenant, model and credential.
 //!
 //! One trait, two stores: this process's memory, and Redis for a fleet. Rates fail open: an unreachable store makes
 //! them approximate, never a reason to refuse. Money is not counted here.
 
 mod gcra;
+mod level;
 mod memory;
+mod passage;
 mod redis;
 #[cfg(test)]
 mod tests;
@@ -13,11 +15,15 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use switchyard_proto::{
-    id::{InstanceId, KeyId, TenantId},
+    id::{InstanceId, KeyId, ModelId, ProviderId, TenantId},
     secret::Secret,
     v1,
 };
 
+pub use self::{
+    level::{Level, tightest},
+    passage::Passage,
+};
 use super::AdmitError;
 use crate::{background::Background, telemetry::metrics as names};
 
@@ -30,6 +36,13 @@ pub struct Rates {
     pub concurrency: Option<u64>,
 }
 
+impl Rates {
+    /// Whether there is no limit at all.
+    pub fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl From<&v1::Rates> for Rates {
     fn from(rates: &v1::Rates) -> Self {
         Self {
@@ -40,13 +53,30 @@ impl From<&v1::Rates> for Rates {
     }
 }
 
-/// Who asks, for how much.
+impl From<Option<&v1::Rates>> for Rates {
+    fn from(rates: Option<&v1::Rates>) -> Self {
+        rates.map(Self::from).unwrap_or_default()
+    }
+}
+
+/// Whose rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Owner<'a> {
+    Key(&'a TenantId, &'a KeyId),
+    Tenant(&'a TenantId),
+    /// All callers of a model together.
+    Model(&'a ModelId),
+    /// What a provider is shown, by its id among all credentials.
+    Credential(&'a str),
+    /// A provider that is shown nothing.
+    Provider(&'a ProviderId),
+}
+
+/// Who asks, for how much. All owners of one admission are counted in one place of a cluster: a key and its tenant may
+/// stand together, others alone.
 #[derive(Clone, Copy, Debug)]
 pub struct Admission<'a> {
-    pub tenant: &'a TenantId,
-    pub key: &'a KeyId,
-    pub tenant_rates: Rates,
-    pub key_rates: Rates,
+    pub owners: &'a [(Owner<'a>, Rates)],
     /// An estimate; corrected when the request ends.
     pub tokens: u64,
 }
@@ -56,6 +86,9 @@ pub struct Admission<'a> {
 pub enum Scope {
     Key,
     Tenant,
+    Model,
+    Credential,
+    Provider,
 }
 
 /// What is counted.
@@ -73,6 +106,18 @@ pub struct Limit {
     pub measure: Measure,
 }
 
+impl Owner<'_> {
+    fn scope(&self) -> Scope {
+        match self {
+            Self::Key(..) => Scope::Key,
+            Self::Tenant(_) => Scope::Tenant,
+            Self::Model(_) => Scope::Model,
+            Self::Credential(_) => Scope::Credential,
+            Self::Provider(_) => Scope::Provider,
+        }
+    }
+}
+
 impl Measure {
     fn label(self) -> &'static str {
         match self {
@@ -88,6 +133,9 @@ impl Scope {
         match self {
             Self::Key => "key",
             Self::Tenant => "tenant",
+            Self::Model => "model",
+            Self::Credential => "credential",
+            Self::Provider => "provider",
         }
     }
 }
@@ -109,17 +157,20 @@ pub struct Limited {
     pub limit: Limit,
     pub ceiling: u64,
     pub retry_after: Duration,
+    /// How the bucket stands; absent where there is none.
+    pub level: Option<Level>,
 }
 
 impl From<Limited> for AdmitError {
-    fn from(Limited { limit, ceiling, retry_after }: Limited) -> Self {
-        Self::Limited { limit, ceiling, retry_after }
+    fn from(Limited { limit, ceiling, retry_after, level }: Limited) -> Self {
+        Self::Limited { limit, ceiling, retry_after, level }
     }
 }
 
 /// What a request takes from one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Want {
+pub(super) struct Want<'a> {
+    owner: Owner<'a>,
     limit: Limit,
     ceiling: u64,
     /// At most the ceiling: a request larger than a minute's tokens passes when nothing else did.
@@ -129,18 +180,22 @@ pub(super) struct Want {
 /// Counts what callers take.
 pub(super) trait RateStore: Send + Sync {
     /// Takes all or nothing.
-    fn admit<'a>(
-        &'a self,
-        tenant: &'a TenantId,
-        key: &'a KeyId,
-        wants: &'a [Want],
-    ) -> BoxFuture<'a, Result<Box<dyn Admitted>, Limited>>;
+    fn admit<'a>(&'a self, wants: &'a [Want<'a>]) -> BoxFuture<'a, Result<Granted, Limited>>;
+}
+
+/// What was taken, and how the buckets stand after it.
+pub(super) struct Granted {
+    pub admitted: Box<dyn Admitted>,
+    pub levels: Vec<Level>,
 }
 
 /// What an admitted request took.
 pub(super) trait Admitted: Send + Sync {
     /// Frees concurrency; corrects tokens to what was used, `None` giving them all back.
     fn end(self: Box<Self>, tokens: Option<u64>);
+
+    /// Gives all back, as if nobody had asked.
+    fn undo(self: Box<Self>);
 }
 
 /// Why rates cannot be counted at all: wrong settings.
@@ -166,20 +221,17 @@ impl RateLimiter {
     /// # Errors
     /// When the address cannot be read.
     pub fn redis(url: &Secret, instance: &InstanceId, background: &Background) -> Result<Self, RateError> {
-        Ok(Self(redis::Redis::start(url, instance, redis::DEADLINE, background)?))
+        Ok(Self(redis::Redis::start(url, instance, redis::Times::default(), background)?))
     }
 
     /// Takes what the request needs of every limit; nothing to hold where there is none.
-    pub(super) async fn admit(
-        &self,
-        admission: &Admission<'_>,
-    ) -> Result<Option<Box<dyn Admitted>>, AdmitError> {
+    pub(super) async fn admit(&self, admission: &Admission<'_>) -> Result<Option<Granted>, AdmitError> {
         let wants = wants(admission);
         if wants.is_empty() {
             return Ok(None);
         }
-        match self.0.admit(admission.tenant, admission.key, &wants).await {
-            Ok(admitted) => Ok(Some(admitted)),
+        match self.0.admit(&wants).await {
+            Ok(granted) => Ok(Some(granted)),
             Err(limited) => {
                 let (scope, limit) = (limited.limit.scope.label(), limited.limit.measure.label());
                 metrics::counter!(names::RATE_LIMITED, "scope" => scope, "limit" => limit).increment(1);
@@ -187,19 +239,34 @@ impl RateLimiter {
             }
         }
     }
+
+    /// What one attempt needs of the rates of one owner; nothing where there are none.
+    pub(super) async fn pass(
+        &self,
+        (owner, rates): (Owner<'_>, Rates),
+        tokens: u64,
+    ) -> Result<Option<Passage>, AdmitError> {
+        if rates.is_open() {
+            return Ok(None);
+        }
+        let granted = self.admit(&Admission { owners: &[(owner, rates)], tokens }).await?;
+        Ok(granted.map(|granted| Passage::new(granted.admitted)))
+    }
 }
 
-/// The limits in force for a request, the key's first. Allocates only if there are any.
-fn wants(admission: &Admission<'_>) -> Vec<Want> {
+/// The limits in force for a request, in the owners' order. Allocates only if there are any.
+fn wants<'a>(admission: &Admission<'a>) -> Vec<Want<'a>> {
     let mut wants = Vec::new();
-    for (scope, rates) in [(Scope::Key, admission.key_rates), (Scope::Tenant, admission.tenant_rates)] {
+    for (owner, rates) in admission.owners {
+        let scope = owner.scope();
         for (measure, ceiling, amount) in [
             (Measure::Concurrency, rates.concurrency, 1),
             (Measure::Requests, rates.requests_per_minute, 1),
             (Measure::Tokens, rates.tokens_per_minute, admission.tokens),
         ] {
             if let Some(ceiling) = ceiling {
-                wants.push(Want { limit: Limit { scope, measure }, ceiling, amount: amount.min(ceiling) });
+                let limit = Limit { scope, measure };
+                wants.push(Want { owner: *owner, limit, ceiling, amount: amount.min(ceiling) });
             }
         }
     }

@@ -167,18 +167,11 @@ impl World {
     }
 
     async fn permit(&self) -> Permit {
-        let admission = Admission {
-            tenant: &TenantId::new("acme"),
-            key: &KeyId::new("k"),
-            tenant_rates: Rates::default(),
-            key_rates: Rates::default(),
-            tokens: 0,
-        };
-        self.limits.admit(&admission).await.unwrap()
+        self.limits.admit(&Admission { owners: &[], tokens: 0 }).await.unwrap()
     }
 
     async fn reserve(&self, dues: &[(&str, u64)]) -> Result<Hold, ReserveError> {
-        self.permit().await.reserve(reservation(dues)).await
+        self.permit().await.reserve(reservation(dues), Vec::new()).await
     }
 
     fn lines(&self) -> Vec<v1::AttemptRecord> {

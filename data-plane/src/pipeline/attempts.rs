@@ -12,8 +12,9 @@ use crate::pipeline::deliver::Delivery;
 use crate::pipeline::flight::{self, Flight, Landed, Shot};
 use crate::pipeline::hedge::{Hedging, Race};
 use crate::pipeline::media::Gathered;
+use crate::pipeline::rates::Entered;
 use crate::pipeline::reply::{Gone, Reply, Wait};
-use crate::pipeline::reserve::{self, Skip};
+use crate::pipeline::reserve::{self, Given, Skip};
 use crate::pipeline::rules::Rules;
 use crate::pipeline::skips::Why;
 use crate::pipeline::trail::Trail;
@@ -27,6 +28,7 @@ pub struct Attempts<'a> {
     pipeline: &'a Pipeline,
     job: &'a Job<'a>,
     permit: Option<&'a Permit>,
+    entered: Entered<'a>,
     gathered: Gathered,
     /// What stood against every candidate so far.
     skips: Vec<Skip>,
@@ -72,7 +74,8 @@ enum Tried {
 impl<'a> Attempts<'a> {
     pub fn new(pipeline: &'a Pipeline, job: &'a Job<'a>, permit: Option<&'a Permit>) -> Self {
         let gathered = Gathered::new(&pipeline.fetcher);
-        Self { pipeline, job, permit, gathered, skips: Vec::new(), barred: Vec::new() }
+        let entered = Entered::default();
+        Self { pipeline, job, permit, entered, gathered, skips: Vec::new(), barred: Vec::new() }
     }
 
     /// Tries until an answer is given.
@@ -299,9 +302,10 @@ impl<'a> Attempts<'a> {
         gathered: Result<(), Skip>,
         trail: &mut Trail,
     ) -> Result<Option<(Flight<'a>, Shot<'a>)>, RequestError> {
-        let (pipeline, job, fetched) = (self.pipeline, self.job, &self.gathered.files);
+        let (pipeline, job) = (self.pipeline, self.job);
+        let given = Given { permit: self.permit, fetched: &self.gathered.files };
         let ready = match gathered {
-            Ok(()) => reserve::reserve(pipeline, job, candidate, self.permit, trail, fetched).await,
+            Ok(()) => reserve::reserve(pipeline, job, candidate, given, &mut self.entered, trail).await,
             Err(skip) => Err(skip),
         };
         if ready.is_err() {

@@ -9,6 +9,7 @@ use switchyard_proto::code::ErrorCode;
 use crate::adapters::failure::FailureClass;
 use crate::config::snapshot::Endpoint;
 use crate::error::RequestError;
+use crate::limits::AdmitError;
 use crate::pipeline::decision;
 use crate::pipeline::reserve::Skip;
 use crate::pipeline::trail::{AttemptNote, Trail};
@@ -45,7 +46,7 @@ pub fn exhausted(trail: &Trail, skips: Vec<Skip>) -> RequestError {
         Skip::Media(error) if error.retry_after.is_none() => 1,
         Skip::Budget { affordable_tokens, .. } => 2 + u64::from(*affordable_tokens > 0),
         // What cannot be told now may be well in a moment, so a budget is no final word.
-        Skip::Refused(_) | Skip::Media(_) => 4,
+        Skip::Refused(_) | Skip::Media(_) | Skip::Limited(..) => 4,
         Skip::Shut(shut, _) => 5 + u64::from(shut.cause != Cause::Limited),
         Skip::Failed(..) | Skip::Faulty(..) => 7,
     };
@@ -75,9 +76,13 @@ impl Waiting {
             Skip::Shut(shut, endpoint) => Some((shut, endpoint)),
             _ => None,
         });
+        let own = skips.iter().filter_map(|skip| match skip {
+            Skip::Limited(AdmitError::Limited { retry_after, .. }, _) => Some(*retry_after),
+            _ => None,
+        });
         // An answer that a policy does not take says nothing of when there is a better one.
         let is_judged = skips.iter().any(|skip| matches!(skip, Skip::Faulty(..)));
-        let is_any = failed.clone().next().is_some() || shut.clone().next().is_some();
+        let is_any = failed.clone().next().is_some() || shut.clone().next().is_some() || own.clone().next().is_some();
         let is_limited = failed.clone().all(|failure| failure.class == FailureClass::RateLimited)
             && shut.clone().all(|(shut, _)| shut.cause == Cause::Limited);
         let is_passing = failed.clone().all(|failure| failure.class.may_retry());
@@ -91,7 +96,7 @@ impl Waiting {
         let pauses = shut.clone().map(|(shut, _)| Duration::from_millis(shut.for_ms));
         Self {
             availability,
-            retry_after: hints.chain(pauses).min(),
+            retry_after: hints.chain(pauses).chain(own).min(),
             shut: shut.map(|(shut, endpoint)| (refusal::shut_by(*shut), shown(endpoint))).collect(),
         }
     }

@@ -16,10 +16,13 @@ use crate::error::{RequestError, Side};
 use crate::identity::Caller;
 use crate::judge::Fault;
 use crate::limits::{
-    Account, Admission, AdmitError, Due, Hold, Period, Permit, Rates, Reservation, ReserveError,
+    Account, Admission, AdmitError, Due, Hold, Owner, Passage, Period, Permit, Rates, Reservation,
+    ReserveError, Scope,
 };
 use crate::model::media::Fetched;
 use crate::model::request::ChatRequest;
+use crate::pipeline::rates::{self, Entered};
+use crate::pipeline::reply::Reply;
 use crate::pipeline::trail::Trail;
 use crate::pipeline::{Job, Pipeline};
 use crate::price::{self, WorstCase};
@@ -27,8 +30,6 @@ use crate::routing::plan::Candidate;
 use crate::upstream::attempt::Failed;
 use crate::usage::record::Facts;
 
-/// Output tokens that a request counts for in token rates before it is known what it produced.
-const EXPECTED_OUTPUT: u64 = 256;
 /// Tells a provider which attempt a call is. OpenAI logs it, others ignore it: with it a provider's records can be held
 /// against the ledger, also where its answer never came.
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
@@ -41,6 +42,14 @@ pub struct Ready {
     pub credential: Option<Credential>,
     /// The output cap, where money made it lower than the endpoint's own.
     pub lowered_cap: Option<u64>,
+}
+
+/// What the attempts of a request have in common.
+#[derive(Clone, Copy)]
+pub struct Given<'a> {
+    /// None without governance.
+    pub permit: Option<&'a Permit>,
+    pub fetched: &'a Fetched,
 }
 
 /// Why a candidate was not tried, or what became of the try.
@@ -58,6 +67,8 @@ pub enum Skip {
         asked_tokens: u64,
     },
     Refused(ReserveError),
+    /// Its model, or what its provider is shown, is at its rate.
+    Limited(AdmitError, Arc<Endpoint>),
     Failed(Box<Failed>, Arc<Endpoint>),
     /// It answered, and the policy does not take the answer.
     Faulty(Fault, Arc<Endpoint>),
@@ -70,7 +81,7 @@ impl Skip {
     }
 }
 
-/// Takes the request's rate slots; none without governance.
+/// Takes the request's rate slots; none without governance. The answer's head says how the caller's rates stand.
 ///
 /// # Errors
 /// 429 with the limit's name and when to try again.
@@ -78,57 +89,108 @@ pub async fn admit(
     pipeline: &Pipeline,
     caller: &Caller,
     request: &ChatRequest,
+    reply: &mut Reply,
 ) -> Result<Option<Permit>, RequestError> {
     if !pipeline.settings.governance {
         return Ok(None);
     }
-    let rates =
-        |rates: &Option<switchyard_proto::v1::Rates>| rates.as_ref().map(Rates::from).unwrap_or_default();
-    let expected = request.max_output_tokens.unwrap_or(EXPECTED_OUTPUT).min(EXPECTED_OUTPUT);
-    let admission = Admission {
-        tenant: &caller.tenant.id,
-        key: &caller.key.id,
-        tenant_rates: rates(&caller.tenant.config.rates),
-        key_rates: rates(&caller.key.config.rates),
-        tokens: price::prompt_estimate(&request.facts) + expected,
+    let (tenant, key) = (&caller.tenant, &caller.key);
+    let owners = [
+        (Owner::Key(&tenant.id, &key.id), Rates::from(key.config.rates.as_ref())),
+        (Owner::Tenant(&tenant.id), Rates::from(tenant.config.rates.as_ref())),
+    ];
+    let admission = Admission { owners: &owners, tokens: rates::expected_tokens(request) };
+    match pipeline.limits.admit(&admission).await {
+        Ok(permit) => {
+            rates::tell(reply, permit.levels());
+            Ok(Some(permit))
+        }
+        Err(AdmitError::Limited { limit, ceiling, retry_after, level }) => {
+            rates::tell(reply, level.as_slice());
+            Err(AdmitError::Limited { limit, ceiling, retry_after, level }.into())
+        }
+    }
+}
+
+/// What a candidate is tried with: a credential, and the rates that the attempt is sent under.
+struct Entry {
+    credential: Option<Credential>,
+    passages: Vec<Arc<Passage>>,
+}
+
+/// Takes a candidate's room in the rates of its model and of what its provider is shown. Of several credentials another
+/// one is taken where the first is at its rate.
+async fn enter<'a>(
+    pipeline: &Pipeline,
+    job: &Job<'_>,
+    candidate: &'a Candidate,
+    is_governed: bool,
+    entered: &mut Entered<'a>,
+) -> Result<Entry, Skip> {
+    let (endpoint, own) = (&candidate.endpoint, &candidate.credential);
+    let pool = match own {
+        Some(_) => &[][..],
+        None => &endpoint.provider.credentials[..],
     };
-    Ok(Some(pipeline.limits.admit(&admission).await?))
+    let is_usable = |credential: &Credential| {
+        pipeline.health.credential_usable(&CredentialId::new(credential.id.clone()))
+    };
+    let mut left: Vec<&Credential> = pool.iter().collect();
+    let first = match own {
+        Some(own) => own.secret.as_ref(),
+        None => pick(&left, is_usable, job.plan.seed),
+    };
+    if !is_governed {
+        return Ok(Entry { credential: first.cloned(), passages: Vec::new() });
+    }
+    let limited = |error| Skip::Limited(error, endpoint.clone());
+    let (limits, tokens) = (&pipeline.limits, rates::expected_tokens(job.request));
+    let mut shown = first;
+    let own_passage = loop {
+        match rates::show(limits, endpoint, shown, tokens).await {
+            Ok(passage) => break passage,
+            Err(error) => {
+                left.retain(|other| shown.is_none_or(|shown| other.id != shown.id));
+                match pick(&left, is_usable, job.plan.seed) {
+                    Some(next) if shown.is_some() => shown = Some(next),
+                    _ => return Err(limited(error)),
+                }
+            }
+        }
+    };
+    let of_model = entered.enter(limits, &candidate.model, tokens).await.map_err(limited)?;
+    let passages = own_passage.into_iter().chain(of_model).collect();
+    Ok(Entry { credential: shown.cloned(), passages })
 }
 
 /// Encodes a request for one candidate and reserves its worst case.
 ///
 /// # Errors
 /// [`Skip`] says why the candidate is not to be tried.
-pub async fn reserve(
+pub async fn reserve<'a>(
     pipeline: &Pipeline,
     job: &Job<'_>,
-    candidate: &Candidate,
-    permit: Option<&Permit>,
+    candidate: &'a Candidate,
+    Given { permit, fetched }: Given<'_>,
+    entered: &mut Entered<'a>,
     trail: &mut Trail,
-    fetched: &Fetched,
 ) -> Result<Ready, Skip> {
     let endpoint = &candidate.endpoint;
-    let is_usable = |credential: &Credential| {
-        pipeline.health.credential_usable(&CredentialId::new(credential.id.clone()))
-    };
-    let credential = match &candidate.credential {
-        Some(own) => own.secret.clone(),
-        None => pick(&endpoint.provider.credentials, is_usable, job.plan.seed).cloned(),
-    };
     let mut cap = Cap::of(endpoint, candidate.is_byok(), job, pipeline.settings.leases.default_output_tokens);
     let mut encoded = encode(job, endpoint, cap.injected(job.request), fetched)?;
+    let Entry { credential, passages } = enter(pipeline, job, candidate, permit.is_some(), entered).await?;
     let Some(permit) = permit else {
         return Ok(Ready { encoded, hold: None, credential, lowered_cap: None });
     };
     let make = |cap: &Cap| reservation(job, candidate, credential.as_ref(), trail, &cap.worst(endpoint, job));
-    let hold = match permit.reserve(make(&cap)).await {
+    let hold = match permit.reserve(make(&cap), passages.clone()).await {
         Err(ReserveError::Exhausted { kind, affordable }) => {
             let lower = cap
                 .lowered_to(affordable, endpoint, job)
                 .ok_or_else(|| cap.short(kind, affordable, endpoint, job))?;
             encoded = encode(job, endpoint, Some(lower.tokens), fetched)?;
             cap = lower;
-            permit.reserve(make(&cap)).await
+            permit.reserve(make(&cap), passages).await
         }
         first => first,
     };
@@ -248,13 +310,13 @@ fn encode(
 }
 
 /// One of a provider's credentials, by weight: of those that are usable, or of all where none is.
-fn pick(
-    credentials: &[Credential],
+fn pick<'a>(
+    credentials: &[&'a Credential],
     is_usable: impl Fn(&Credential) -> bool,
     seed: u64,
-) -> Option<&Credential> {
-    let is_any_usable = credentials.iter().any(&is_usable);
-    let mut open = credentials.iter().filter(|credential| !is_any_usable || is_usable(credential));
+) -> Option<&'a Credential> {
+    let is_any_usable = credentials.iter().any(|credential| is_usable(credential));
+    let mut open = credentials.iter().copied().filter(|credential| !is_any_usable || is_usable(credential));
     let total: u64 = open.clone().map(|credential| u64::from(credential.weight)).sum();
     let mut at = seed % total.max(1);
     open.find(|credential| {
@@ -336,13 +398,18 @@ fn key_limit(caller: &Caller, at: DateTime<Utc>) -> Option<Account> {
 
 impl From<AdmitError> for RequestError {
     fn from(error: AdmitError) -> Self {
-        match error {
-            AdmitError::Limited { limit, ceiling, retry_after } => {
-                let seconds = retry_after.as_secs_f64().ceil().max(1.0);
-                let text = format!("Rate limit reached: {ceiling} {limit}. Try again in {seconds} s.");
-                Self::new(ErrorCode::RateLimitExceeded, text).retry_after(retry_after)
+        let AdmitError::Limited { limit, ceiling, retry_after, .. } = error;
+        let seconds = retry_after.as_secs_f64().ceil().max(1.0);
+        let text = match limit.scope {
+            Scope::Key | Scope::Tenant | Scope::Model => {
+                format!("Rate limit reached: {ceiling} {limit}. Try again in {seconds} s.")
             }
-        }
+            // How much the router may send is its operator's business, or a tenant's that knows its own.
+            Scope::Credential | Scope::Provider => {
+                format!("The router may not send more to the provider now. Try again in {seconds} s.")
+            }
+        };
+        Self::new(ErrorCode::RateLimitExceeded, text).retry_after(retry_after)
     }
 }
 
@@ -356,6 +423,10 @@ impl From<Skip> for RequestError {
                 Self::from_failure(&failed.failure, &endpoint.provider.display_name)
             }
             Skip::Refused(error) => refused(error),
+            Skip::Limited(error, endpoint) => {
+                let provider = Some(endpoint.provider.display_name.clone());
+                Self { provider, ..Self::from(error) }
+            }
             Skip::Faulty(fault, endpoint) => faulty(&fault, &endpoint),
             Skip::Budget { kind, affordable_tokens, asked_tokens } => {
                 short(kind, affordable_tokens, asked_tokens)
@@ -419,7 +490,9 @@ mod tests {
             tenant: None,
             secret: Secret::new("s"),
             weight,
+            rates: None,
         });
+        let credentials: Vec<&Credential> = credentials.iter().collect();
         let check = |usable: &str, expected: &str| {
             let is_usable = |credential: &Credential| usable.contains(&*credential.id);
             let picked: String =

@@ -38,6 +38,7 @@ impl Why {
             Skip::Refused(error) => Self::new(error.code().error_type(), refused(error)),
             Skip::Gone => Self::new(ErrorCode::RequestTimeout.error_type(), "the caller left"),
             Skip::Shut(shut, _) => Self::shut(*shut),
+            Skip::Limited(error, _) => Self::new("rate", error.to_string()),
             Skip::Failed(..) | Skip::Faulty(..) => return None,
         })
     }

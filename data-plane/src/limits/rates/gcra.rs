@@ -26,6 +26,13 @@ pub(super) fn take(full_at: u64, now: u64, amount: u64, ceiling: u64) -> Result<
     }
 }
 
+/// Units that could pass now, and how long until the bucket is full.
+pub(super) fn level(full_at: u64, now: u64, ceiling: u64) -> (u64, Duration) {
+    let used = full_at.saturating_sub(now);
+    let room = u128::from(PERIOD_NS.saturating_sub(used)) * u128::from(ceiling) / u128::from(PERIOD_NS);
+    (u64::try_from(room).unwrap_or(u64::MAX), Duration::from_nanos(used))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +55,16 @@ mod tests {
         let wait = take(full_at, 0, 2, 3).unwrap_err();
         assert_eq!(wait, Duration::from_secs(40));
         assert!(take(full_at, 40_000_000_000, 2, 3).is_ok());
+    }
+
+    #[test]
+    fn a_level_is_what_could_pass_and_the_time_to_full() {
+        let full_at = take(0, 0, 3, 4).unwrap();
+        assert_eq!(level(full_at, 0, 4), (1, Duration::from_secs(45)));
+        assert_eq!(level(full_at, 15_000_000_000, 4), (2, Duration::from_secs(30)));
+        assert_eq!(level(full_at, 2 * PERIOD_NS, 4), (4, Duration::ZERO));
+        // More was used than there was.
+        assert_eq!(level(3 * PERIOD_NS, 0, 4), (0, Duration::from_secs(180)));
     }
 
     #[test]

@@ -11,9 +11,9 @@ use std::{
 };
 
 use futures_util::future::{self, BoxFuture};
-use switchyard_proto::id::{KeyId, TenantId};
+use switchyard_proto::id::{KeyId, ModelId, ProviderId, TenantId};
 
-use super::{Admitted, Limited, Measure, RateStore, Scope, Want, gcra};
+use super::{Admitted, Granted, Level, Limited, Measure, Owner, RateStore, Want, gcra};
 
 const SHARDS: usize = 64;
 /// A shard is searched for idle owners when it has grown to this, then to twice what was left.
@@ -21,7 +21,7 @@ const SWEEP_AT: usize = 1024;
 /// A concurrency limit may pass at any time; a caller is told to try again in a second.
 const CONCURRENCY_RETRY: Duration = Duration::from_secs(1);
 
-/// Buckets of keys and tenants.
+/// Buckets of all owners.
 pub(super) struct Memory {
     shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
@@ -30,14 +30,30 @@ pub(super) struct Memory {
 
 #[derive(Default)]
 struct Shard {
-    owners: HashMap<Owner, Arc<Buckets>>,
+    owners: HashMap<Own, Arc<Buckets>>,
     sweep_at: usize,
 }
 
+/// An owner, as it is kept.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Owner {
+enum Own {
     Key(KeyId),
     Tenant(TenantId),
+    Model(ModelId),
+    Credential(Box<str>),
+    Provider(ProviderId),
+}
+
+impl From<Owner<'_>> for Own {
+    fn from(owner: Owner<'_>) -> Self {
+        match owner {
+            Owner::Key(_, key) => Self::Key(key.clone()),
+            Owner::Tenant(tenant) => Self::Tenant(tenant.clone()),
+            Owner::Model(model) => Self::Model(model.clone()),
+            Owner::Credential(credential) => Self::Credential(credential.into()),
+            Owner::Provider(provider) => Self::Provider(provider.clone()),
+        }
+    }
 }
 
 /// One owner's counters.
@@ -59,36 +75,33 @@ impl Default for Memory {
 }
 
 impl RateStore for Memory {
-    fn admit<'a>(
-        &'a self,
-        tenant: &'a TenantId,
-        key: &'a KeyId,
-        wants: &'a [Want],
-    ) -> BoxFuture<'a, Result<Box<dyn Admitted>, Limited>> {
-        let taken = self.take(tenant, key, wants);
-        Box::pin(future::ready(taken.map(|taken| Box::new(taken) as Box<dyn Admitted>)))
+    fn admit<'a>(&'a self, wants: &'a [Want<'a>]) -> BoxFuture<'a, Result<Granted, Limited>> {
+        Box::pin(future::ready(self.take(wants)))
     }
 }
 
 impl Memory {
     /// Takes all or nothing, without waiting.
-    pub fn take(&self, tenant: &TenantId, key: &KeyId, wants: &[Want]) -> Result<Taken, Limited> {
+    pub fn take(&self, wants: &[Want<'_>]) -> Result<Granted, Limited> {
         let now = self.now();
         let mut taken = Taken { parts: Vec::with_capacity(wants.len()) };
+        let mut levels = Vec::with_capacity(wants.len());
         let (mut buckets, mut of) = (None, None);
         for want in wants {
-            if of != Some(want.limit.scope) {
-                of = Some(want.limit.scope);
-                buckets = Some(self.buckets(want.limit.scope, tenant, key));
+            if of != Some(want.owner) {
+                of = Some(want.owner);
+                buckets = Some(self.buckets(want.owner));
             }
             let buckets = buckets.as_ref().expect("set for the first want");
             if let Err(retry_after) = buckets.take(want, now) {
-                taken.undo();
-                return Err(Limited { limit: want.limit, ceiling: want.ceiling, retry_after });
+                taken.give_back();
+                let level = buckets.level(want, now);
+                return Err(Limited { limit: want.limit, ceiling: want.ceiling, retry_after, level });
             }
-            taken.parts.push((Arc::clone(buckets), *want));
+            levels.extend(buckets.level(want, now));
+            taken.parts.push((Arc::clone(buckets), Taking::of(want)));
         }
-        Ok(taken)
+        Ok(Granted { admitted: Box::new(taken), levels })
     }
 
     fn now(&self) -> u64 {
@@ -96,11 +109,8 @@ impl Memory {
         u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX / 2) + gcra::PERIOD_NS
     }
 
-    fn buckets(&self, scope: Scope, tenant: &TenantId, key: &KeyId) -> Arc<Buckets> {
-        let owner = match scope {
-            Scope::Key => Owner::Key(key.clone()),
-            Scope::Tenant => Owner::Tenant(tenant.clone()),
-        };
+    fn buckets(&self, owner: Owner<'_>) -> Arc<Buckets> {
+        let owner = Own::from(owner);
         let shard = self.hasher.hash_one(&owner) as usize % SHARDS;
         let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
         if shard.owners.len() >= shard.sweep_at.max(SWEEP_AT) {
@@ -113,7 +123,7 @@ impl Memory {
 }
 
 impl Buckets {
-    fn take(&self, want: &Want, now: u64) -> Result<(), Duration> {
+    fn take(&self, want: &Want<'_>, now: u64) -> Result<(), Duration> {
         let bucket = match want.limit.measure {
             Measure::Requests => &self.requests,
             Measure::Tokens => &self.tokens,
@@ -133,8 +143,19 @@ impl Buckets {
         }
     }
 
-    fn give_back(&self, want: &Want, amount: u64) {
+    /// How the bucket of a limit per minute stands.
+    fn level(&self, want: &Want<'_>, now: u64) -> Option<Level> {
         let bucket = match want.limit.measure {
+            Measure::Requests => &self.requests,
+            Measure::Tokens => &self.tokens,
+            Measure::Concurrency => return None,
+        };
+        let (remaining, reset) = gcra::level(bucket.load(Ordering::Acquire), now, want.ceiling);
+        Some(Level { limit: want.limit, ceiling: want.ceiling, remaining, reset })
+    }
+
+    fn give_back(&self, taking: &Taking, amount: u64) {
+        let bucket = match taking.measure {
             Measure::Requests => &self.requests,
             Measure::Tokens => &self.tokens,
             Measure::Concurrency => {
@@ -142,12 +163,12 @@ impl Buckets {
                 return;
             }
         };
-        bucket.fetch_sub(gcra::cost(amount, want.ceiling), Ordering::AcqRel);
+        bucket.fetch_sub(gcra::cost(amount, taking.ceiling), Ordering::AcqRel);
     }
 
     /// More was used than was asked for: the next ones wait for it.
-    fn add(&self, want: &Want, amount: u64) {
-        self.tokens.fetch_add(gcra::cost(amount, want.ceiling), Ordering::AcqRel);
+    fn add(&self, taking: &Taking, amount: u64) {
+        self.tokens.fetch_add(gcra::cost(amount, taking.ceiling), Ordering::AcqRel);
     }
 
     fn is_used(&self, now: u64) -> bool {
@@ -158,29 +179,47 @@ impl Buckets {
 }
 
 /// What one request took.
-pub(super) struct Taken {
-    parts: Vec<(Arc<Buckets>, Want)>,
+struct Taken {
+    parts: Vec<(Arc<Buckets>, Taking)>,
+}
+
+/// What it took of one limit.
+#[derive(Clone, Copy)]
+struct Taking {
+    measure: Measure,
+    ceiling: u64,
+    amount: u64,
+}
+
+impl Taking {
+    fn of(want: &Want<'_>) -> Self {
+        Self { measure: want.limit.measure, ceiling: want.ceiling, amount: want.amount }
+    }
 }
 
 impl Taken {
-    fn undo(self) {
-        for (buckets, want) in &self.parts {
-            buckets.give_back(want, want.amount);
+    fn give_back(self) {
+        for (buckets, taking) in &self.parts {
+            buckets.give_back(taking, taking.amount);
         }
     }
 }
 
 impl Admitted for Taken {
     fn end(self: Box<Self>, tokens: Option<u64>) {
-        for (buckets, want) in &self.parts {
-            match want.limit.measure {
+        for (buckets, taking) in &self.parts {
+            match taking.measure {
                 Measure::Requests => {}
-                Measure::Concurrency => buckets.give_back(want, want.amount),
+                Measure::Concurrency => buckets.give_back(taking, taking.amount),
                 Measure::Tokens => match tokens.unwrap_or(0) {
-                    used if used <= want.amount => buckets.give_back(want, want.amount - used),
-                    used => buckets.add(want, used - want.amount),
+                    used if used <= taking.amount => buckets.give_back(taking, taking.amount - used),
+                    used => buckets.add(taking, used - taking.amount),
                 },
             }
         }
+    }
+
+    fn undo(self: Box<Self>) {
+        self.give_back();
     }
 }

@@ -21,30 +21,38 @@ use redis::{
     Client, Script,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
-use switchyard_proto::{
-    id::{InstanceId, KeyId, TenantId},
-    secret::Secret,
-};
+use switchyard_proto::{id::InstanceId, secret::Secret};
 
 use self::{breaker::Breaker, chores::Chores, freed::Freed, slices::Slices};
-use super::{Admitted, Limited, Measure, RateError, RateStore, Scope, Want, memory::Memory};
+use super::{Admitted, Granted, Level, Limited, Measure, Owner, RateError, RateStore, Want, memory::Memory};
 use crate::background::Background;
 
-/// A request waits no longer for Redis.
-pub(super) const DEADLINE: Duration = Duration::from_millis(5);
 /// The connection itself gives up a call after this; the shared connection is not torn down for it.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(200);
 const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
-/// A concurrency slot that nobody renews is free again after this.
-const SLOT_EXPIRY: Duration = Duration::from_secs(30);
 /// A concurrency limit may pass at any time.
 const CONCURRENCY_RETRY: Duration = Duration::from_secs(1);
+
+/// What tests have otherwise.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// A request waits no longer for Redis.
+    pub deadline: Duration,
+    /// A concurrency slot that nobody renews is free again after this; slots are renewed thrice before.
+    pub slot_expiry: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { deadline: Duration::from_millis(5), slot_expiry: Duration::from_secs(30) }
+    }
+}
 
 /// Counters shared by a fleet.
 pub(super) struct Redis {
     shared: Arc<Shared>,
     take: Script,
-    deadline: Duration,
+    times: Times,
     instance: InstanceId,
     next_slot: AtomicU64,
 }
@@ -65,7 +73,7 @@ impl Redis {
     pub fn start(
         url: &Secret,
         instance: &InstanceId,
-        deadline: Duration,
+        times: Times,
         background: &Background,
     ) -> Result<Arc<Self>, RateError> {
         let client = Client::open(url.expose()).map_err(|_| RateError::Address)?;
@@ -87,42 +95,43 @@ impl Redis {
             instances: AtomicU64::new(1),
             chores,
         });
-        chores::start(&shared, work, instance, background);
+        chores::start(&shared, work, (instance, times), background);
         Ok(Arc::new(Self {
             shared,
             take: Script::new(include_str!("redis/take.lua")),
-            deadline,
+            times,
             instance: instance.clone(),
             next_slot: AtomicU64::new(0),
         }))
     }
 
-    async fn take(
-        &self,
-        tenant: &TenantId,
-        key: &KeyId,
-        wants: &[Want],
-    ) -> Result<Box<dyn Admitted>, Limited> {
+    /// How many instances were last seen.
+    #[cfg(test)]
+    pub fn instances(&self) -> u64 {
+        self.shared.instances.load(Ordering::Relaxed)
+    }
+
+    async fn take(&self, wants: &[Want<'_>]) -> Result<Granted, Limited> {
         if !self.shared.breaker.is_closed() {
-            return self.take_degraded(tenant, key, wants);
+            return self.take_degraded(wants);
         }
         let now = Instant::now();
-        let mut parts: Vec<Part> = Vec::with_capacity(wants.len());
+        let mut parts: Vec<Part<'_>> = Vec::with_capacity(wants.len());
         for want in wants {
-            let part = self.part(tenant, key, *want);
+            let part = self.part(*want);
             if let Some(wait) = self.shared.slices.denied_for(&part.name, now) {
                 self.undo(&parts);
-                return Err(limited(want, wait));
+                return Err(self.limited(&part, wait, now));
             }
             parts.push(self.take_local(part, now));
         }
         if parts.iter().all(|part| part.is_local) {
-            return Ok(self.admitted(parts));
+            return Ok(self.granted(&parts, now));
         }
-        match tokio::time::timeout(self.deadline, self.take_remote(&parts, now)).await {
+        match tokio::time::timeout(self.times.deadline, self.take_remote(&parts, now)).await {
             Ok(Ok(Answer::Taken)) => {
                 self.shared.breaker.passed();
-                Ok(self.admitted(parts))
+                Ok(self.granted(&parts, now))
             }
             Ok(Ok(Answer::Limited(limited))) => {
                 self.shared.breaker.passed();
@@ -132,21 +141,30 @@ impl Redis {
             Ok(Err(_)) | Err(_) => {
                 self.shared.breaker.failed();
                 self.undo(&parts);
-                self.take_degraded(tenant, key, wants)
+                // Redis may have heard of it all the same, and nobody is under way in these slots.
+                for part in parts.iter().filter(|part| part.is_slot() && !part.is_local) {
+                    self.shared.chores.abandoned(&part.name, &part.slot);
+                }
+                self.take_degraded(wants)
             }
         }
     }
 
     /// What the script is asked for one limit, and where.
-    fn part(&self, tenant: &TenantId, key: &KeyId, want: Want) -> Part {
+    ///
+    /// What stands in braces decides the slot in a cluster: all that one script touches has the same.
+    fn part<'a>(&self, want: Want<'a>) -> Part<'a> {
         let measure = match want.limit.measure {
             Measure::Requests => 'r',
             Measure::Tokens => 't',
             Measure::Concurrency => 'c',
         };
-        let name = match want.limit.scope {
-            Scope::Key => format!("sy:{{{tenant}}}:k:{key}:{measure}"),
-            Scope::Tenant => format!("sy:{{{tenant}}}:t:{measure}"),
+        let name = match want.owner {
+            Owner::Key(tenant, key) => format!("sy:{{{tenant}}}:k:{key}:{measure}"),
+            Owner::Tenant(tenant) => format!("sy:{{{tenant}}}:t:{measure}"),
+            Owner::Model(model) => format!("sy:{{m/{model}}}:{measure}"),
+            Owner::Credential(credential) => format!("sy:{{c/{credential}}}:{measure}"),
+            Owner::Provider(provider) => format!("sy:{{p/{provider}}}:{measure}"),
         };
         let slot = match want.limit.measure {
             Measure::Requests | Measure::Tokens => String::new(),
@@ -158,7 +176,7 @@ impl Redis {
     }
 
     /// From a slice, or with a slot that another request just left.
-    fn take_local(&self, part: Part, now: Instant) -> Part {
+    fn take_local<'a>(&self, part: Part<'a>, now: Instant) -> Part<'a> {
         if part.want.ceiling == 0 {
             return part;
         }
@@ -171,10 +189,10 @@ impl Redis {
         Part { is_local: self.shared.slices.take(&part.name, part.want.amount, now), ..part }
     }
 
-    async fn take_remote(&self, parts: &[Part], now: Instant) -> redis::RedisResult<Answer> {
+    async fn take_remote(&self, parts: &[Part<'_>], now: Instant) -> redis::RedisResult<Answer> {
         let remote = || parts.iter().filter(|part| !part.is_local);
-        let buckets: Vec<&Part> = remote().filter(|part| !part.is_slot()).collect();
-        let slots: Vec<&Part> = remote().filter(|part| part.is_slot()).collect();
+        let buckets: Vec<&Part<'_>> = remote().filter(|part| !part.is_slot()).collect();
+        let slots: Vec<&Part<'_>> = remote().filter(|part| part.is_slot()).collect();
         let mut call = self.take.prepare_invoke();
         for part in buckets.iter().chain(&slots) {
             call.key(&part.name);
@@ -187,89 +205,108 @@ impl Redis {
         for part in &slots {
             call.arg(part.want.ceiling).arg(&part.slot);
         }
-        call.arg(u64::try_from(SLOT_EXPIRY.as_millis()).unwrap_or(u64::MAX));
+        call.arg(u64::try_from(self.times.slot_expiry.as_millis()).unwrap_or(u64::MAX));
         let mut connection = self.shared.connection.clone();
         let answer: Vec<u64> = call.invoke_async(&mut connection).await?;
-        let in_order: Vec<&Part> = buckets.into_iter().chain(slots).collect();
+        let in_order: Vec<&Part<'_>> = buckets.into_iter().chain(slots).collect();
         Ok(self.read(&answer, &in_order, now))
     }
 
-    fn read(&self, answer: &[u64], parts: &[&Part], now: Instant) -> Answer {
+    fn read(&self, answer: &[u64], parts: &[&Part<'_>], now: Instant) -> Answer {
+        let slices = &self.shared.slices;
         match answer {
             [1, taken @ ..] => {
-                for (part, taken) in parts.iter().zip(taken) {
-                    self.shared.slices.borrowed(&part.name, taken.saturating_sub(part.want.amount), now);
+                for (part, taken) in parts.iter().zip(taken.chunks_exact(2)) {
+                    slices.borrowed(&part.name, taken[0].saturating_sub(part.want.amount), now);
+                    slices.heard(&part.name, Duration::from_micros(taken[1]), now);
                 }
                 Answer::Taken
             }
-            [0, index, wait_us] => {
+            [0, index, wait_us, full_us] => {
                 let at = usize::try_from(*index).unwrap_or(usize::MAX).wrapping_sub(1);
                 let Some(part) = parts.get(at) else { return Answer::Taken };
                 let wait = Duration::from_micros(*wait_us);
                 if part.is_slot() {
-                    return Answer::Limited(limited(&part.want, CONCURRENCY_RETRY));
+                    return Answer::Limited(self.limited(part, CONCURRENCY_RETRY, now));
                 }
-                self.shared.slices.denied(&part.name, wait, now);
-                Answer::Limited(limited(&part.want, wait))
+                slices.denied(&part.name, wait, now);
+                slices.heard(&part.name, Duration::from_micros(*full_us), now);
+                Answer::Limited(self.limited(part, wait, now))
             }
             // A script answers nothing else.
             _ => Answer::Taken,
         }
     }
 
-    fn undo(&self, parts: &[Part]) {
+    fn undo(&self, parts: &[Part<'_>]) {
         for part in parts.iter().filter(|part| part.is_local) {
             match part.is_slot() {
-                true => self.shared.leave(part),
+                true => self.shared.leave(&part.name, &part.slot),
                 false => self.shared.slices.put_back(&part.name, part.want.amount),
             }
         }
     }
 
-    fn admitted(&self, parts: Vec<Part>) -> Box<dyn Admitted> {
+    fn granted(&self, parts: &[Part<'_>], now: Instant) -> Granted {
         for part in parts.iter().filter(|part| part.is_slot() && !part.is_local) {
             self.shared.chores.entered(&part.name, &part.slot);
         }
-        Box::new(Taken { shared: Arc::clone(&self.shared), parts })
+        let levels = parts.iter().filter_map(|part| self.level(part, now)).collect();
+        let parts = parts.iter().map(Taking::of).collect();
+        Granted { admitted: Box::new(Taken { shared: Arc::clone(&self.shared), parts }), levels }
+    }
+
+    /// How a bucket stands, as far as this instance knows.
+    fn level(&self, part: &Part<'_>, now: Instant) -> Option<Level> {
+        let Want { limit, ceiling, .. } = part.want;
+        let (remaining, reset) =
+            (!part.is_slot()).then(|| self.shared.slices.level(&part.name, ceiling, now))?;
+        Some(Level { limit, ceiling, remaining, reset })
+    }
+
+    fn limited(&self, part: &Part<'_>, retry_after: Duration, now: Instant) -> Limited {
+        let Want { limit, ceiling, .. } = part.want;
+        Limited { limit, ceiling, retry_after, level: self.level(part, now) }
     }
 
     /// Each instance allows its share of the limit, at least one.
-    fn take_degraded(
-        &self,
-        tenant: &TenantId,
-        key: &KeyId,
-        wants: &[Want],
-    ) -> Result<Box<dyn Admitted>, Limited> {
+    fn take_degraded(&self, wants: &[Want<'_>]) -> Result<Granted, Limited> {
         let instances = self.shared.instances.load(Ordering::Relaxed).max(1);
-        let share = |want: &Want| match want.ceiling {
-            0 => *want,
-            ceiling => {
-                let ceiling = (ceiling / instances).max(1);
-                Want { ceiling, amount: want.amount.min(ceiling), ..*want }
+        let shares: Vec<Want<'_>> = wants.iter().map(|want| want.share_of(instances)).collect();
+        // Callers are told of their whole limit.
+        let ceiling = |limit| wants.iter().find(|want| want.limit == limit).map_or(0, |want| want.ceiling);
+        let whole = |level: Level| Level { ceiling: ceiling(level.limit), ..level };
+        match self.shared.fallback.take(&shares) {
+            Ok(granted) => Ok(Granted { levels: granted.levels.into_iter().map(whole).collect(), ..granted }),
+            Err(limited) => {
+                Err(Limited { ceiling: ceiling(limited.limit), level: limited.level.map(whole), ..limited })
             }
-        };
-        let wants: Vec<Want> = wants.iter().map(share).collect();
-        let taken = self.shared.fallback.take(tenant, key, &wants)?;
-        Ok(Box::new(taken))
+        }
     }
 }
 
 impl Shared {
     /// Frees a slot: first for a request here, then in Redis.
-    fn leave(&self, part: &Part) {
-        self.freed.add(&part.name, &part.slot);
-        self.chores.left(&part.name, &part.slot);
+    fn leave(&self, name: &str, slot: &str) {
+        self.freed.add(name, slot);
+        self.chores.left(name, slot);
     }
 }
 
 impl RateStore for Redis {
-    fn admit<'a>(
-        &'a self,
-        tenant: &'a TenantId,
-        key: &'a KeyId,
-        wants: &'a [Want],
-    ) -> BoxFuture<'a, Result<Box<dyn Admitted>, Limited>> {
-        Box::pin(self.take(tenant, key, wants))
+    fn admit<'a>(&'a self, wants: &'a [Want<'a>]) -> BoxFuture<'a, Result<Granted, Limited>> {
+        Box::pin(self.take(wants))
+    }
+}
+
+impl Want<'_> {
+    /// What one of so many instances may take by itself: at least one, unless nothing may pass at all.
+    fn share_of(&self, instances: u64) -> Self {
+        let ceiling = match self.ceiling {
+            0 => 0,
+            ceiling => (ceiling / instances).max(1),
+        };
+        Self { ceiling, amount: self.amount.min(ceiling), ..*self }
     }
 }
 
@@ -279,44 +316,68 @@ enum Answer {
 }
 
 /// One limit of one request.
-struct Part {
+struct Part<'a> {
     /// The Redis key.
     name: String,
-    want: Want,
+    want: Want<'a>,
     /// The member of a concurrency set; empty for buckets.
     slot: String,
     /// A slice paid.
     is_local: bool,
 }
 
-impl Part {
+impl Part<'_> {
     fn is_slot(&self) -> bool {
         self.want.limit.measure == Measure::Concurrency
     }
 }
 
-fn limited(want: &Want, retry_after: Duration) -> Limited {
-    Limited { limit: want.limit, ceiling: want.ceiling, retry_after }
-}
-
 /// What one request took.
 struct Taken {
     shared: Arc<Shared>,
-    parts: Vec<Part>,
+    parts: Vec<Taking>,
+}
+
+/// What it took of one limit.
+struct Taking {
+    name: String,
+    slot: String,
+    measure: Measure,
+    ceiling: u64,
+    amount: u64,
+}
+
+impl Taking {
+    fn of(part: &Part<'_>) -> Self {
+        let Want { limit, ceiling, amount, .. } = part.want;
+        Self { name: part.name.clone(), slot: part.slot.clone(), measure: limit.measure, ceiling, amount }
+    }
+}
+
+impl Taken {
+    /// Leaves the slots; what was `used` of each bucket is counted in place of what was taken.
+    fn settle(&self, used: impl Fn(&Taking) -> u64) {
+        for taking in &self.parts {
+            match (taking.measure, used(taking)) {
+                (Measure::Concurrency, _) => self.shared.leave(&taking.name, &taking.slot),
+                (_, used) if used == taking.amount => {}
+                (_, used) => {
+                    self.shared.chores.correct(&taking.name, taking.ceiling, used, taking.amount);
+                }
+            }
+        }
+    }
 }
 
 impl Admitted for Taken {
     fn end(self: Box<Self>, tokens: Option<u64>) {
-        for part in &self.parts {
-            let want = &part.want;
-            match want.limit.measure {
-                Measure::Requests => {}
-                Measure::Concurrency => self.shared.leave(part),
-                Measure::Tokens => match tokens.unwrap_or(0) {
-                    used if used == want.amount => {}
-                    used => self.shared.chores.correct(&part.name, want.ceiling, used, want.amount),
-                },
-            }
-        }
+        self.settle(|taking| match taking.measure {
+            Measure::Tokens => tokens.unwrap_or(0),
+            Measure::Requests | Measure::Concurrency => taking.amount,
+        });
+    }
+
+    fn undo(self: Box<Self>) {
+        self.settle(|_| 0);
     }
 }

@@ -9,10 +9,15 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{redis::Redis, *};
+mod fleet;
+
+use super::{
+    redis::{Redis, Times},
+    *,
+};
 
 /// Far longer than in production: the contract is about counts, and machines that test are slow.
-const DEADLINE: Duration = Duration::from_secs(5);
+const PATIENT: Times = Times { deadline: Duration::from_secs(5), slot_expiry: Duration::from_secs(30) };
 
 /// A private Redis on a socket in a folder of its own.
 struct Server {
@@ -23,8 +28,26 @@ struct Server {
 impl Server {
     /// `None` where Redis is not installed.
     async fn start() -> Option<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// One that is a whole cluster: it refuses what touches two of its slots.
+    async fn start_cluster() -> Option<Self> {
+        let server = Self::start_with(&["--cluster-enabled", "yes"]).await?;
+        let mut connection = server.connect().await;
+        let all = ::redis::cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(0).arg(16_383).to_owned();
+        all.query_async::<()>(&mut connection).await.unwrap();
+        eventually(async || {
+            let info = ::redis::cmd("CLUSTER").arg("INFO").to_owned();
+            info.query_async::<String>(&mut connection.clone()).await.unwrap().contains("cluster_state:ok")
+        })
+        .await;
+        Some(server)
+    }
+
+    async fn start_with(arguments: &[&str]) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let Some(child) = spawn(dir.path()) else {
+        let Some(child) = spawn(dir.path(), arguments) else {
             eprintln!("skipped: no redis-server on this machine");
             return None;
         };
@@ -42,17 +65,31 @@ impl Server {
         Secret::new(format!("redis+unix://{}", self.dir.path().join("redis.sock").display()))
     }
 
-    fn store(&self, instance: &str, deadline: Duration) -> RateLimiter {
+    fn store(&self, instance: &str, times: Times) -> RateLimiter {
+        RateLimiter(self.redis(instance, times))
+    }
+
+    fn redis(&self, instance: &str, times: Times) -> Arc<Redis> {
         let background = Background::new(tokio::runtime::Handle::current());
-        let instance = InstanceId::new(instance);
-        RateLimiter(Redis::start(&self.url(), &instance, deadline, &background).unwrap())
+        Redis::start(&self.url(), &InstanceId::new(instance), times, &background).unwrap()
+    }
+
+    async fn connect(&self) -> ::redis::aio::MultiplexedConnection {
+        let client = ::redis::Client::open(self.url().expose()).unwrap();
+        client.get_multiplexed_async_connection().await.unwrap()
+    }
+
+    /// Stops the process in its tracks, or lets it go on.
+    fn signal(&self, signal: &str) {
+        let done = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(done.unwrap().success());
     }
 }
 
-fn spawn(dir: &Path) -> Option<Child> {
+fn spawn(dir: &Path, arguments: &[&str]) -> Option<Child> {
     let mut command = Command::new("redis-server");
     command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]);
-    command.arg(dir.join("redis.sock")).arg("--dir").arg(dir);
+    command.arg(dir.join("redis.sock")).arg("--dir").arg(dir).args(arguments);
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
 }
 
@@ -67,7 +104,7 @@ impl Drop for Server {
 async fn over_every_store(contract: impl AsyncFn(RateLimiter)) {
     contract(RateLimiter::memory()).await;
     if let Some(server) = Server::start().await {
-        contract(server.store("dp_1", DEADLINE)).await;
+        contract(server.store("dp_1", PATIENT)).await;
     }
 }
 
@@ -88,9 +125,13 @@ impl Caller {
     }
 
     async fn admit(&self, store: &RateLimiter, tokens: u64) -> Result<Option<Box<dyn Admitted>>, AdmitError> {
+        Ok(self.ask(store, tokens).await?.map(|granted| granted.admitted))
+    }
+
+    async fn ask(&self, store: &RateLimiter, tokens: u64) -> Result<Option<Granted>, AdmitError> {
         let Self { tenant, key, tenant_rates, key_rates } = self;
-        let admission = Admission { tenant, key, tenant_rates: *tenant_rates, key_rates: *key_rates, tokens };
-        store.admit(&admission).await
+        let owners = [(Owner::Key(tenant, key), *key_rates), (Owner::Tenant(tenant), *tenant_rates)];
+        store.admit(&Admission { owners: &owners, tokens }).await
     }
 }
 
@@ -114,7 +155,7 @@ async fn a_minutes_requests_pass_and_the_next_is_told_when() {
             assert!(caller.admit(&store, 0).await.is_ok());
         }
         for _ in 0..2 {
-            let AdmitError::Limited { limit, ceiling, retry_after } =
+            let AdmitError::Limited { limit, ceiling, retry_after, .. } =
                 caller.admit(&store, 0).await.err().unwrap();
             assert_eq!((limit.to_string().as_str(), ceiling), ("requests per minute of the key", 3));
             let seconds = retry_after.as_secs_f64();
@@ -213,63 +254,108 @@ async fn a_ceiling_of_zero_lets_nothing_pass() {
     .await;
 }
 
-#[tokio::test]
-async fn two_instances_share_one_limit() {
-    let Some(server) = Server::start().await else { return };
-    let stores = [server.store("dp_1", DEADLINE), server.store("dp_2", DEADLINE)];
-    for (rates, least, most) in [(requests(20), 20, 20), (requests(6000), 5400, 6100), (at_once(7), 7, 7)] {
-        let caller = Caller::new(rates);
-        let (mut passed, mut held) = (0, Vec::new());
-        // Alternating, until both are refused.
-        'asking: loop {
-            let mut refused = 0;
-            for store in &stores {
-                match caller.admit(store, 0).await {
-                    Ok(admitted) => {
-                        passed += 1;
-                        held.push(admitted);
-                    }
-                    Err(_) => refused += 1,
-                }
-                if passed > most {
-                    break 'asking;
-                }
-            }
-            if refused == stores.len() {
-                break;
-            }
-        }
-        assert!((least..=most).contains(&passed), "{passed} passed with {rates:?}");
-    }
+/// A model that no other test knows.
+fn model() -> ModelId {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    ModelId::new(format!("a/m{}", NEXT.fetch_add(1, Ordering::SeqCst)))
 }
 
 #[tokio::test]
-async fn without_redis_each_instance_allows_its_share_and_comes_back() {
-    let Some(mut server) = Server::start().await else { return };
-    let store = server.store("dp_1", Duration::from_millis(200));
-    let caller = Caller::new(requests(2));
-    assert!(caller.admit(&store, 0).await.is_ok());
-    server.child.kill().unwrap();
-    server.child.wait().unwrap();
-    let start = Instant::now();
-    let mut passed = 0;
-    for _ in 0..20 {
-        passed += u32::from(caller.admit(&store, 0).await.is_ok());
-    }
-    assert_eq!(passed, 2, "approximate, not open");
-    assert!(start.elapsed() < Duration::from_secs(3), "nobody waits for what is away");
-    server.child = spawn(server.dir.path()).unwrap();
-    let fresh = Caller::new(at_once(1));
-    let other = server.store("dp_2", DEADLINE);
-    // Counted together again once both see each other's slot.
-    eventually(async || {
-        let here = fresh.admit(&store, 0).await;
-        let there = fresh.admit(&other, 0).await;
-        let is_shared = here.is_ok() && there.is_err();
-        for admitted in [here, there].into_iter().flatten().flatten() {
-            admitted.end(None);
+async fn answers_say_what_is_left_and_when_it_is_whole_again() {
+    over_every_store(async |store| {
+        let key_rates = Rates { tokens_per_minute: Some(600), ..requests(3) };
+        let caller = Caller { tenant_rates: requests(1000), ..Caller::new(key_rates) };
+        let check = |levels: &[Level], measure, (ceiling, remaining, reset): (u64, u64, f64)| {
+            let level = tightest(levels, measure).unwrap();
+            assert_eq!((level.ceiling, level.remaining), (ceiling, remaining), "{measure:?}");
+            let seconds = level.reset.as_secs_f64();
+            // Time passes meanwhile.
+            assert!((reset - 8.0..=reset).contains(&seconds), "{measure:?}: {seconds}, not {reset}");
+        };
+        for asked in [1, 2] {
+            let levels = caller.ask(&store, 100).await.unwrap().unwrap().levels;
+            let (requests, tokens) = (3 - asked, 600 - 100 * asked);
+            check(&levels, Measure::Requests, (3, requests, 20.0 * asked as f64));
+            let left = tightest(&levels, Measure::Tokens).unwrap();
+            // Ten tokens refill in a second.
+            assert!((tokens..tokens + 80).contains(&left.remaining), "{left:?}");
+            assert_eq!(left.ceiling, 600);
         }
-        is_shared
+        assert!(caller.admit(&store, 0).await.is_ok());
+        let AdmitError::Limited { level, .. } = caller.ask(&store, 0).await.err().unwrap();
+        check(level.as_slice(), Measure::Requests, (3, 0, 60.0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_models_rates_are_for_all_callers_together_and_a_credentials_for_it_alone() {
+    over_every_store(async |store| {
+        let (one, other) = (model(), model());
+        let owners = [Owner::Model(&one), Owner::Credential(one.as_str())];
+        for owner in owners {
+            for _ in 0..2 {
+                let passage = store.pass((owner, requests(2)), 0).await.unwrap().unwrap();
+                passage.enter();
+            }
+            let AdmitError::Limited { limit, .. } = store.pass((owner, requests(2)), 0).await.err().unwrap();
+            assert_eq!(limit, Limit { scope: owner.scope(), measure: Measure::Requests });
+        }
+        assert!(store.pass((Owner::Model(&other), requests(2)), 0).await.is_ok());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_passage_that_nothing_was_sent_under_is_given_back_whole() {
+    over_every_store(async |store| {
+        let model = model();
+        let rates = Rates { requests_per_minute: Some(1), tokens_per_minute: Some(50), concurrency: Some(1) };
+        for _ in 0..3 {
+            eventually(async || store.pass((Owner::Model(&model), rates), 50).await.is_ok()).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_passage_counts_what_its_attempts_used_and_frees_its_slot_with_the_last() {
+    over_every_store(async |store| {
+        let model = model();
+        let rates = Rates { tokens_per_minute: Some(1000), ..at_once(1) };
+        let owner = Owner::Model(&model);
+        let first = Arc::new(store.pass((owner, rates), 900).await.unwrap().unwrap());
+        let second = Arc::clone(&first);
+        for passage in [&first, &second] {
+            passage.enter();
+            passage.spend(300);
+        }
+        drop(first);
+        assert!(store.pass((owner, rates), 0).await.is_err(), "the second attempt is under way");
+        drop(second);
+        eventually(async || {
+            let Ok(passage) = store.pass((owner, tokens(1000)), 350).await else { return false };
+            drop(passage);
+            store.pass((owner, tokens(1000)), 500).await.is_err()
+        })
+        .await;
+        eventually(async || store.pass((owner, at_once(1)), 0).await.is_ok()).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_panic_frees_what_was_taken() {
+    over_every_store(async |store| {
+        let model = model();
+        let passage = store.pass((Owner::Model(&model), at_once(1)), 0).await.unwrap().unwrap();
+        passage.enter();
+        let broken = tokio::spawn(async move {
+            let _passage = passage;
+            panic!("on purpose");
+        });
+        assert!(broken.await.unwrap_err().is_panic());
+        eventually(async || store.pass((Owner::Model(&model), at_once(1)), 0).await.is_ok()).await;
     })
     .await;
 }
@@ -284,8 +370,15 @@ fn an_address_that_is_none_is_refused_without_showing_it() {
 }
 
 async fn eventually(condition: impl AsyncFn() -> bool) {
+    until(async || condition().await.then_some(())).await;
+}
+
+async fn until<T>(look: impl AsyncFn() -> Option<T>) -> T {
     let start = Instant::now();
-    while !condition().await {
+    loop {
+        if let Some(seen) = look().await {
+            return seen;
+        }
         assert!(start.elapsed() < Duration::from_secs(10), "it did not happen in time");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

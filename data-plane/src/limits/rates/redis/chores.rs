@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::try_join_all;
 use redis::{RedisResult, Script, aio::ConnectionManager, pipe};
 use switchyard_proto::id::InstanceId;
 use tokio::{
@@ -15,14 +16,12 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{SLOT_EXPIRY, Shared};
+use super::{Shared, Times};
 use crate::background::Background;
 
 const FLUSH: Duration = Duration::from_millis(100);
 const PROBE: Duration = Duration::from_millis(250);
-/// Slots and the instance's own mark are renewed thrice before they would expire.
-const RENEW: Duration = Duration::from_secs(10);
-/// Instances that said so in the last half minute; sorted by when their mark expires.
+/// Instances that said so in the time in which slots expire; sorted by when their mark does, in seconds.
 const INSTANCES: &str = "sy:instances";
 
 /// Where requests leave their chores.
@@ -33,9 +32,24 @@ pub(super) type Work = mpsc::UnboundedReceiver<Chore>;
 
 #[derive(Debug)]
 pub(super) enum Chore {
-    Entered { set: String, slot: String },
-    Left { set: String, slot: String },
-    Correct { bucket: String, ceiling: u64, units: i64 },
+    Entered {
+        set: String,
+        slot: String,
+    },
+    Left {
+        set: String,
+        slot: String,
+    },
+    /// Asked for, and perhaps taken, by a request that did not wait.
+    Abandoned {
+        set: String,
+        slot: String,
+    },
+    Correct {
+        bucket: String,
+        ceiling: u64,
+        units: i64,
+    },
 }
 
 impl Chores {
@@ -52,6 +66,10 @@ impl Chores {
         self.leave(Chore::Left { set: set.to_owned(), slot: slot.to_owned() });
     }
 
+    pub fn abandoned(&self, set: &str, slot: &str) {
+        self.leave(Chore::Abandoned { set: set.to_owned(), slot: slot.to_owned() });
+    }
+
     /// `used` instead of the `taken` units.
     pub fn correct(&self, bucket: &str, ceiling: u64, used: u64, taken: u64) {
         let units = i64::try_from(used).unwrap_or(i64::MAX).saturating_sub_unsigned(taken);
@@ -65,15 +83,22 @@ impl Chores {
 }
 
 /// Starts the loop.
-pub(super) fn start(shared: &Arc<Shared>, work: Work, instance: &InstanceId, background: &Background) {
+pub(super) fn start(
+    shared: &Arc<Shared>,
+    work: Work,
+    (instance, times): (&InstanceId, Times),
+    background: &Background,
+) {
     let keeper = Keeper {
         shared: Arc::clone(shared),
         connection: shared.connection.clone(),
         instance: instance.clone(),
+        slot_expiry: times.slot_expiry,
         correct: Script::new(include_str!("correct.lua")),
         renew: Script::new(include_str!("renew.lua")),
         slots: HashMap::new(),
         left: Vec::new(),
+        abandoned: Vec::new(),
         corrections: HashMap::new(),
     };
     let stopping = background.stopping().clone();
@@ -89,17 +114,21 @@ struct Keeper {
     shared: Arc<Shared>,
     connection: ConnectionManager,
     instance: InstanceId,
+    slot_expiry: Duration,
     correct: Script,
     renew: Script,
     /// Slots under way, by set.
     slots: HashMap<String, HashSet<String>>,
     left: Vec<(String, String)>,
+    abandoned: Vec<(String, String)>,
     corrections: HashMap<String, (u64, i64)>,
 }
 
 impl Keeper {
     async fn run(mut self, mut work: Work) {
-        let (mut flush, mut probe, mut renew) = (interval(FLUSH), interval(PROBE), interval(RENEW));
+        // Slots and the instance's own mark are renewed thrice before they would expire.
+        let (mut flush, mut probe, mut renew) =
+            (interval(FLUSH), interval(PROBE), interval(self.slot_expiry / 3));
         for ticker in [&mut flush, &mut probe, &mut renew] {
             ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
@@ -131,6 +160,7 @@ impl Keeper {
                 self.slots.entry(set).or_default().insert(slot);
             }
             Chore::Left { set, slot } => self.left.push((set, slot)),
+            Chore::Abandoned { set, slot } => self.abandoned.push((set, slot)),
             Chore::Correct { bucket, ceiling, units } => {
                 let correction = self.corrections.entry(bucket).or_insert((ceiling, 0));
                 *correction = (ceiling, correction.1.saturating_add(units));
@@ -149,19 +179,23 @@ impl Keeper {
 
     /// Frees slots. What cannot be said is dropped: they expire.
     async fn free(&mut self) -> RedisResult<()> {
-        let left = std::mem::take(&mut self.left);
-        let mut calls = pipe();
-        for (set, slot) in left {
+        let mut gone: HashMap<String, Vec<String>> = HashMap::new();
+        for (set, slot) in std::mem::take(&mut self.abandoned) {
+            gone.entry(set).or_default().push(slot);
+        }
+        for (set, slot) in std::mem::take(&mut self.left) {
             // Not there: another request entered with it.
             if self.shared.freed.forget(&set, &slot) {
-                calls.zrem(&set, &slot).ignore();
                 self.drop_slot(&set, &slot);
+                gone.entry(set).or_default().push(slot);
             }
         }
-        match calls.is_empty() {
-            true => Ok(()),
-            false => calls.query_async(&mut self.connection).await,
-        }
+        // A call for each set: in a cluster they are in different places.
+        let calls = gone.into_iter().map(|(set, slots)| {
+            let mut connection = self.connection.clone();
+            async move { redis::cmd("ZREM").arg(set).arg(slots).query_async::<i64>(&mut connection).await }
+        });
+        try_join_all(calls).await.map(|_| ())
     }
 
     /// Corrects buckets. What cannot be said is dropped: they refill.
@@ -182,7 +216,7 @@ impl Keeper {
 
     /// Says that this instance and its slots are alive, and counts the instances.
     async fn renew(&mut self) -> RedisResult<()> {
-        let expiry_ms = u64::try_from(SLOT_EXPIRY.as_millis()).unwrap_or(u64::MAX);
+        let expiry_ms = u64::try_from(self.slot_expiry.as_millis()).unwrap_or(u64::MAX);
         for (set, slots) in &self.slots {
             let mut call = self.renew.key(set);
             call.arg(expiry_ms);
@@ -195,7 +229,7 @@ impl Keeper {
         let (count,): (u64,) = pipe()
             .zrembyscore(INSTANCES, "-inf", seconds)
             .ignore()
-            .zadd(INSTANCES, self.instance.as_str(), seconds + SLOT_EXPIRY.as_secs())
+            .zadd(INSTANCES, self.instance.as_str(), seconds + self.slot_expiry.as_secs().max(1))
             .ignore()
             .zcard(INSTANCES)
             .query_async(&mut self.connection)

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::super::Want;
+use super::super::{Want, gcra};
 
 const WINDOW: Duration = Duration::from_millis(200);
 /// Windows in a minute.
@@ -31,6 +31,8 @@ struct Slice {
     left: u64,
     borrowed_at: Instant,
     denial: Option<Denial>,
+    /// When the bucket will be full, by its last word.
+    full_at: Instant,
     window_start: Instant,
     in_window: u64,
     last_window: u64,
@@ -66,7 +68,7 @@ impl Slices {
     }
 
     /// What to borrow now: the request's own amount, and a slice where the limit is large enough.
-    pub fn wanted(&self, name: &str, want: &Want, now: Instant) -> u64 {
+    pub fn wanted(&self, name: &str, want: &Want<'_>, now: Instant) -> u64 {
         let most = want.ceiling / WINDOWS;
         if most < LEAST_SLICED {
             return want.amount;
@@ -92,6 +94,22 @@ impl Slices {
     pub fn denied(&self, name: &str, wait: Duration, now: Instant) {
         let denial = Denial { passes_at: now + wait, believed_until: now + wait.min(DENIED) };
         self.with(name, now, |slice| slice.denial = Some(denial));
+    }
+
+    /// Takes the bucket's word of when it will be full.
+    pub fn heard(&self, name: &str, full_in: Duration, now: Instant) {
+        self.with(name, now, |slice| slice.full_at = now + full_in);
+    }
+
+    /// Units that could pass now, those of the slice included, and how long until the bucket is full.
+    pub fn level(&self, name: &str, ceiling: u64, now: Instant) -> (u64, Duration) {
+        let shard = self.shard(name);
+        let Some(slice) = shard.get(name) else { return (ceiling, Duration::ZERO) };
+        let nanos = |wait: Duration| u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        let used = nanos(slice.full_at.saturating_duration_since(now));
+        let (room, _) = gcra::level(used, 0, ceiling);
+        let reset = used.saturating_sub(gcra::cost(slice.left, ceiling));
+        ((room + slice.left).min(ceiling), Duration::from_nanos(reset))
     }
 
     /// How long the bucket will be empty, as far as is known.
@@ -120,7 +138,15 @@ impl Slices {
 
 impl Slice {
     fn new(now: Instant) -> Self {
-        Self { left: 0, borrowed_at: now, denial: None, window_start: now, in_window: 0, last_window: 0 }
+        Self {
+            left: 0,
+            borrowed_at: now,
+            denial: None,
+            full_at: now,
+            window_start: now,
+            in_window: 0,
+            last_window: 0,
+        }
     }
 
     /// Counts demand.
@@ -137,11 +163,22 @@ impl Slice {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Limit, Measure, Scope};
+    use super::super::super::{Limit, Measure, Owner, Scope};
     use super::*;
 
-    fn want(ceiling: u64) -> Want {
-        Want { limit: Limit { scope: Scope::Key, measure: Measure::Requests }, ceiling, amount: 1 }
+    fn want(ceiling: u64) -> Want<'static> {
+        let limit = Limit { scope: Scope::Credential, measure: Measure::Requests };
+        Want { owner: Owner::Credential("c"), limit, ceiling, amount: 1 }
+    }
+
+    #[test]
+    fn a_level_is_the_buckets_word_and_what_is_left_of_the_slice() {
+        let (slices, now) = (Slices::default(), Instant::now());
+        assert_eq!(slices.level("a", 60, now), (60, Duration::ZERO));
+        slices.heard("a", Duration::from_secs(20), now);
+        slices.borrowed("a", 5, now);
+        assert_eq!(slices.level("a", 60, now), (45, Duration::from_secs(15)));
+        assert_eq!(slices.level("a", 60, now + Duration::from_secs(30)), (60, Duration::ZERO));
     }
 
     #[test]
