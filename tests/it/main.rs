@@ -37,6 +37,7 @@ mod money;
 mod policies;
 mod prices;
 mod profiles;
+mod rates;
 mod real_model;
 mod recordings_faults;
 mod records;
