@@ -126,6 +126,7 @@ impl Redis {
             parts.push(self.take_local(part, now));
         }
         if parts.iter().all(|part| part.is_local) {
+            self.borrow_ahead(&parts, now);
             return Ok(self.granted(&parts, now));
         }
         match tokio::time::timeout(self.times.deadline, self.take_remote(&parts, now)).await {
@@ -146,6 +147,15 @@ impl Redis {
                     self.shared.chores.abandoned(&part.name, &part.slot);
                 }
                 self.take_degraded(wants)
+            }
+        }
+    }
+
+    /// Leaves the next slices of busy buckets to be fetched behind the requests.
+    fn borrow_ahead(&self, parts: &[Part], now: Instant) {
+        for part in parts.iter().filter(|part| !part.is_slot() && part.want.ceiling > 0) {
+            if let Some(units) = self.shared.slices.refill(&part.name, &part.want, now) {
+                self.shared.chores.refill(&part.name, part.want.ceiling, units);
             }
         }
     }

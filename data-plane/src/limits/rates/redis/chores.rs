@@ -1,11 +1,11 @@
-//! What no request waits for: freeing and renewing slots, correcting tokens, counting instances, probing.
+//! What no request waits for: borrowing ahead, freeing and renewing slots, correcting tokens, counting instances, probing.
 //!
 //! Slots are freed at once. Corrections are added up per bucket for a tenth of a second, so a busy key costs Redis a few calls.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::try_join_all;
@@ -50,6 +50,15 @@ pub(super) enum Chore {
         ceiling: u64,
         units: i64,
     },
+    Refill(Refill),
+}
+
+/// A slice to be borrowed ahead.
+#[derive(Debug)]
+pub(super) struct Refill {
+    bucket: String,
+    ceiling: u64,
+    units: u64,
 }
 
 impl Chores {
@@ -76,6 +85,11 @@ impl Chores {
         self.leave(Chore::Correct { bucket: bucket.to_owned(), ceiling, units });
     }
 
+    /// So many `units` of a bucket will be wanted soon.
+    pub fn refill(&self, bucket: &str, ceiling: u64, units: u64) {
+        self.leave(Chore::Refill(Refill { bucket: bucket.to_owned(), ceiling, units }));
+    }
+
     fn leave(&self, chore: Chore) {
         // Nobody listens any more only while the process stops; slots then expire.
         self.0.send(chore).ok();
@@ -94,11 +108,13 @@ pub(super) fn start(
         connection: shared.connection.clone(),
         instance: instance.clone(),
         slot_expiry: times.slot_expiry,
+        take: Script::new(include_str!("take.lua")),
         correct: Script::new(include_str!("correct.lua")),
         renew: Script::new(include_str!("renew.lua")),
         slots: HashMap::new(),
         left: Vec::new(),
         abandoned: Vec::new(),
+        refills: Vec::new(),
         corrections: HashMap::new(),
     };
     let stopping = background.stopping().clone();
@@ -115,12 +131,14 @@ struct Keeper {
     connection: ConnectionManager,
     instance: InstanceId,
     slot_expiry: Duration,
+    take: Script,
     correct: Script,
     renew: Script,
     /// Slots under way, by set.
     slots: HashMap<String, HashSet<String>>,
     left: Vec<(String, String)>,
     abandoned: Vec<(String, String)>,
+    refills: Vec<Refill>,
     corrections: HashMap<String, (u64, i64)>,
 }
 
@@ -140,7 +158,10 @@ impl Keeper {
                         while let Ok(chore) = work.try_recv() {
                             self.note(chore);
                         }
-                        self.free().await
+                        match self.refill_all().await {
+                            Ok(()) => self.free().await,
+                            failed => failed,
+                        }
                     }
                     None => return,
                 },
@@ -161,6 +182,7 @@ impl Keeper {
             }
             Chore::Left { set, slot } => self.left.push((set, slot)),
             Chore::Abandoned { set, slot } => self.abandoned.push((set, slot)),
+            Chore::Refill(refill) => self.refills.push(refill),
             Chore::Correct { bucket, ceiling, units } => {
                 let correction = self.corrections.entry(bucket).or_insert((ceiling, 0));
                 *correction = (ceiling, correction.1.saturating_add(units));
@@ -175,6 +197,27 @@ impl Keeper {
                 self.slots.remove(set);
             }
         }
+    }
+
+    /// Borrows ahead; where that fails the next request asks for itself.
+    async fn refill_all(&mut self) -> RedisResult<()> {
+        let mut outcome = Ok(());
+        for Refill { bucket, ceiling, units } in std::mem::take(&mut self.refills) {
+            let mut call = self.take.key(&bucket);
+            // One bucket, no set; at least one unit.
+            call.arg(1).arg(0).arg(ceiling).arg(1).arg(units).arg(0);
+            let taken = match &outcome {
+                Ok(()) => call.invoke_async::<Vec<u64>>(&mut self.connection).await,
+                Err(_) => Ok(Vec::new()),
+            };
+            let amount = match &taken {
+                Ok(answer) if answer.first() == Some(&1) => answer.get(1).copied().unwrap_or(0),
+                _ => 0,
+            };
+            self.shared.slices.refilled(&bucket, amount, Instant::now());
+            outcome = outcome.and(taken.map(drop));
+        }
+        outcome
     }
 
     /// Frees slots. What cannot be said is dropped: they expire.

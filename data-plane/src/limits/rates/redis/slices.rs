@@ -33,6 +33,8 @@ struct Slice {
     denial: Option<Denial>,
     /// When the bucket will be full, by its last word.
     full_at: Instant,
+    /// Borrowing in the background is under way.
+    refilling: bool,
     window_start: Instant,
     in_window: u64,
     last_window: u64,
@@ -83,6 +85,31 @@ impl Slices {
                 slice.borrowed_at = now;
             });
         }
+    }
+
+    /// What to borrow behind the requests, so that a busy bucket's next one waits for nobody: where less than half of a
+    /// slice is left, or it is about to be let go. Answered once, until [`Slices::refilled`].
+    pub fn refill(&self, name: &str, want: &Want, now: Instant) -> Option<u64> {
+        let most = want.ceiling / WINDOWS;
+        if most < LEAST_SLICED {
+            return None;
+        }
+        self.with(name, now, |slice| {
+            let demand = slice.last_window.max(slice.in_window).min(most);
+            let is_old = now.saturating_duration_since(slice.borrowed_at) > SLICE_EXPIRY / 2;
+            let is_busy = demand > want.amount;
+            if slice.refilling || !is_busy || (slice.left >= demand / 2 && !is_old) {
+                return None;
+            }
+            slice.refilling = true;
+            Some(demand)
+        })
+    }
+
+    /// Adds what was borrowed in the background; nothing where the bucket had nothing to spare.
+    pub fn refilled(&self, name: &str, amount: u64, now: Instant) {
+        self.with(name, now, |slice| slice.refilling = false);
+        self.borrowed(name, amount, now);
     }
 
     pub fn put_back(&self, name: &str, amount: u64) {
@@ -143,6 +170,7 @@ impl Slice {
             borrowed_at: now,
             denial: None,
             full_at: now,
+            refilling: false,
             window_start: now,
             in_window: 0,
             last_window: 0,
@@ -190,6 +218,25 @@ mod tests {
         assert_eq!(slices.wanted("a", &want(600_000), now), 50);
         assert_eq!(slices.wanted("a", &want(3_000), now), 10);
         assert_eq!(slices.wanted("a", &want(600), now), 1);
+    }
+
+    #[test]
+    fn a_busy_bucket_is_refilled_before_it_is_empty() {
+        let (slices, now) = (Slices::default(), Instant::now());
+        slices.take("a", 1, now);
+        assert_eq!(slices.refill("a", &want(600_000), now), None, "one request is no demand");
+        for _ in 0..50 {
+            slices.take("a", 1, now);
+        }
+        assert_eq!(slices.refill("a", &want(600), now), None, "too small to slice");
+        assert_eq!(slices.refill("a", &want(600_000), now), Some(51));
+        assert_eq!(slices.refill("a", &want(600_000), now), None, "once at a time");
+        slices.refilled("a", 51, now);
+        assert_eq!(slices.refill("a", &want(600_000), now), None, "there is enough");
+        for _ in 0..40 {
+            assert!(slices.take("a", 1, now));
+        }
+        assert_eq!(slices.refill("a", &want(600_000), now), Some(91));
     }
 
     #[test]
