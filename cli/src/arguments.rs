@@ -4,7 +4,7 @@ use std::{fs, io::Read, path::PathBuf, str::FromStr};
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use prost_types::{FieldMask, Timestamp};
 use switchyard_proto::{clock, v1};
 
@@ -163,6 +163,74 @@ impl Given {
     }
 }
 
+/// When a limit starts afresh.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Reset {
+    Never,
+    Daily,
+    Weekly,
+    Monthly,
+}
+
+impl Reset {
+    fn to_proto(self) -> v1::Reset {
+        match self {
+            Self::Never => v1::Reset::Never,
+            Self::Daily => v1::Reset::Daily,
+            Self::Weekly => v1::Reset::Weekly,
+            Self::Monthly => v1::Reset::Monthly,
+        }
+    }
+}
+
+/// A spending limit as it was, changed by the parts that were given; `None` if none was. An amount of `none` takes it away.
+pub fn limit(
+    before: Option<v1::SpendLimit>,
+    usd: Option<&str>,
+    reset: Option<Reset>,
+) -> Option<Option<v1::SpendLimit>> {
+    if usd == Some("none") {
+        return Some(None);
+    }
+    if usd.is_none() && reset.is_none() {
+        return None;
+    }
+    let mut limit =
+        before.unwrap_or_else(|| v1::SpendLimit { usd: String::new(), reset: v1::Reset::Never.into() });
+    if let Some(usd) = usd {
+        usd.clone_into(&mut limit.usd);
+    }
+    if let Some(reset) = reset {
+        limit.reset = reset.to_proto().into();
+    }
+    Some(Some(limit))
+}
+
+/// Budgets as they were, changed by `WINDOW=USD`; `WINDOW=none` takes one away, `none` all of them.
+///
+/// # Errors
+/// For a text without `=`.
+pub fn budgets(before: Vec<v1::Budget>, given: &[String]) -> anyhow::Result<Vec<v1::Budget>> {
+    let mut budgets = before;
+    for text in given {
+        if text == "none" {
+            budgets.clear();
+            continue;
+        }
+        let Some((window, usd)) = text.split_once('=') else {
+            bail!("--budget `{text}` is neither WINDOW=USD nor `none`")
+        };
+        let at = budgets.iter().position(|budget| budget.window == window);
+        match (at, usd) {
+            (Some(at), "none") => drop(budgets.remove(at)),
+            (None, "none") => {}
+            (Some(at), usd) => usd.clone_into(&mut budgets[at].usd),
+            (None, usd) => budgets.push(v1::Budget { window: window.to_owned(), usd: usd.to_owned() }),
+        }
+    }
+    Ok(budgets)
+}
+
 /// The fields of an update as they are set, one after the other.
 #[derive(Debug, Default)]
 pub struct Mask(Vec<String>);
@@ -238,6 +306,36 @@ mod tests {
             v1::Rates { requests_per_minute: Some(1), tokens_per_minute: Some(2), concurrency: None };
         let after = v1::Rates { requests_per_minute: None, tokens_per_minute: Some(2), concurrency: Some(5) };
         assert_eq!(flags.over(Some(before)), Some(after));
+    }
+
+    #[test]
+    fn a_limit_keeps_the_part_that_was_not_given() {
+        use v1::Reset::{Daily, Monthly, Never};
+        let check = |usd, reset, before: Option<(&str, v1::Reset)>| {
+            let before = before.map(|(usd, reset)| v1::SpendLimit { usd: usd.into(), reset: reset.into() });
+            limit(before, usd, reset).map(|limit| limit.map(|limit| (limit.usd.clone(), limit.reset())))
+        };
+        assert_eq!(check(None, None, Some(("5", Daily))), None);
+        assert_eq!(check(Some("none"), None, Some(("5", Daily))), Some(None));
+        assert_eq!(check(Some("7"), None, Some(("5", Daily))), Some(Some(("7".into(), Daily))));
+        assert_eq!(check(None, Some(Reset::Monthly), Some(("5", Daily))), Some(Some(("5".into(), Monthly))));
+        assert_eq!(check(Some("7"), None, None), Some(Some(("7".into(), Never))));
+    }
+
+    #[test]
+    fn budgets_are_added_changed_and_taken_away() {
+        let budget = |window: &str, usd: &str| v1::Budget { window: window.into(), usd: usd.into() };
+        let before = vec![budget("daily", "5"), budget("monthly", "50")];
+        for (given, after) in [
+            (&["24h=3"][..], vec![budget("daily", "5"), budget("monthly", "50"), budget("24h", "3")]),
+            (&["daily=7"], vec![budget("daily", "7"), budget("monthly", "50")]),
+            (&["daily=none", "weekly=none"], vec![budget("monthly", "50")]),
+            (&["none", "7d=1"], vec![budget("7d", "1")]),
+        ] {
+            let given: Vec<String> = given.iter().map(|text| (*text).to_owned()).collect();
+            assert_eq!(budgets(before.clone(), &given).unwrap(), after);
+        }
+        assert!(budgets(before, &["daily".to_owned()]).is_err());
     }
 
     #[test]

@@ -105,6 +105,7 @@ services! {
     policies: policy_service_client::PolicyServiceClient;
     usage: usage_service_client::UsageServiceClient;
     fleet: fleet_service_client::FleetServiceClient;
+    ledger: ledger_service_client::LedgerServiceClient;
     drift: drift_service_client::DriftServiceClient;
     audit: audit_service_client::AuditServiceClient;
     tokens: token_service_client::TokenServiceClient;

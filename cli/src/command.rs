@@ -5,8 +5,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::{
     admin::Admin, apply, audit::Audit, bench, chat::Chat, completions::Completions,
     control_plane::ControlPlane, credential::Credential, data_plane::DataPlane, dev::Dev, doctor::Doctor,
-    drift::Drift, endpoint::Endpoint, fault_lab, fleet::Fleet, key::Key, model::Model, policy::Policy,
-    provider::Provider, route::Route, settings::environment, tenant::Tenant, token::Token, usage::Usage,
+    drift::Drift, endpoint::Endpoint, fault_lab, fleet::Fleet, key::Key, ledger::Ledger, model::Model,
+    policy::Policy, provider::Provider, route::Route, settings::environment, tenant::Tenant, token::Token,
+    usage::Usage,
 };
 
 /// A multi-tenant LLM router: one API key and one API shape in front of many model providers.
@@ -54,6 +55,8 @@ enum Command {
     Route(Route),
     /// What was asked, what it cost and who paid
     Usage(Usage),
+    /// Whether balances are what the ledger adds up to
+    Ledger(Ledger),
     /// Which data plane runs which config
     Fleet(Fleet),
     /// What is new in providers' answers
@@ -109,6 +112,7 @@ impl Command {
             Self::Policy(noun) => noun.run().await,
             Self::Route(noun) => noun.run().await,
             Self::Usage(noun) => noun.run().await,
+            Self::Ledger(noun) => noun.run().await,
             Self::Fleet(noun) => noun.run().await,
             Self::Drift(noun) => noun.run().await,
             Self::Audit(noun) => noun.run().await,
@@ -152,6 +156,11 @@ mod tests {
             "switchyard control-plane migrate",
             "switchyard admin init",
             "switchyard fleet certs --out certs",
+            "switchyard fleet release dp_1 --reason disk-lost",
+            "switchyard ledger prove --output json",
+            "switchyard tenant update acme --budget daily=50 --budget 24h=20 --user-limit-usd 5 --user-reset daily",
+            "switchyard key update key_1 --trust-user --user-limit-usd 50 --user-reset daily",
+            "switchyard provider update openai --credential-budget-usd 500 --credential-budget-reset monthly",
             "switchyard tenant list --output json",
             "switchyard tenant credits acme -5.00 --reason refund",
             "switchyard key create --tenant acme --name ci --limit-usd 5 --reset daily",

@@ -56,8 +56,20 @@ enum Verb {
     Revision,
     /// List how endpoints do over all data planes, and which of these send no requests there
     Health(Health),
+    /// Give back what a data plane that never returns was lent; what it reports later is yours to pay
+    Release(Release),
     /// Make a private authority, and certificates of both planes, for the fleet port
     Certs(certs::Certs),
+}
+
+#[derive(Debug, Args)]
+struct Release {
+    /// As `fleet instances` lists it
+    #[arg(value_name = "INSTANCE")]
+    id: String,
+    /// Why it is certain that it spends nothing any more; on the ledger lines and in the audit
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +108,12 @@ impl Fleet {
                     print!("{}", breakers(&endpoints));
                 }
                 Ok(())
+            }
+            Verb::Release(Release { id, reason }) => {
+                let admin = self.remote.connect().await?;
+                let request = v1::ReleaseInstanceRequest { id, reason };
+                output
+                    .one("ReleaseInstanceResponse", &admin.fleet().release_instance(request).await.answer()?)
             }
             Verb::Certs(certs) => certs.run(),
         }

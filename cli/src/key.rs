@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use switchyard_proto::v1;
 
 use crate::{
-    arguments::{Expiry, Given, Limit, Mask, RateFlags},
+    arguments::{self, Expiry, Given, Limit, Mask, RateFlags, Reset},
     client::{Admin, Answer, Remote, pages},
     output::{Column, Output, print_json, to_json},
 };
@@ -99,19 +99,20 @@ struct Fields {
     /// A model that it may use, `author/*` for all of one author; repeatable, "" clears
     #[arg(long = "allow-model", value_name = "MODEL")]
     allowed_models: Vec<String>,
-    /// Count what the tenant's own credentials pay for on the limit, too
+    /// Count what the tenant's own credentials pay for on the limits, too
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     include_byok_in_limit: Option<bool>,
+    /// The request's `user` says who spends; for keys whose callers cannot choose it freely
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    trust_user: Option<bool>,
+    /// Most that each user of the key may spend, or `none`
+    #[arg(long = "user-limit-usd", value_name = "USD")]
+    user_limit: Option<String>,
+    /// When users' limits start afresh, at 00:00 UTC
+    #[arg(long, value_enum)]
+    user_reset: Option<Reset>,
     #[command(flatten)]
     rates: RateFlags,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Reset {
-    Never,
-    Daily,
-    Weekly,
-    Monthly,
 }
 
 impl Key {
@@ -192,72 +193,17 @@ async fn create(
 
 impl Fields {
     fn put(self, key: &mut v1::Key, mask: &mut Mask) {
-        let limit = self.limit(key.limit.clone());
+        let limit = arguments::limit(key.limit.clone(), self.limit.as_deref(), self.reset);
+        let user_limit =
+            arguments::limit(key.user_limit.clone(), self.user_limit.as_deref(), self.user_reset);
         mask.put("disabled", &mut key.disabled, self.disabled);
         mask.put("limit", &mut key.limit, limit);
         mask.put("expires_at", &mut key.expires_at, self.expires.map(Expiry::to_timestamp));
         mask.put_list("allowed_models", &mut key.allowed_models, self.allowed_models);
         mask.put("include_byok_in_limit", &mut key.include_byok_in_limit, self.include_byok_in_limit);
+        mask.put("trust_user", &mut key.trust_user, self.trust_user);
+        mask.put("user_limit", &mut key.user_limit, user_limit);
         let rates = self.rates.over(key.rates);
         mask.put("rates", &mut key.rates, rates.map(Some));
-    }
-
-    /// The new limit, if one of its parts was given.
-    fn limit(&self, before: Option<v1::SpendLimit>) -> Option<Option<v1::SpendLimit>> {
-        if self.limit.as_deref() == Some("none") {
-            return Some(None);
-        }
-        if self.limit.is_none() && self.reset.is_none() {
-            return None;
-        }
-        let mut limit =
-            before.unwrap_or_else(|| v1::SpendLimit { usd: String::new(), reset: v1::Reset::Never.into() });
-        if let Some(usd) = &self.limit {
-            limit.usd.clone_from(usd);
-        }
-        if let Some(reset) = self.reset {
-            limit.reset = reset.to_proto().into();
-        }
-        Some(Some(limit))
-    }
-}
-
-impl Reset {
-    fn to_proto(self) -> v1::Reset {
-        match self {
-            Self::Never => v1::Reset::Never,
-            Self::Daily => v1::Reset::Daily,
-            Self::Weekly => v1::Reset::Weekly,
-            Self::Monthly => v1::Reset::Monthly,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        fields: Fields,
-    }
-
-    fn limit(arguments: &[&str], before: Option<(&str, v1::Reset)>) -> Option<Option<(String, v1::Reset)>> {
-        let line = Line::parse_from([&["key"], arguments].concat());
-        let before = before.map(|(usd, reset)| v1::SpendLimit { usd: usd.into(), reset: reset.into() });
-        line.fields.limit(before).map(|limit| limit.map(|limit| (limit.usd.clone(), limit.reset())))
-    }
-
-    #[test]
-    fn a_limit_keeps_the_part_that_was_not_given() {
-        use v1::Reset::{Daily, Monthly, Never};
-        assert_eq!(limit(&[], Some(("5", Daily))), None);
-        assert_eq!(limit(&["--limit-usd", "none"], Some(("5", Daily))), Some(None));
-        assert_eq!(limit(&["--limit-usd", "7"], Some(("5", Daily))), Some(Some(("7".into(), Daily))));
-        assert_eq!(limit(&["--reset", "monthly"], Some(("5", Daily))), Some(Some(("5".into(), Monthly))));
-        assert_eq!(limit(&["--limit-usd", "7"], None), Some(Some(("7".into(), Never))));
     }
 }

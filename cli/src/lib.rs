@@ -23,6 +23,7 @@ pub mod endpoint;
 pub mod fault_lab;
 pub mod fleet;
 pub mod key;
+pub mod ledger;
 pub mod model;
 pub mod output;
 pub mod policy;

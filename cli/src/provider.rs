@@ -8,7 +8,7 @@ use switchyard_control_plane::catalogue;
 use switchyard_proto::v1;
 
 use crate::{
-    arguments::{Given, Limit, Mask, RateFlags},
+    arguments::{self, Given, Limit, Mask, RateFlags, Reset},
     client::{Admin, Answer, Remote, pages},
     output::Column,
 };
@@ -138,6 +138,12 @@ struct Fields {
     min_tokens_per_second: Option<f64>,
     #[command(flatten)]
     rates: RateFlags,
+    /// Most that each of its credentials may cost, or `none`
+    #[arg(long, value_name = "USD")]
+    credential_budget_usd: Option<String>,
+    /// When that budget starts afresh, at 00:00 UTC
+    #[arg(long, value_enum)]
+    credential_budget_reset: Option<Reset>,
 }
 
 impl Provider {
@@ -248,6 +254,9 @@ impl Fields {
         mask.put("min_tokens_per_second", &mut provider.min_tokens_per_second, slowest);
         let rates = self.rates.over(provider.rates);
         mask.put("rates", &mut provider.rates, rates.map(Some));
+        let (usd, reset) = (self.credential_budget_usd.as_deref(), self.credential_budget_reset);
+        let budget = arguments::limit(provider.credential_budget.clone(), usd, reset);
+        mask.put("credential_budget", &mut provider.credential_budget, budget);
         Ok(())
     }
 }

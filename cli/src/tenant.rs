@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use switchyard_proto::v1;
 
 use crate::{
-    arguments::{Limit, Mask, RateFlags},
+    arguments::{self, Limit, Mask, RateFlags, Reset},
     client::{Admin, Answer, Remote, pages},
     output::{Column, Output},
     price,
@@ -112,6 +112,19 @@ struct Fields {
     /// `deny`: only providers that neither store nor train; `allow` or "": any
     #[arg(long, value_name = "ALLOW_OR_DENY")]
     data_collection: Option<String>,
+    /// What it may spend over a window: daily, weekly, monthly, or the last hours or days (24h, 7d); repeatable,
+    /// `WINDOW=none` takes one away, `none` all
+    #[arg(long = "budget", value_name = "WINDOW=USD")]
+    budgets: Vec<String>,
+    /// Count what its own credentials pay for on budgets and users' limits, too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    include_byok_in_budgets: Option<bool>,
+    /// Most that each of its users may spend over all keys that trust the request's `user`, or `none`
+    #[arg(long = "user-limit-usd", value_name = "USD")]
+    user_limit: Option<String>,
+    /// When users' limits start afresh, at 00:00 UTC
+    #[arg(long, value_enum)]
+    user_reset: Option<Reset>,
     #[command(flatten)]
     rates: RateFlags,
 }
@@ -202,6 +215,12 @@ impl Fields {
         let rates = self.rates.over(tenant.rates);
         mask.put("rates", &mut tenant.rates, rates.map(Some));
         mask.put("price_book", &mut tenant.price_book, price::book(&self.price_rules)?);
+        let budgets = arguments::budgets(tenant.budgets.clone(), &self.budgets)?;
+        mask.put("budgets", &mut tenant.budgets, (!self.budgets.is_empty()).then_some(budgets));
+        let byok = self.include_byok_in_budgets;
+        mask.put("include_byok_in_budgets", &mut tenant.include_byok_in_budgets, byok);
+        let limit = arguments::limit(tenant.user_limit.clone(), self.user_limit.as_deref(), self.user_reset);
+        mask.put("user_limit", &mut tenant.user_limit, limit);
         Ok(())
     }
 }

@@ -66,6 +66,7 @@ impl Service {
         let mut db = self.pool.acquire().await.map_err(StoreError::from)?;
         let key = &caller.key;
         let spent = own::spent(&mut db, allowed, key.id.as_str(), since(now)).await?;
+        let byok = own::byok_spent(&mut db, allowed, key.id.as_str(), since(now)).await?;
         let taken = match key.draft.limit {
             None => 0,
             Some(limit) => {
@@ -73,7 +74,7 @@ impl Service {
                 own::taken(&mut db, allowed, AccountKind::KeyLimit, key.id.as_str(), &period).await?
             }
         };
-        Ok(answer::key(key, spent, taken))
+        Ok(answer::key(key, spent, byok, taken))
     }
 
     async fn credits(&self, allowed: &Allowed<ReadUsage>) -> Result<Value, Refusal> {

@@ -9,10 +9,10 @@ use switchyard_proto::{
         apply_service_server::ApplyServiceServer, audit_service_server::AuditServiceServer,
         credential_service_server::CredentialServiceServer, drift_service_server::DriftServiceServer,
         endpoint_service_server::EndpointServiceServer, fleet_service_server::FleetServiceServer,
-        key_service_server::KeyServiceServer, model_service_server::ModelServiceServer,
-        policy_service_server::PolicyServiceServer, provider_service_server::ProviderServiceServer,
-        tenant_service_server::TenantServiceServer, token_service_server::TokenServiceServer,
-        usage_service_server::UsageServiceServer,
+        key_service_server::KeyServiceServer, ledger_service_server::LedgerServiceServer,
+        model_service_server::ModelServiceServer, policy_service_server::PolicyServiceServer,
+        provider_service_server::ProviderServiceServer, tenant_service_server::TenantServiceServer,
+        token_service_server::TokenServiceServer, usage_service_server::UsageServiceServer,
     },
 };
 use tonic::{Request, server::NamedService, service::Routes};
@@ -32,6 +32,7 @@ pub mod drift;
 pub mod endpoint;
 pub mod fleet;
 pub mod key;
+pub mod ledger;
 pub mod mask;
 pub mod model;
 pub mod policy;
@@ -58,6 +59,7 @@ pub async fn routes(state: State) -> Routes {
     routes.add(TokenServiceServer::new(admin.clone())).await;
     routes.add(UsageServiceServer::new(admin.clone())).await;
     routes.add(FleetServiceServer::new(admin.clone())).await;
+    routes.add(LedgerServiceServer::new(admin.clone())).await;
     routes.add(DriftServiceServer::new(admin.clone())).await;
     routes.add(AuditServiceServer::new(admin.clone())).await;
     let apply = ApplyServiceServer::new(admin).max_decoding_message_size(apply::LARGEST_MANIFEST);

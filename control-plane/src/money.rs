@@ -2,6 +2,7 @@
 //!
 //! The rules are `domain::lending`'s and `domain::booking`'s, the SQL `store`'s. `service` is the gRPC face.
 
+mod desk;
 pub mod drift;
 pub mod health;
 pub mod ingest;

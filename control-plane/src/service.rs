@@ -30,6 +30,7 @@ pub mod drift;
 pub mod endpoint;
 pub mod fleet;
 pub mod key;
+pub mod ledger;
 pub mod model;
 pub mod policy;
 pub mod provider;

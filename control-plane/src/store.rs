@@ -5,8 +5,15 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::error::DatabaseError;
+use switchyard_proto::money::NanoUsd;
 
-use crate::domain::{meta::Meta, page, page::Page, rates::Rates};
+use crate::domain::{
+    account::{Reset, SpendLimit},
+    meta::Meta,
+    page,
+    page::Page,
+    rates::Rates,
+};
 
 pub mod account;
 pub mod apply;
@@ -25,7 +32,9 @@ pub mod lease;
 pub mod limit;
 pub mod model;
 pub mod own;
+pub mod owner;
 pub mod policy;
+pub mod proof;
 pub mod provider;
 pub mod revision;
 pub mod schema;
@@ -33,6 +42,7 @@ pub mod sealed;
 pub mod tenant;
 pub mod token;
 pub mod usage;
+pub mod window;
 
 /// Why the store did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +152,18 @@ impl From<RatesRow> for Rates {
             concurrency: row.concurrency.map(unsigned),
         }
     }
+}
+
+/// A spending limit from its two columns.
+fn spend_limit(nano: Option<i64>, reset: &str) -> Option<SpendLimit> {
+    let reset = Reset::parse(reset).unwrap_or_default();
+    nano.map(|nano| SpendLimit { usd: NanoUsd(unsigned(nano)), reset })
+}
+
+/// A spending limit's two columns.
+fn limit_columns(limit: Option<SpendLimit>) -> (Option<i64>, &'static str) {
+    let reset = limit.map_or(Reset::Never, |limit| limit.reset);
+    (limit.map(|limit| limit.usd.to_i64()), reset.as_str())
 }
 
 /// A count from the database, whose checks keep it from being negative.

@@ -84,9 +84,10 @@ impl AdmitError {
 /// Why an attempt may not be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ReserveError {
-    /// The account's limit cannot cover it; a smaller reservation of at most `affordable` may pass.
-    #[error("{} can cover {affordable} USD only", kind.as_str_name())]
-    Exhausted { kind: AccountKind, affordable: NanoUsd },
+    /// The account's limit cannot cover it; a smaller reservation of at most `affordable` may pass. Of several accounts that
+    /// cannot, the first that the attempt bills.
+    #[error("{account} of {limit} USD can cover {affordable} USD only")]
+    Exhausted { account: Account, limit: NanoUsd, affordable: NanoUsd },
     #[error("the money is lent to other instances; retry in {retry_after:?}")]
     Busy { retry_after: Duration },
     #[error("money cannot be borrowed while the control plane is out of reach")]
@@ -101,7 +102,7 @@ impl ReserveError {
     /// The code that callers see when no candidate is left.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Exhausted { .. } => ErrorCode::PaymentRequired,
+            Self::Exhausted { account, .. } => account.kind.rule().refusal,
             Self::Busy { .. } => ErrorCode::BudgetBusy,
             Self::Unavailable => ErrorCode::BudgetUnavailable,
             Self::UnknownAccount { .. } => ErrorCode::PermissionDenied,

@@ -62,6 +62,8 @@ pub struct Session {
     pub instance: InstanceId,
     pub epoch: u64,
     pub incarnation: String,
+    /// What sessions up to this one were lent is ours no more: an operator released it. 0: none.
+    pub released_epoch: u64,
 }
 
 /// Why the control plane cannot be dialled at all: wrong settings.
@@ -397,7 +399,12 @@ mod tests {
     #[tokio::test]
     async fn a_session_outlives_the_stream_that_brought_it() {
         let link = link("http://127.0.0.1:1", &settings::FleetTls::default()).unwrap();
-        let session = Session { instance: InstanceId::new("dp_1"), epoch: 4, incarnation: "a".into() };
+        let session = Session {
+            instance: InstanceId::new("dp_1"),
+            epoch: 4,
+            incarnation: "a".into(),
+            released_epoch: 0,
+        };
         link.attach(session.clone());
         assert!(link.is_attached());
         link.detach();

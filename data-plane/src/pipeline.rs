@@ -4,6 +4,7 @@
 //! request runs in a task of its own, so a caller who leaves never tears an attempt apart.
 
 pub mod attempts;
+pub mod charges;
 pub mod client;
 pub mod decision;
 pub mod deliver;

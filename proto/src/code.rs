@@ -53,6 +53,8 @@ codes! {
     PermissionDenied = "permission_denied", FORBIDDEN, PermissionDenied, false;
     /// Credits or a key's limit are spent.
     PaymentRequired = "payment_required", PAYMENT_REQUIRED, ResourceExhausted, false;
+    /// A budget is spent that somebody else set for the caller.
+    BudgetExceeded = "budget_exceeded", FORBIDDEN, ResourceExhausted, false;
     RateLimitExceeded = "rate_limit_exceeded", TOO_MANY_REQUESTS, ResourceExhausted, true;
     /// Provider or router has no room right now.
     ProviderOverloaded = "provider_overloaded", SERVICE_UNAVAILABLE, Unavailable, true;

@@ -1,8 +1,9 @@
 //! The vocabulary that both planes share, and nothing else.
 //!
-//! Generated messages and services are in [`v1`]; ids, money, error codes, keys and secrets are written by hand, and so is the language of
-//! routing policies' conditions. No I/O.
+//! Generated messages and services are in [`v1`]; ids, money, kinds of accounts, windows of budgets, error codes, keys and
+//! secrets are written by hand, and so is the language of routing policies' conditions. No I/O.
 
+pub mod account;
 pub mod auth;
 pub mod clock;
 pub mod code;
@@ -14,6 +15,7 @@ pub mod price;
 pub mod seal;
 pub mod secret;
 pub mod sketch;
+pub mod window;
 
 /// Messages and services of package `switchyard.v1`, generated from `proto/`.
 #[allow(clippy::all, clippy::allow_attributes_without_reason, missing_docs, reason = "generated")]

@@ -236,6 +236,10 @@ const OPERATIONS: &[Operation] = &[
         v1::ListInstancesRequest::default().encode_to_vec()
     }),
     operation("FleetService/GetRevision", Access::Fleet, |_| v1::GetRevisionRequest {}.encode_to_vec()),
+    operation("FleetService/ReleaseInstance", Access::Operator, |_| {
+        v1::ReleaseInstanceRequest { id: "dp".to_owned(), reason: String::new() }.encode_to_vec()
+    }),
+    operation("LedgerService/Prove", Access::Fleet, |_| v1::ProveRequest {}.encode_to_vec()),
     operation("FleetService/ListHealth", Access::Fleet, |_| v1::ListHealthRequest::default().encode_to_vec()),
     operation("DriftService/ListDrift", Access::Fleet, |_| v1::ListDriftRequest::default().encode_to_vec()),
     operation("DriftService/ClearDrift", Access::Operator, |_| {

@@ -477,6 +477,47 @@ async fn a_tenants_credentials_are_applied_exported_and_pruned_with_it() {
     assert_eq!(told(&admin.prune(without).await), ["Delete credential acme/mine"]);
 }
 
+/// Budgets of everybody who can have one.
+const BUDGETS: &str = "
+providers:
+  - {id: openai, adapter: openai, base_url: 'https://api.openai.com/v1', credential: ${OPENAI_API_KEY},
+     credential_budget: {usd: '900', reset: monthly}}
+tenants:
+  - id: acme
+    budgets:
+      - {window: monthly, usd: 500}
+      - {window: 24h, usd: '20.5'}
+    include_byok_in_budgets: true
+    user_limit: {usd: '9', reset: weekly}
+    keys:
+      - {name: ci, secret: ${ACME_KEY}, trust_user: true, user_limit: {usd: '5', reset: daily}}
+";
+
+#[tokio::test]
+async fn budgets_are_applied_and_exported_and_refused_by_field() {
+    let admin = Admin::start().await;
+    admin.apply(BUDGETS).await;
+    assert_eq!(told(&admin.apply(BUDGETS).await), Vec::<String>::new());
+    let yaml = export::to_yaml(admin.export().await);
+    for part in ["credential_budget:", "window: 24h", "include_byok_in_budgets: true", "trust_user: true"] {
+        assert!(yaml.contains(part), "{part}: {yaml}");
+    }
+    assert_eq!(told(&admin.try_apply(&yaml, &[]).await.unwrap()), Vec::<String>::new());
+    let changed = BUDGETS.replace("usd: 500", "usd: 600");
+    assert_eq!(told(&admin.apply(&changed).await), ["Update tenant acme budgets"]);
+    for (change, place) in [
+        (("usd: 500", "usd: lots"), "tenants[0].tenant.budgets[0].usd"),
+        (("window: 24h", "window: 24"), "tenants[0].tenant.budgets[1].window"),
+        (("window: 24h, usd: '20.5'", "window: daily, usd: 501"), "tenants[0].tenant.budgets[1].usd"),
+        (("usd: '9'", "usd: ''"), "tenants[0].tenant.user_limit.usd"),
+        (("usd: '900'", "usd: '-1'"), "providers[0].credential_budget.usd"),
+        (("trust_user: true, ", ""), "tenants[0].keys[0].key.user_limit"),
+    ] {
+        let status = admin.try_apply(&BUDGETS.replace(change.0, change.1), SECRETS).await.unwrap_err();
+        assert_eq!(field(&status), place, "{}", status.message());
+    }
+}
+
 #[tokio::test]
 async fn only_operators_apply_and_export() {
     let mut admin = Admin::start().await;

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Streaming, transport::Channel};
 
 mod account;
+mod budgets;
 mod config;
 mod credentials;
 mod drift;
@@ -39,6 +40,8 @@ mod health;
 mod ingest;
 mod leases;
 mod outage;
+mod proof;
+mod release;
 
 /// Longest wait for anything that must happen.
 const SOON: Duration = Duration::from_secs(20);
@@ -147,7 +150,7 @@ impl Plane {
 
     /// Every balance is what the ledger and the leases add up to.
     async fn assert_adds_up(&self) {
-        let proof = jobs::proof::prove(&self.pool).await.unwrap();
+        let proof = service::ledger::prove_all(&self.pool).await.unwrap();
         assert!(proof.holds(), "{proof:#?}");
     }
 
@@ -184,6 +187,7 @@ struct DataPlane {
     instance: String,
     epoch: u64,
     incarnation: String,
+    released_epoch: u64,
     outbound: mpsc::Sender<v1::WatchRequest>,
     inbound: Streaming<v1::WatchResponse>,
 }
@@ -226,8 +230,8 @@ impl DataPlane {
         let Some(v1::watch_response::Kind::Welcome(welcome)) = next(&mut inbound).await.unwrap().kind else {
             panic!("no welcome")
         };
-        let (epoch, incarnation) = (welcome.epoch, welcome.incarnation);
-        Self { instance: instance.into(), epoch, incarnation, outbound, inbound }
+        let v1::Welcome { epoch, incarnation, released_epoch } = welcome;
+        Self { instance: instance.into(), epoch, incarnation, released_epoch, outbound, inbound }
     }
 
     /// Attaches, and applies everything.

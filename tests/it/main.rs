@@ -16,6 +16,7 @@ mod admin_usage;
 mod apply;
 mod bad_input;
 mod bills;
+mod budgets;
 mod canary;
 mod catalogue;
 mod chat;

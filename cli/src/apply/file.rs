@@ -84,6 +84,9 @@ pub struct Provider {
     /// Of its credential.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rates: Rates,
+    /// What each of its credentials may cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_budget: Option<Limit>,
 }
 
 /// What a provider does with prompts; absent means unknown.
@@ -217,6 +220,14 @@ pub struct Tenant {
     /// Over `markup_ppm`; the first rule that covers model and provider holds.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub price_book: Vec<Rule>,
+    /// What it may spend over windows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Budget>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub include_byok_in_budgets: bool,
+    /// For each of its users, over all keys that trust the request's `user`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_limit: Option<Limit>,
     /// USD granted when the tenant is first made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<String>,
@@ -251,6 +262,20 @@ pub struct Key {
     pub allowed_models: Vec<String>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub include_byok_in_limit: bool,
+    /// The request's `user` says who spends.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub trust_user: bool,
+    /// For each user of this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_limit: Option<Limit>,
+}
+
+/// A spending limit over a window: `daily`, `weekly`, `monthly`, or the last hours or days, `24h`, `7d`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    pub window: String,
+    pub usd: String,
 }
 
 /// A spending limit.

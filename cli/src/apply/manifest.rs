@@ -9,7 +9,9 @@ use switchyard_proto::{secret::Secret, v1};
 mod credential;
 
 use crate::apply::{
-    file::{Billing, DataPolicy, Endpoint, File, Key, Limit, Model, Provider, Rates, Reset, Tenant},
+    file::{
+        Billing, Budget, DataPolicy, Endpoint, File, Key, Limit, Model, Provider, Rates, Reset, Tenant,
+    },
     policy::Policy,
     price::{Price, Rule},
     variables::{self, ExpandError, Variables},
@@ -107,6 +109,7 @@ impl Provider {
             total_timeout_ms: self.total_timeout_ms,
             min_tokens_per_second: self.min_tokens_per_second,
             rates: self.rates.to_proto(),
+            credential_budget: self.credential_budget.as_ref().map(Limit::to_proto),
             ..v1::Provider::default()
         })
     }
@@ -132,6 +135,7 @@ impl Provider {
             total_timeout_ms: provider.total_timeout_ms,
             min_tokens_per_second: provider.min_tokens_per_second,
             rates: Rates::of_proto(provider.rates.as_ref()),
+            credential_budget: provider.credential_budget.map(Limit::of_proto),
         }
     }
 }
@@ -273,6 +277,9 @@ impl Tenant {
             data_collection: self.data_collection.clone(),
             allowed_regions: self.allowed_regions.clone(),
             price_book: self.price_book.iter().map(Rule::to_proto).collect(),
+            budgets: self.budgets.iter().map(Budget::to_proto).collect(),
+            include_byok_in_budgets: self.include_byok_in_budgets,
+            user_limit: self.user_limit.as_ref().map(Limit::to_proto),
             ..v1::Tenant::default()
         };
         let keys = self.keys.iter().enumerate();
@@ -310,6 +317,9 @@ impl Tenant {
             data_collection: tenant.data_collection,
             allowed_regions: tenant.allowed_regions,
             price_book: tenant.price_book.into_iter().map(Rule::of_proto).collect(),
+            budgets: tenant.budgets.into_iter().map(Budget::of_proto).collect(),
+            include_byok_in_budgets: tenant.include_byok_in_budgets,
+            user_limit: tenant.user_limit.map(Limit::of_proto),
             credits: None,
             keys: Vec::new(),
             credentials: Vec::new(),
@@ -329,6 +339,8 @@ impl Key {
             rates: self.rates.to_proto(),
             allowed_models: self.allowed_models.clone(),
             include_byok_in_limit: self.include_byok_in_limit,
+            trust_user: self.trust_user,
+            user_limit: self.user_limit.as_ref().map(Limit::to_proto),
             ..v1::Key::default()
         };
         Ok(v1::KeyEntry { key: Some(key), secret, secret_ref })
@@ -345,7 +357,19 @@ impl Key {
             rates: Rates::of_proto(key.rates.as_ref()),
             allowed_models: key.allowed_models,
             include_byok_in_limit: key.include_byok_in_limit,
+            trust_user: key.trust_user,
+            user_limit: key.user_limit.map(Limit::of_proto),
         }
+    }
+}
+
+impl Budget {
+    fn to_proto(&self) -> v1::Budget {
+        v1::Budget { window: self.window.clone(), usd: self.usd.clone() }
+    }
+
+    fn of_proto(budget: v1::Budget) -> Self {
+        Self { window: budget.window, usd: budget.usd }
     }
 }
 

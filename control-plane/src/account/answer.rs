@@ -17,8 +17,9 @@ fn usd(nano: i64) -> f64 {
     nano as f64 / 1e9
 }
 
-/// `GET /key`; `taken` counts against the limit in its running period.
-pub fn key(key: &Key, spent: Spent, taken: i64) -> Value {
+/// `GET /key`; `byok` is what the tenant's own credentials were billed, and `taken` counts against the limit in its running
+/// period.
+pub fn key(key: &Key, spent: Spent, byok: Spent, taken: i64) -> Value {
     let limit = key.draft.limit.map(|limit| limit.usd.to_i64());
     json!({"data": {
         "label": key.label,
@@ -30,10 +31,10 @@ pub fn key(key: &Key, spent: Spent, taken: i64) -> Value {
         "usage_daily": usd(spent.today),
         "usage_weekly": usd(spent.this_week),
         "usage_monthly": usd(spent.this_month),
-        "byok_usage": 0.0,
-        "byok_usage_daily": 0.0,
-        "byok_usage_weekly": 0.0,
-        "byok_usage_monthly": 0.0,
+        "byok_usage": usd(byok.ever),
+        "byok_usage_daily": usd(byok.today),
+        "byok_usage_weekly": usd(byok.this_week),
+        "byok_usage_monthly": usd(byok.this_month),
         "is_free_tier": false,
         "is_management_key": false,
         "is_provisioning_key": false,

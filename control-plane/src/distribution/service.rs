@@ -39,7 +39,7 @@ impl Service {
         Self { feed, tasks, shutdown }
     }
 
-    async fn attach(&self, hello: &v1::Hello) -> Result<(Arc<Attached>, Refused), Status> {
+    async fn attach(&self, hello: &v1::Hello) -> Result<(Arc<Attached>, u64, Refused), Status> {
         let feed = self.feed.inner();
         let now = clock::now();
         let row = Hello {
@@ -51,14 +51,14 @@ impl Service {
         };
         // An older session of it may not have written down yet what it was refused.
         self.feed.record(&feed.sessions.take_dirty()).await;
-        let (epoch, refused) = within(store::instance::attach(&feed.source.pool, &row)).await?;
+        let (epoch, released, refused) = within(store::instance::attach(&feed.source.pool, &row)).await?;
         // Who holds nothing has refused nothing of it.
         let refused = if hello.held.is_some() { refused } else { Vec::new() };
         // Whatever changed before the hello is pushed at once, not at the next poll.
         within(self.feed.refresh()).await?;
         let attached = Arc::new(Attached::new(hello.instance.clone(), epoch, refused.clone(), now));
         feed.sessions.attach(Arc::clone(&attached));
-        Ok((attached, Refused::from_rows(refused)))
+        Ok((attached, u64::try_from(released).unwrap_or(0), Refused::from_rows(refused)))
     }
 
     async fn welcome(
@@ -67,7 +67,7 @@ impl Service {
         inbound: Streaming<v1::WatchRequest>,
     ) -> Result<Outbound, Status> {
         check(&hello)?;
-        let (attached, refused) = self.attach(&hello).await?;
+        let (attached, released_epoch, refused) = self.attach(&hello).await?;
         tracing::info!(
             instance.id = attached.instance,
             epoch = attached.epoch,
@@ -80,7 +80,8 @@ impl Service {
         let incarnation = self.incarnation();
         warn_of_time_travel(&hello, &incarnation, self.feed.inner().newest.borrow().as_ref());
         let epoch = u64::try_from(attached.epoch).unwrap_or(0);
-        let welcome = v1::watch_response::Kind::Welcome(v1::Welcome { epoch, incarnation });
+        let welcome = v1::Welcome { epoch, incarnation, released_epoch };
+        let welcome = v1::watch_response::Kind::Welcome(welcome);
         outbound.try_send(Ok(push::message(welcome))).expect("the queue is new and empty");
         let held = hello.held.map(|held| Revision { incarnation: held.incarnation, number: held.number });
         let session = Session { feed: self.feed.clone(), attached, outbound, held, refused };

@@ -15,6 +15,7 @@ use crate::{
     catalogue::{self, profile},
     domain::{
         account::Reset,
+        budget::Budget,
         credential::Credential,
         invalid::Invalid,
         price::Rule,
@@ -75,6 +76,7 @@ pub fn provider(row: feed::Provider, mut credentials: Vec<v1::CredentialConfig>)
         base_url: row.base_url,
         auth: row.auth,
         credentials,
+        credential_budget: row.credential_budget_nano.map(|nano| limit(nano, &row.credential_budget_reset)),
         data_policy: Some(v1::DataPolicy {
             retains_prompts: row.retains_prompts,
             trains: row.trains,
@@ -177,6 +179,9 @@ pub fn tenant_config(row: feed::Tenant) -> v1::TenantConfig {
         data_collection: row.data_collection,
         allowed_regions: row.allowed_regions,
         price_book: row.price_book.0.into_iter().map(price_rule).collect(),
+        budgets: row.budgets.0.iter().map(budget).collect(),
+        include_byok_in_budgets: row.include_byok_in_budgets,
+        user_limit: row.user_limit_nano.map(|nano| limit(nano, &row.user_limit_reset)),
     }
 }
 
@@ -235,7 +240,13 @@ pub fn key_config(row: feed::Key) -> v1::KeyConfig {
         allowed_models: row.allowed_models,
         created_at: Some(timestamp(row.created_at)),
         include_byok_in_limit: row.include_byok_in_limit,
+        trust_user: row.trust_user,
+        user_limit: row.user_limit_nano.map(|nano| limit(nano, &row.user_limit_reset)),
     }
+}
+
+fn budget(budget: &Budget) -> v1::Budget {
+    v1::Budget { window: budget.window.to_string(), usd: budget.usd.to_string() }
 }
 
 fn limit(nano: i64, reset: &str) -> v1::SpendLimit {

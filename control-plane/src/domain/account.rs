@@ -16,6 +16,8 @@ pub enum AccountKind {
     UserBudget = 4,
     CredentialBudget = 5,
     House = 6,
+    /// What a tenant's own credentials were billed for a key's calls, by day; without a limit.
+    ByokUsage = 7,
 }
 
 /// The period of accounts that never start afresh.

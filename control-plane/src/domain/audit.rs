@@ -14,6 +14,8 @@ pub enum Verb {
     Credits,
     /// Drift was marked as known.
     Clear,
+    /// What a lost data plane was lent was given back.
+    Release,
 }
 
 impl Verb {
@@ -25,6 +27,7 @@ impl Verb {
             Self::Delete => "delete",
             Self::Credits => "credits",
             Self::Clear => "clear",
+            Self::Release => "release",
         }
     }
 }

@@ -3,14 +3,14 @@
 //! Pure. A charge is covered by its lease; what is left uncovered never pushes an account over its limit,
 //! so no data plane's mistake can: the house bears it. `money::ingest` reads and writes the rows under their locks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
     account::AccountKind,
     ledger::{AccountPeriod, Charge, Line, LineKind},
-    lending::{Balance, Holder, Lease},
+    lending::{self, Balance, Holder, Lease},
 };
 
 /// What new lines charge one account, summed.
@@ -40,7 +40,10 @@ pub fn demands<'a>(
         let holder = Holder { instance: line.instance.clone(), epoch: line.epoch };
         for charge in &line.charges {
             let demand = demands.entry(charge.account.clone()).or_default();
-            demand.tenant.clone_from(&line.tenant);
+            // What the operator's credentials cost is no tenant's to see.
+            if charge.account.kind != AccountKind::CredentialBudget {
+                demand.tenant.clone_from(&line.tenant);
+            }
             let sum = match charge.leased {
                 true => demand.leased.entry(holder.clone()).or_default(),
                 false => &mut demand.plain,
@@ -57,6 +60,8 @@ pub struct Held {
     pub balance: Balance,
     /// The leases that a demand names.
     pub leases: BTreeMap<Holder, Lease>,
+    /// Those of the holders whose leases an operator released: whatever they report later is the house's.
+    pub released: BTreeSet<Holder>,
 }
 
 /// Moves one account's money and answers the lines that this needs beside the attempts' own:
@@ -72,9 +77,12 @@ pub fn settle(
 ) -> Result<Vec<Line>, TooMuch> {
     let mut lines = Vec::new();
     add(&mut held.balance.charged, demand.plain)?;
+    // What a rolling window has to spare is not known from one of its slots.
+    let is_slot = lending::slot(account).is_some();
     for (holder, charged) in &demand.leased {
         let lease = held.leases.entry(holder.clone()).or_default();
-        let cover = cover(&mut held.balance, lease, *charged)?;
+        let may_spare = !is_slot && !held.released.contains(holder);
+        let cover = cover(&mut held.balance, lease, *charged, may_spare)?;
         if cover.presumed > 0 {
             let line = Line::movement(LineKind::Presumed, account, -cover.presumed, now);
             lines.push(of(line, &demand.tenant, holder, "late lines"));
@@ -92,8 +100,9 @@ struct Cover {
     house: i64,
 }
 
-/// Takes a charge from the lease, then from what was presumed of it, then from what the account has left.
-fn cover(balance: &mut Balance, lease: &mut Lease, charged: i64) -> Result<Cover, TooMuch> {
+/// Takes a charge from the lease, then from what was presumed of it, then from what the account has left, if it may spare
+/// that.
+fn cover(balance: &mut Balance, lease: &mut Lease, charged: i64, may_spare: bool) -> Result<Cover, TooMuch> {
     let lent = charged.min(lease.rest());
     let presumed = (charged - lent).min(lease.presumed);
     lease.used += lent + presumed;
@@ -103,7 +112,7 @@ fn cover(balance: &mut Balance, lease: &mut Lease, charged: i64) -> Result<Cover
     add(&mut balance.charged, lent + presumed)?;
     // Reached when the store went back in time, or a data plane spent what it did not hold.
     let uncovered = charged - lent - presumed;
-    let spare = uncovered.min(balance.headroom().unwrap_or(i64::MAX));
+    let spare = if may_spare { uncovered.min(balance.headroom().unwrap_or(i64::MAX)) } else { 0 };
     add(&mut balance.charged, spare)?;
     Ok(Cover { presumed, house: uncovered - spare })
 }
@@ -134,6 +143,22 @@ pub fn of(line: Line, tenant: &str, holder: &Holder, reason: &str) -> Line {
     }
 }
 
+/// Why leases are changed, for the lines that this takes.
+#[derive(Debug, Clone)]
+pub struct Why {
+    pub reason: String,
+    /// Empty: nobody but the system.
+    pub actor: String,
+    pub now: DateTime<Utc>,
+}
+
+impl Why {
+    /// A reason of the system's own.
+    pub fn of(reason: &str, now: DateTime<Utc>) -> Self {
+        Self { reason: reason.to_owned(), actor: String::new(), now }
+    }
+}
+
 fn add(sum: &mut i64, amount: i64) -> Result<(), TooMuch> {
     *sum = sum.checked_add(amount).ok_or(TooMuch)?;
     Ok(())
@@ -152,7 +177,7 @@ mod tests {
     }
 
     fn held(balance: Balance, lease: Lease) -> Held {
-        Held { balance, leases: BTreeMap::from([(holder(), lease)]) }
+        Held { balance, leases: BTreeMap::from([(holder(), lease)]), ..Held::default() }
     }
 
     fn leased(amount: i64) -> Demand {
@@ -199,6 +224,27 @@ mod tests {
         check(leased(30), held(balance, lease), [100, 0, 0], [5, 5, 0], &[(LineKind::House, 20)]);
         let balance = Balance { limit: Some(100), ..Balance::default() };
         check(leased(30), Held { balance, ..Held::default() }, [30, 0, 0], [0, 0, 0], &[]);
+    }
+
+    #[test]
+    fn what_comes_after_a_release_is_the_houses_though_there_is_room() {
+        let balance = Balance { limit: Some(100), charged: 20, presumed: 0, lent: 0 };
+        let spent = Lease { granted: 20, used: 20, presumed: 0 };
+        let before = Held { released: BTreeSet::from([holder()]), ..held(balance, spent) };
+        check(leased(30), before, [20, 0, 0], [20, 20, 0], &[(LineKind::House, 30)]);
+    }
+
+    #[test]
+    fn a_slot_of_a_rolling_window_spares_nothing() {
+        let slot = AccountPeriod {
+            kind: AccountKind::TenantBudget,
+            owner: "acme".into(),
+            period: "24h/2026-11-23T10".into(),
+        };
+        let mut before =
+            Held { balance: Balance { limit: Some(100), ..Balance::default() }, ..Held::default() };
+        let lines = settle(&slot, &leased(7), &mut before, DateTime::UNIX_EPOCH).unwrap();
+        assert_eq!((before.balance.charged, lines[0].charges[0].charged, lines[0].charge_nano), (0, -7, 0));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::meta::Revision;
+use crate::domain::{lending::GivenBack, meta::Revision};
 
 /// One data plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,25 @@ pub struct Instance {
     pub attached_at: Option<DateTime<Utc>>,
     /// Milliseconds from sending to its answer, of the last push.
     pub apply_ms: u64,
+}
+
+/// What the release of a lost data plane gave back: sums over accounts, of which one attempt bills several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Released {
+    pub leases: u32,
+    /// Lent and not accounted for.
+    pub lent_nano: i64,
+    /// Presumed spent.
+    pub presumed_nano: i64,
+}
+
+impl Released {
+    /// Counts one lease.
+    pub fn add(&mut self, back: GivenBack) {
+        self.leases += 1;
+        self.lent_nano = self.lent_nano.saturating_add(back.lent);
+        self.presumed_nano = self.presumed_nano.saturating_add(back.presumed);
+    }
 }
 
 /// One resource that a data plane could not use; its old form stays in force there.

@@ -11,6 +11,7 @@ use switchyard_proto::{
 use crate::domain::{
     access,
     account::SpendLimit,
+    budget,
     invalid::{self, Invalid},
     meta::Meta,
     rates::Rates,
@@ -28,8 +29,12 @@ pub struct Draft {
     pub rates: Rates,
     /// Empty: all that the tenant may use.
     pub allowed_models: Vec<String>,
-    /// What the tenant's own credentials pay for counts on `limit` too.
+    /// What the tenant's own credentials pay for counts on `limit` and `user_limit` too.
     pub include_byok_in_limit: bool,
+    /// The request's `user` says who spends.
+    pub trust_user: bool,
+    /// For each user of this key.
+    pub user_limit: Option<SpendLimit>,
 }
 
 /// A key as it is stored: everything but the secret.
@@ -54,6 +59,7 @@ impl Draft {
     pub fn check(&self) -> Result<(), Invalid> {
         invalid::required("name", &self.name, 200)?;
         self.rates.check()?;
+        budget::check_user_limit(self.trust_user, self.user_limit)?;
         access::check_allowed_models(&self.allowed_models)
     }
 }

@@ -31,8 +31,10 @@ fn as_number<S: Serializer>(kind: &AccountKind, to: S) -> Result<S::Ok, S::Error
 
 /// The kind with this number on the wire and in the store.
 pub fn kind_from_number(number: i32) -> Option<AccountKind> {
-    use AccountKind::{CredentialBudget, House, KeyLimit, TenantBudget, TenantCredits, UserBudget};
-    [TenantCredits, TenantBudget, KeyLimit, UserBudget, CredentialBudget, House]
+    use AccountKind::{
+        ByokUsage, CredentialBudget, House, KeyLimit, TenantBudget, TenantCredits, UserBudget,
+    };
+    [TenantCredits, TenantBudget, KeyLimit, UserBudget, CredentialBudget, House, ByokUsage]
         .into_iter()
         .find(|kind| i32::from(*kind as i16) == number)
 }

@@ -4,8 +4,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use switchyard_proto::window::{Slot, Window};
+
 use crate::domain::{
     account::{AccountKind, Reset, WHOLE_LIFE},
+    budget::Budget,
     ledger::AccountPeriod,
 };
 
@@ -30,10 +33,32 @@ impl Balance {
         self.limit.map(|limit| limit.saturating_sub(self.charged).saturating_sub(self.presumed).max(0))
     }
 
+    /// The same account seen over its whole rolling window: what the other slots hold counts too.
+    pub fn with(self, others: &Others) -> Self {
+        Self {
+            limit: self.limit,
+            charged: self.charged.saturating_add(others.charged),
+            presumed: self.presumed.saturating_add(others.presumed),
+            lent: self.lent.saturating_add(others.lent),
+        }
+    }
+
     /// What can still be lent; `None`: no limit. Never negative.
     pub fn headroom(&self) -> Option<i64> {
         self.unspent().map(|unspent| unspent.saturating_sub(self.lent).max(0))
     }
+}
+
+/// What the other slots hold of those that share a rolling window with an account's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Others {
+    pub charged: i64,
+    pub presumed: i64,
+    pub lent: i64,
+    /// Their periods: those that have a row.
+    pub periods: Vec<String>,
+    /// Those of them of which something is lent.
+    pub lent_periods: Vec<String>,
 }
 
 /// Whose lease: a data plane in one of its sessions.
@@ -94,6 +119,8 @@ pub struct Ask {
     pub wanted: i64,
     /// Less is of no use.
     pub least: i64,
+    /// Asks of one number are of use together alone; 0: this one is alone.
+    pub group: u32,
 }
 
 /// What becomes of an ask.
@@ -106,6 +133,18 @@ pub enum Outcome {
     Busy,
     Unlimited,
     UnknownAccount,
+    /// It could be lent, but another ask of its group could not.
+    Withheld,
+}
+
+impl Outcome {
+    /// Whether an attempt that needs this account can go on.
+    pub fn is_of_use(self) -> bool {
+        match self {
+            Self::Granted(_) | Self::Unlimited => true,
+            Self::Exhausted | Self::Busy | Self::UnknownAccount | Self::Withheld => false,
+        }
+    }
 }
 
 /// Decides how much an account lends.
@@ -136,9 +175,11 @@ pub struct Owner {
     pub tenant: String,
     /// It, or the tenant that it belongs to.
     pub disabled: bool,
-    /// A tenant's credits where it is prepaid; a key's limit.
+    /// A tenant's credits where it is prepaid; a key's, a user's or a credential's limit.
     pub limit: Option<i64>,
     pub reset: Reset,
+    /// A tenant's.
+    pub budgets: Vec<Budget>,
 }
 
 /// On which terms an account lends.
@@ -146,8 +187,6 @@ pub struct Owner {
 pub enum Terms {
     /// Under the owner's limit; `None`: without one.
     Limit(Option<i64>),
-    /// Under whatever limit its row has: budgets that have no config of their own.
-    AsStored,
     /// Not of this time, or of a limit that starts afresh at other times: the data plane's config or clock is behind.
     OtherPeriod,
     Unknown,
@@ -155,27 +194,49 @@ pub enum Terms {
 
 /// Finds an account's terms; `owner` is `None` where config knows nobody by that id.
 pub fn terms(account: &AccountPeriod, owner: Option<&Owner>, now: DateTime<Utc>) -> Terms {
-    match account.kind {
-        AccountKind::TenantBudget | AccountKind::UserBudget | AccountKind::CredentialBudget => {
-            return Terms::AsStored;
-        }
-        AccountKind::House => return Terms::Limit(None),
-        AccountKind::TenantCredits | AccountKind::KeyLimit => {}
+    if matches!(account.kind, AccountKind::House | AccountKind::ByokUsage) {
+        return Terms::Limit(None);
     }
     let Some(owner) = owner.filter(|owner| !owner.disabled) else { return Terms::Unknown };
+    if account.kind == AccountKind::TenantBudget {
+        return budget_terms(&account.period, &owner.budgets, now);
+    }
     if owner.limit.is_none() {
         return Terms::Limit(None);
     }
-    let is_current =
-        [now, now - LATE, now + EARLY].iter().any(|at| owner.reset.period(*at) == account.period);
-    match is_current {
+    match is_current(&account.period, |at| owner.reset.period(at), now) {
         true => Terms::Limit(owner.limit),
         false => Terms::OtherPeriod,
     }
 }
 
+/// A budget that was taken away is no limit.
+fn budget_terms(period: &str, budgets: &[Budget], now: DateTime<Utc>) -> Terms {
+    let window = Window::of_period(period);
+    match budgets.iter().find(|budget| Some(budget.window) == window) {
+        None => Terms::Limit(None),
+        Some(budget) if is_current(period, |at| budget.window.period(at), now) => {
+            Terms::Limit(Some(budget.usd.to_i64()))
+        }
+        Some(_) => Terms::OtherPeriod,
+    }
+}
+
+/// Whether a period is that of now, for somebody whose clock may be a little off.
+fn is_current(period: &str, period_at: impl Fn(DateTime<Utc>) -> String, now: DateTime<Utc>) -> bool {
+    [now, now - LATE, now + EARLY].into_iter().any(|at| period_at(at) == period)
+}
+
+/// The slot that an account is, where it is one of a rolling window.
+pub fn slot(account: &AccountPeriod) -> Option<Slot> {
+    Slot::parse(&account.period)
+}
+
 /// Whether a text has the form of a period.
 pub fn is_period(text: &str) -> bool {
+    if text.contains('/') {
+        return Slot::parse(text).is_some();
+    }
     let digits =
         |part: &str, count: usize| part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit());
     let parts: Vec<&str> = text.split('-').collect();
@@ -190,6 +251,8 @@ pub fn is_period(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use switchyard_proto::money::NanoUsd;
+
     use super::*;
 
     fn balance(limit: i64, charged: i64, presumed: i64, lent: i64) -> Balance {
@@ -255,6 +318,21 @@ mod tests {
     }
 
     #[test]
+    fn a_rolling_window_counts_what_its_other_slots_hold() {
+        let others = Others { charged: 700, presumed: 100, lent: 50, ..Others::default() };
+        let own = balance(1000, 10, 0, 20);
+        let whole = own.with(&others);
+        assert_eq!((whole.unspent(), whole.headroom()), (Some(190), Some(120)));
+        assert_eq!(
+            lend(&whole, 0, 500, 10),
+            Outcome::Granted(25),
+            "half of what is unspent, less what is lent"
+        );
+        assert_eq!(lend(&whole, 0, 500, 121), Outcome::Busy);
+        assert_eq!(lend(&whole, 20, 500, 171), Outcome::Exhausted);
+    }
+
+    #[test]
     fn presumed_money_stays_counted() {
         let mut lease = Lease { granted: 100, used: 50, presumed: 20 };
         let mut account = balance(1000, 0, 20, 30);
@@ -266,9 +344,23 @@ mod tests {
     fn terms_follow_the_owner_and_the_time() {
         let now: DateTime<Utc> = "2026-11-23T00:10:00Z".parse().unwrap();
         let account = |kind, period: &str| AccountPeriod { kind, owner: "x".into(), period: period.into() };
-        let owner = |limit, reset| Owner { tenant: "acme".into(), disabled: false, limit, reset };
+        let owner = |limit, reset| Owner {
+            tenant: "acme".into(),
+            disabled: false,
+            limit,
+            reset,
+            budgets: Vec::new(),
+        };
         let daily = owner(Some(5), Reset::Daily);
-        use AccountKind::{House, KeyLimit, TenantBudget, TenantCredits};
+        let budget = |window, usd| Budget {
+            window: Window::parse(window).unwrap(),
+            usd: NanoUsd::parse(usd).unwrap(),
+        };
+        let budgets = vec![budget("monthly", "0.000000009"), budget("24h", "0.000000003")];
+        let tenant = Owner { budgets, ..owner(Some(7), Reset::Never) };
+        use AccountKind::{
+            ByokUsage, CredentialBudget, House, KeyLimit, TenantBudget, TenantCredits, UserBudget,
+        };
         for (account, owner, terms_of) in [
             (account(KeyLimit, "2026-11-23"), Some(daily.clone()), Terms::Limit(Some(5))),
             (account(KeyLimit, "2026-11-22"), Some(daily.clone()), Terms::Limit(Some(5))),
@@ -276,10 +368,25 @@ mod tests {
             (account(KeyLimit, "2026-11"), Some(daily.clone()), Terms::OtherPeriod),
             (account(KeyLimit, "2026-11"), Some(owner(None, Reset::Never)), Terms::Limit(None)),
             (account(KeyLimit, "all"), None, Terms::Unknown),
-            (account(KeyLimit, "2026-11-23"), Some(Owner { disabled: true, ..daily }), Terms::Unknown),
+            (
+                account(KeyLimit, "2026-11-23"),
+                Some(Owner { disabled: true, ..daily.clone() }),
+                Terms::Unknown,
+            ),
             (account(TenantCredits, "all"), Some(owner(Some(7), Reset::Never)), Terms::Limit(Some(7))),
             (account(TenantCredits, "2026-11"), Some(owner(Some(7), Reset::Never)), Terms::OtherPeriod),
-            (account(TenantBudget, "2026-11"), None, Terms::AsStored),
+            (account(TenantBudget, "2026-11"), None, Terms::Unknown),
+            (account(TenantBudget, "2026-11"), Some(tenant.clone()), Terms::Limit(Some(9))),
+            (account(TenantBudget, "2026-12"), Some(tenant.clone()), Terms::OtherPeriod),
+            (account(TenantBudget, "2026-11-23"), Some(tenant.clone()), Terms::Limit(None)),
+            (account(TenantBudget, "24h/2026-11-23T00"), Some(tenant.clone()), Terms::Limit(Some(3))),
+            // The data plane's clock is behind.
+            (account(TenantBudget, "24h/2026-11-22T23"), Some(tenant.clone()), Terms::Limit(Some(3))),
+            (account(TenantBudget, "24h/2026-11-22T22"), Some(tenant.clone()), Terms::OtherPeriod),
+            (account(TenantBudget, "48h/2026-11-23T00"), Some(tenant), Terms::Limit(None)),
+            (account(UserBudget, "2026-11-23"), Some(daily.clone()), Terms::Limit(Some(5))),
+            (account(CredentialBudget, "2026-11-20"), Some(daily), Terms::OtherPeriod),
+            (account(ByokUsage, "2026-11-23"), None, Terms::Limit(None)),
             (account(House, "all"), None, Terms::Limit(None)),
         ] {
             assert_eq!(terms(&account, owner.as_ref(), now), terms_of, "{account:?}");
@@ -287,12 +394,14 @@ mod tests {
     }
 
     #[test]
-    fn periods_have_four_forms() {
+    fn periods_have_five_forms() {
         for (text, fine) in [
             ("all", true),
             ("2026-11-23", true),
             ("2026-W48", true),
             ("2026-11", true),
+            ("24h/2026-11-23T10", true),
+            ("24h/2026-11-23", false),
             ("", false),
             ("2026", false),
             ("2026-W4", false),

@@ -107,6 +107,10 @@ actions! {
     ReadUsage: PerTenant, [Operator, TenantAdmin, Viewer];
     ReadAudit: PerTenant, [Operator, TenantAdmin];
     ReadFleet: Everything, [Operator, Viewer];
+    /// Give back what a lost data plane was lent.
+    ReleaseInstances: Everything, [Operator];
+    /// Add up the whole ledger.
+    ProveLedger: Everything, [Operator, Viewer];
     /// What is new in providers' answers.
     ReadDrift: Everything, [Operator, Viewer];
     ClearDrift: Everything, [Operator];
@@ -215,6 +219,8 @@ mod tests {
             ("ReadUsage", outcomes::<ReadUsage>(None), "all    all    acme   acme"),
             ("ReadAudit", outcomes::<ReadAudit>(None), "all    -      acme   -"),
             ("ReadFleet", outcomes::<ReadFleet>(None), "all    all    -      -"),
+            ("ReleaseInstances", outcomes::<ReleaseInstances>(None), "all    -      -      -"),
+            ("ProveLedger", outcomes::<ProveLedger>(None), "all    all    -      -"),
             ("ReadDrift", outcomes::<ReadDrift>(None), "all    all    -      -"),
             ("ClearDrift", outcomes::<ClearDrift>(None), "all    -      -      -"),
             ("ManageTokens", outcomes::<ManageTokens>(None), "all    -      -      -"),

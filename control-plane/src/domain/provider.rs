@@ -9,6 +9,7 @@ use switchyard_proto::id::{ProviderId, TenantId};
 use switchyard_proto::secret::Secret;
 
 use crate::domain::{
+    account::SpendLimit,
     invalid::{self, Invalid},
     meta::Meta,
     rates::Rates,
@@ -45,6 +46,8 @@ pub struct Draft {
     pub min_tokens_per_second: f64,
     /// Of its credential.
     pub rates: Rates,
+    /// What each of its credentials may cost.
+    pub credential_budget: Option<SpendLimit>,
 }
 
 /// What a provider does with prompts; `None`: unknown, treated as the worse.

@@ -5,6 +5,8 @@ use switchyard_proto::id::{self, TenantId};
 
 use crate::domain::{
     access,
+    account::SpendLimit,
+    budget::{self, Budget},
     invalid::{self, Invalid},
     meta::Meta,
     price::{self, LARGEST_MARKUP_PPM},
@@ -27,6 +29,12 @@ pub struct Draft {
     pub allowed_models: Vec<String>,
     /// Over `markup_ppm`; the first that covers model and provider holds.
     pub price_book: Vec<price::Rule>,
+    /// What it may spend over windows.
+    pub budgets: Vec<Budget>,
+    /// What its own credentials pay for counts on `budgets` and `user_limit` too.
+    pub include_byok_in_budgets: bool,
+    /// For each of its users, over all keys that trust the request's `user`.
+    pub user_limit: Option<SpendLimit>,
     #[serde(flatten)]
     pub rules: Rules,
 }
@@ -66,6 +74,7 @@ impl Draft {
         self.rates.check()?;
         invalid::at_most("markup_ppm", self.markup_ppm, LARGEST_MARKUP_PPM)?;
         price::check_book(&self.price_book)?;
+        budget::check(&self.budgets)?;
         access::check_allowed_models(&self.allowed_models)?;
         self.rules.check()
     }

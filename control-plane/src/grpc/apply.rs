@@ -59,7 +59,7 @@ fn manifest(message: &ManifestMessage) -> Result<Manifest, ServiceError> {
     let models = each("models", &message.models, model_entry)?;
     let tenants = each("tenants", &message.tenants, tenant_entry)?;
     Ok(Manifest {
-        providers: message.providers.iter().map(provider_entry).collect(),
+        providers: each("providers", &message.providers, provider_entry)?,
         models,
         tenants,
         policies: message.policies.iter().map(policy_entry).collect(),
@@ -78,13 +78,13 @@ fn each<M, T>(
         .collect()
 }
 
-fn provider_entry(message: &v1::Provider) -> ProviderEntry {
-    ProviderEntry {
+fn provider_entry(message: &v1::Provider) -> Result<ProviderEntry, Invalid> {
+    Ok(ProviderEntry {
         id: ProviderId::new(message.id.as_str()),
-        draft: provider::draft(message),
+        draft: provider::draft(message)?,
         credential: secret(&message.credential),
         credential_ref: message.credential_ref.clone(),
-    }
+    })
 }
 
 fn model_entry(entry: &v1::ModelEntry) -> Result<ModelEntry, Invalid> {
@@ -112,7 +112,7 @@ fn tenant_entry(entry: &v1::TenantEntry) -> Result<TenantEntry, Invalid> {
     let keys = each("keys", &entry.keys, |key| key_entry(key, &message.id))?;
     let credits = tenant::credits(&entry.credits_usd)?;
     let credentials = each("credentials", &entry.credentials, |entry| credential_entry(entry, &message.id))?;
-    let (id, draft) = (TenantId::new(message.id.as_str()), tenant::draft(message));
+    let (id, draft) = (TenantId::new(message.id.as_str()), tenant::draft(message)?);
     Ok(TenantEntry { id, draft, credits, keys, credentials })
 }
 

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, SubsecRound, Utc};
 use prost_types::Timestamp;
-use switchyard_proto::{clock, id::TenantId, money::NanoUsd, v1};
+use switchyard_proto::{clock, id::TenantId, money::NanoUsd, v1, window::Window};
 
 use crate::domain::{
     account::{Reset, SpendLimit},
+    budget::Budget,
     invalid::Invalid,
     meta::Revision,
     rates::Rates,
@@ -49,23 +50,51 @@ pub fn from_rates(rates: Rates) -> Option<v1::Rates> {
     })
 }
 
-/// Reads a spending limit.
-pub fn limit(limit: &v1::SpendLimit) -> Result<SpendLimit, Invalid> {
-    if limit.usd.is_empty() {
-        return Err(Invalid::new("limit.usd", "is required"));
-    }
-    let usd = NanoUsd::parse(&limit.usd).map_err(|reason| Invalid::new("limit.usd", reason))?;
-    if usd.0 > i64::MAX as u64 {
-        return Err(Invalid::new("limit.usd", "is too large"));
-    }
+/// Reads a spending limit; `field` is what it is called in its message.
+pub fn limit(field: &str, limit: &v1::SpendLimit) -> Result<SpendLimit, Invalid> {
+    let usd = usd(&limit.usd).map_err(|invalid| invalid.within(field))?;
     let reset = match v1::Reset::try_from(limit.reset) {
         Ok(v1::Reset::Unspecified | v1::Reset::Never) => Reset::Never,
         Ok(v1::Reset::Daily) => Reset::Daily,
         Ok(v1::Reset::Weekly) => Reset::Weekly,
         Ok(v1::Reset::Monthly) => Reset::Monthly,
-        Err(_) => return Err(Invalid::new("limit.reset", "is none of NEVER, DAILY, WEEKLY, MONTHLY")),
+        Err(_) => {
+            let reason = "is none of NEVER, DAILY, WEEKLY, MONTHLY";
+            return Err(Invalid::new(format!("{field}.reset"), reason));
+        }
     };
     Ok(SpendLimit { usd, reset })
+}
+
+/// Reads the amount of a limit, as the field `usd`.
+fn usd(text: &str) -> Result<NanoUsd, Invalid> {
+    if text.is_empty() {
+        return Err(Invalid::new("usd", "is required"));
+    }
+    let usd = NanoUsd::parse(text).map_err(|reason| Invalid::new("usd", reason))?;
+    if usd.0 > i64::MAX as u64 {
+        return Err(Invalid::new("usd", "is too large"));
+    }
+    Ok(usd)
+}
+
+/// Reads a tenant's budgets.
+pub fn budgets(budgets: &[v1::Budget]) -> Result<Vec<Budget>, Invalid> {
+    let budget = |(index, budget): (usize, &v1::Budget)| {
+        let read = || {
+            let window = Window::parse(&budget.window).map_err(|reason| Invalid::new("window", reason))?;
+            Ok(Budget { window, usd: usd(&budget.usd)? })
+        };
+        read().map_err(|invalid: Invalid| invalid.within(&format!("budgets[{index}]")))
+    };
+    budgets.iter().enumerate().map(budget).collect()
+}
+
+/// Writes a tenant's budgets.
+pub fn from_budgets(budgets: &[Budget]) -> Vec<v1::Budget> {
+    let budget =
+        |budget: &Budget| v1::Budget { window: budget.window.to_string(), usd: budget.usd.to_string() };
+    budgets.iter().map(budget).collect()
 }
 
 /// Writes a spending limit.
@@ -112,7 +141,7 @@ mod tests {
 
     #[test]
     fn limits_are_read_by_field() {
-        let read = |usd: &str, reset| limit(&v1::SpendLimit { usd: usd.into(), reset });
+        let read = |usd: &str, reset| limit("limit", &v1::SpendLimit { usd: usd.into(), reset });
         for (usd, reset, error) in [
             ("5.00", 0, None),
             ("", 1, Some("limit.usd is required")),
@@ -126,6 +155,22 @@ mod tests {
                 error,
                 "{usd} {reset}"
             );
+        }
+    }
+
+    #[test]
+    fn budgets_are_read_by_place_and_field() {
+        let read = |window: &str, usd: &str| {
+            let budget = |window: &str, usd: &str| v1::Budget { window: window.into(), usd: usd.into() };
+            budgets(&[budget("monthly", "500"), budget(window, usd)]).map(|budgets| from_budgets(&budgets))
+        };
+        assert_eq!(read("24h", "5.50").unwrap()[1], v1::Budget { window: "24h".into(), usd: "5.5".into() });
+        for (window, usd, error) in [
+            ("daily", "", "budgets[1].usd is required"),
+            ("daily", "ten", "budgets[1].usd is not a decimal number of dollars"),
+            ("hourly", "1", "budgets[1].window is none of daily, weekly, monthly, 1h to 168h, 1d to 92d"),
+        ] {
+            assert_eq!(read(window, usd).unwrap_err().to_string(), error);
         }
     }
 

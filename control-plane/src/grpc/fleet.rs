@@ -3,11 +3,11 @@
 mod health;
 
 use switchyard_proto::{
-    clock,
+    clock, money,
     v1::{
         FleetRevision, GetRevisionRequest, Instance as InstanceMessage, ListHealthRequest,
         ListHealthResponse, ListInstancesRequest, ListInstancesResponse, Refusal as RefusalMessage,
-        fleet_service_server::FleetService,
+        ReleaseInstanceRequest, ReleaseInstanceResponse, fleet_service_server::FleetService,
     },
 };
 use tonic::{Request, Response, Status};
@@ -52,6 +52,20 @@ impl FleetService for Admin {
             revision: Some(revision(progress.revision)),
             attached: u32::try_from(progress.attached).unwrap_or(u32::MAX),
             current: u32::try_from(progress.current).unwrap_or(u32::MAX),
+        }))
+    }
+
+    async fn release_instance(
+        &self,
+        request: Request<ReleaseInstanceRequest>,
+    ) -> Result<Response<ReleaseInstanceResponse>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        let named = (ask.id.as_str(), ask.reason.as_str());
+        let released = service::fleet::release(&self.0, &actor, named, clock::now()).await?;
+        Ok(Response::new(ReleaseInstanceResponse {
+            leases: released.leases,
+            lent_usd: money::signed(released.lent_nano),
+            presumed_usd: money::signed(released.presumed_nano),
         }))
     }
 

@@ -108,10 +108,12 @@ pub fn draft(key: &KeyMessage) -> Result<Draft, Invalid> {
             name: key.name.clone(),
             disabled: key.disabled,
             expires_at: time("expires_at", key.expires_at.as_ref())?,
-            limit: key.limit.as_ref().map(limit).transpose()?,
+            limit: key.limit.as_ref().map(|given| limit("limit", given)).transpose()?,
             rates: rates(key.rates.as_ref()),
             allowed_models: key.allowed_models.clone(),
             include_byok_in_limit: key.include_byok_in_limit,
+            trust_user: key.trust_user,
+            user_limit: key.user_limit.as_ref().map(|given| limit("user_limit", given)).transpose()?,
         })
     };
     read().map_err(|invalid: Invalid| invalid.within("key"))
@@ -136,5 +138,7 @@ pub fn to_proto(WithUsage { key, charged_nano }: WithUsage) -> KeyMessage {
         updated_at: timestamp(key.meta.updated_at),
         usage_usd: money::signed(charged_nano),
         include_byok_in_limit: key.draft.include_byok_in_limit,
+        trust_user: key.draft.trust_user,
+        user_limit: key.draft.user_limit.map(from_limit),
     }
 }

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     domain::{
+        invalid::Invalid,
         page::Page,
         permission::WriteCatalogue,
         provider::{Credential, DataPolicy, Draft, Provider},
@@ -21,7 +22,7 @@ use crate::{
     error::ServiceError,
     grpc::{
         Admin,
-        common::{from_rates, rates, timestamp},
+        common::{from_limit, from_rates, limit, rates, timestamp},
         enter, given,
         mask::Masked,
     },
@@ -61,7 +62,8 @@ impl ProviderService for Admin {
         let (actor, ask) = enter(self, request).await?;
         allow::<WriteCatalogue>(&actor, None)?;
         let provider = given("provider", ask.provider)?;
-        let edit = Edit { draft: draft(&provider), credential: credential(&provider), credential_ref: None };
+        let draft = draft(&provider).map_err(|invalid| ServiceError::from(invalid.within("provider")))?;
+        let edit = Edit { draft, credential: credential(&provider), credential_ref: None };
         let id = ProviderId::new(provider.id);
         let made = service::provider::create(&self.0, &actor, &id, edit).await?;
         Ok(Response::new(CreateProviderResponse { provider: Some(to_proto(made)) }))
@@ -84,7 +86,8 @@ impl ProviderService for Admin {
                 Credential::Keep if masked.names("credential") => Credential::Remove,
                 other => other,
             };
-            Ok(Edit { draft: draft(&merged), credential, credential_ref: None })
+            let draft = draft(&merged).map_err(|invalid| invalid.within("provider"))?;
+            Ok(Edit { draft, credential, credential_ref: None })
         };
         let update = Update { revision: ask.revision, patch };
         let provider = service::provider::update(&self.0, &actor, &ProviderId::new(ask.id), update).await?;
@@ -102,9 +105,13 @@ impl ProviderService for Admin {
 }
 
 /// What a message says of the operator's choices, the credential apart.
-pub fn draft(provider: &ProviderMessage) -> Draft {
+///
+/// # Errors
+/// Names the field.
+pub fn draft(provider: &ProviderMessage) -> Result<Draft, Invalid> {
     let policy = provider.data_policy.unwrap_or_default();
-    Draft {
+    let budget = provider.credential_budget.as_ref();
+    let draft = Draft {
         profile: provider.profile.clone(),
         display_name: provider.display_name.clone(),
         adapter: provider.adapter.clone(),
@@ -125,8 +132,9 @@ pub fn draft(provider: &ProviderMessage) -> Draft {
         total_timeout_ms: provider.total_timeout_ms,
         min_tokens_per_second: provider.min_tokens_per_second,
         rates: rates(provider.rates.as_ref()),
-    }
-    .normal()
+        credential_budget: budget.map(|given| limit("credential_budget", given)).transpose()?,
+    };
+    Ok(draft.normal())
 }
 
 /// What a message says of the credential.
@@ -168,6 +176,7 @@ pub fn to_proto(provider: Provider) -> ProviderMessage {
         total_timeout_ms: provider.draft.total_timeout_ms,
         min_tokens_per_second: provider.draft.min_tokens_per_second,
         rates: from_rates(provider.draft.rates),
+        credential_budget: provider.draft.credential_budget.map(from_limit),
         credential_ref: provider.credential_ref,
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     error::ServiceError,
     grpc::{
         Admin,
-        common::{from_rates, rates, timestamp},
+        common::{budgets, from_budgets, from_limit, from_rates, limit, rates, timestamp},
         enter, given,
         mask::Masked,
     },
@@ -65,7 +65,8 @@ impl TenantService for Admin {
         let tenant = given("tenant", ask.tenant)?;
         let credits = credits(&ask.credits_usd).map_err(ServiceError::from)?;
         let id = TenantId::new(tenant.id.as_str());
-        let made = service::tenant::create(&self.0, &actor, &id, (draft(&tenant), credits)).await?;
+        let draft = draft(&tenant).map_err(ServiceError::from)?;
+        let made = service::tenant::create(&self.0, &actor, &id, (draft, credits)).await?;
         Ok(Response::new(CreateTenantResponse { tenant: Some(to_proto(made)) }))
     }
 
@@ -81,7 +82,7 @@ impl TenantService for Admin {
         let patch = move |current: &Tenant| {
             let masked = Masked { message: "Tenant", patch: &tenant, mask: mask.as_ref(), fixed: FIXED };
             let current = WithCredits { tenant: current.clone(), taken_nano: 0 };
-            Ok(draft(&masked.over(&to_proto(current))?))
+            draft(&masked.over(&to_proto(current))?)
         };
         let update = Update { revision: ask.revision, patch };
         let tenant = service::tenant::update(&self.0, &actor, &id, update).await?;
@@ -132,23 +133,32 @@ pub fn credits(usd: &str) -> Result<Option<NanoUsd>, Invalid> {
 }
 
 /// What a message says of the operator's choices.
-pub fn draft(tenant: &TenantMessage) -> Draft {
-    Draft {
-        name: tenant.name.clone(),
-        disabled: tenant.disabled,
-        rates: rates(tenant.rates.as_ref()),
-        prepaid: tenant.prepaid,
-        markup_ppm: tenant.markup_ppm,
-        allowed_models: tenant.allowed_models.clone(),
-        rules: Rules {
-            allowed_providers: tenant.allowed_providers.clone(),
-            ignored_providers: tenant.ignored_providers.clone(),
-            zdr: tenant.zdr,
-            data_collection: tenant.data_collection.clone(),
-            allowed_regions: tenant.allowed_regions.clone(),
-        },
-        price_book: tenant.price_book.iter().cloned().map(rule).collect(),
-    }
+///
+/// # Errors
+/// Names the field from `tenant` on.
+pub fn draft(tenant: &TenantMessage) -> Result<Draft, Invalid> {
+    let read = || {
+        Ok(Draft {
+            name: tenant.name.clone(),
+            disabled: tenant.disabled,
+            rates: rates(tenant.rates.as_ref()),
+            prepaid: tenant.prepaid,
+            markup_ppm: tenant.markup_ppm,
+            allowed_models: tenant.allowed_models.clone(),
+            rules: Rules {
+                allowed_providers: tenant.allowed_providers.clone(),
+                ignored_providers: tenant.ignored_providers.clone(),
+                zdr: tenant.zdr,
+                data_collection: tenant.data_collection.clone(),
+                allowed_regions: tenant.allowed_regions.clone(),
+            },
+            price_book: tenant.price_book.iter().cloned().map(rule).collect(),
+            budgets: budgets(&tenant.budgets)?,
+            include_byok_in_budgets: tenant.include_byok_in_budgets,
+            user_limit: tenant.user_limit.as_ref().map(|given| limit("user_limit", given)).transpose()?,
+        })
+    };
+    read().map_err(|invalid: Invalid| invalid.within("tenant"))
 }
 
 /// A tenant as a message.
@@ -163,6 +173,9 @@ pub fn to_proto(shown: WithCredits) -> TenantMessage {
         prepaid: tenant.draft.prepaid,
         markup_ppm: tenant.draft.markup_ppm,
         allowed_models: tenant.draft.allowed_models,
+        budgets: from_budgets(&tenant.draft.budgets),
+        include_byok_in_budgets: tenant.draft.include_byok_in_budgets,
+        user_limit: tenant.draft.user_limit.map(from_limit),
         revision: tenant.meta.revision,
         managed_by: tenant.meta.managed_by,
         created_at: timestamp(tenant.meta.created_at),

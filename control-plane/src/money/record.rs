@@ -8,7 +8,7 @@ use switchyard_proto::{clock, id::GenerationId, v1};
 use uuid::Uuid;
 
 use crate::domain::{
-    account::AccountKind,
+    budget,
     ledger::{self, AccountPeriod, Charge, Generation, Line, LineKind, Tokens},
     lending,
 };
@@ -197,13 +197,11 @@ fn charges(record: &v1::AttemptRecord) -> Read<Vec<Charge>> {
 
 /// Nobody pays for somebody else's attempt.
 fn check_owner(account: &AccountPeriod, record: &v1::AttemptRecord) -> Read<()> {
-    let fits = match account.kind {
-        AccountKind::TenantCredits | AccountKind::TenantBudget => account.owner == record.tenant,
-        AccountKind::KeyLimit => account.owner == record.key,
-        AccountKind::House => account.owner.is_empty(),
-        AccountKind::UserBudget | AccountKind::CredentialBudget => !account.owner.is_empty(),
-    };
-    if fits { Ok(()) } else { wrong("charges.account.owner", "is not of this attempt") }
+    let v1::AttemptRecord { tenant, key, credential, .. } = record;
+    match budget::is_of_attempt(account.kind, &account.owner, tenant, key, credential) {
+        true => Ok(()),
+        false => wrong("charges.account.owner", "is not of this attempt"),
+    }
 }
 
 fn generation(record: v1::GenerationRecord, sender: &Sender) -> Read<Entry> {

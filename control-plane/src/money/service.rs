@@ -198,7 +198,8 @@ fn holder(instance: String, epoch: u64) -> Result<Holder, ServiceError> {
 
 fn ask(ask: v1::Ask) -> Result<Ask, ServiceError> {
     let account = account(ask.account)?;
-    Ok(Ask { account, wanted: amount(ask.wanted_nano), least: amount(ask.least_nano) })
+    let (wanted, least) = (amount(ask.wanted_nano), amount(ask.least_nano));
+    Ok(Ask { account, wanted, least, group: ask.group })
 }
 
 fn account(account: Option<v1::AccountPeriod>) -> Result<AccountPeriod, ServiceError> {
@@ -218,13 +219,14 @@ fn amount(nano: u64) -> i64 {
 }
 
 fn grant(answer: Answer) -> v1::Grant {
-    use v1::GrantOutcome::{Busy, Exhausted, Granted, UnknownAccount, Unlimited};
+    use v1::GrantOutcome::{Busy, Exhausted, Granted, UnknownAccount, Unlimited, Withheld};
     let (outcome, label, granted) = match answer.outcome {
         Outcome::Granted(amount) => (Granted, "granted", amount),
         Outcome::Exhausted => (Exhausted, "exhausted", 0),
         Outcome::Busy => (Busy, "busy", 0),
         Outcome::Unlimited => (Unlimited, "unlimited", 0),
         Outcome::UnknownAccount => (UnknownAccount, "unknown_account", 0),
+        Outcome::Withheld => (Withheld, "withheld", 0),
     };
     telemetry::asked(label);
     let account = v1::AccountPeriod {

@@ -248,7 +248,7 @@ impl Run<'_> {
         let Some(first) = entries.first() else { return };
         let action = match first.verb {
             Verb::Create => Action::Create,
-            Verb::Update | Verb::Credits | Verb::Clear => Action::Update,
+            Verb::Update | Verb::Credits | Verb::Clear | Verb::Release => Action::Update,
             Verb::Delete => Action::Delete,
         };
         let noun = first.noun;

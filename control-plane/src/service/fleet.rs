@@ -1,16 +1,26 @@
-//! The fleet, read by operators and by viewers of all tenants.
+//! The fleet, read by operators and by viewers of all tenants; and lost instances, released by operators.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use switchyard_proto::{code::ErrorCode, money};
 
 use crate::{
     domain::{
-        fleet::Instance,
+        audit::{NewEntry, Verb},
+        booking::Why,
+        diff,
+        fleet::{Instance, Released},
         health::Endpoint,
+        invalid,
+        ledger::AccountPeriod,
+        lending::{Balance, Lease},
         meta::Revision,
         page::{Listed, Page},
-        permission::{Actor, Allowed, ReadFleet},
+        permission::{Actor, Allowed, ReadFleet, ReleaseInstances},
     },
     error::ServiceError,
-    service::{State, allow},
-    store,
+    service::{State, allow, missing},
+    store::{self, instance::Releasable, revision::Change},
 };
 
 /// The newest revision, and how far the fleet is.
@@ -59,6 +69,46 @@ pub async fn health(
     endpoints.retain(|endpoint| model.is_none_or(|model| endpoint.name.model == model));
     endpoints.retain(|endpoint| page.after.as_ref().is_none_or(|after| place(endpoint) > *after));
     Ok(page.cut(endpoints, place))
+}
+
+/// Gives back what a data plane that never returns was lent, presumed money included. What it still reports of it is the
+/// house's.
+///
+/// # Errors
+/// Without a reason, and while it is attached.
+pub async fn release(
+    state: &State,
+    actor: &Actor,
+    (id, reason): (&str, &str),
+    now: DateTime<Utc>,
+) -> Result<Released, ServiceError> {
+    let allowed = allow::<ReleaseInstances>(actor, None)?;
+    invalid::required("reason", reason, 1000)?;
+    let mut change = Change::begin(&state.pool, &actor.id).await?;
+    let lookup = store::instance::release(&mut change, &allowed, id, now).await;
+    let Releasable::UpTo(epoch) = lookup.map_err(missing("instance", id))? else {
+        let public = format!("instance `{id}` is attached; stop it, and it gives back what it holds");
+        return Err(ServiceError::new(ErrorCode::PreconditionFailed, public));
+    };
+    let names = store::lease::unsettled(change.connection(), id, epoch).await?;
+    let mut released = Released::default();
+    let give_back = |_: &AccountPeriod, lease: &mut Lease, balance: &mut Balance| {
+        let back = lease.give_back(balance, i64::MAX);
+        released.add(back);
+        -back.presumed
+    };
+    let why = Why { reason: format!("released: {reason}"), actor: actor.id.clone(), now };
+    store::lease::change(change.connection(), &names, &why, give_back).await?;
+    let changes = diff::from_nothing(&json!({
+        "leases": released.leases,
+        "lent_usd": money::signed(released.lent_nano),
+        "presumed_usd": money::signed(released.presumed_nano),
+        "epoch": epoch,
+        "reason": reason,
+    }));
+    change.record(NewEntry::new(Verb::Release, "instance", id, &changes));
+    change.commit().await?;
+    Ok(released)
 }
 
 async fn newest(state: &State) -> Result<Revision, ServiceError> {

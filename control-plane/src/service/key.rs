@@ -218,7 +218,7 @@ async fn set_limit(
         kind: AccountKind::KeyLimit,
         owner: after.id.as_str(),
         period: &period,
-        tenant: &after.tenant,
+        tenant: Some(&after.tenant),
     };
     limit::set(change, allowed, target, after.draft.limit.map(|limit| limit.usd.to_i64())).await
 }

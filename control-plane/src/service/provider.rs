@@ -1,6 +1,7 @@
 //! Providers: made, changed and deleted by operators; and their sealed credentials.
 
 use switchyard_proto::{
+    clock,
     code::ErrorCode,
     id::{self, ProviderId},
     secret::Secret,
@@ -10,6 +11,7 @@ use crate::{
     catalogue::profile,
     crypto::{Crypto, Place},
     domain::{
+        account::{AccountKind, Reset},
         audit::{NewEntry, Verb},
         diff,
         invalid::Invalid,
@@ -20,7 +22,7 @@ use crate::{
     },
     error::ServiceError,
     service::{State, Update, allow, missing, seal},
-    store::{self, StoreError, revision::Change},
+    store::{self, StoreError, limit, revision::Change},
 };
 
 /// What providers are checked against and sealed with.
@@ -156,6 +158,7 @@ pub async fn update_in(
     }
     let mut changes = diff::between(&provider.draft, &draft);
     let mut stored = store::provider::update(change, allowed, &provider.id, &draft, &credential_ref).await?;
+    set_budget(change, allowed, &provider, &stored).await?;
     match &credential {
         Credential::Keep => {}
         Credential::Set(secret) => {
@@ -171,6 +174,31 @@ pub async fn update_in(
     }
     change.record(NewEntry::new(Verb::Update, "provider", stored.id.as_str(), &changes));
     Ok(stored)
+}
+
+/// Carries a new budget to the accounts of the credentials' current period.
+async fn set_budget(
+    change: &mut Change,
+    allowed: &Allowed<WriteCatalogue>,
+    before: &Provider,
+    after: &Provider,
+) -> Result<(), StoreError> {
+    let budget = after.draft.credential_budget;
+    if before.draft.credential_budget == budget {
+        return Ok(());
+    }
+    let period = budget.map_or(Reset::Never, |budget| budget.reset).period(clock::now());
+    let ids = [after.id.to_string()];
+    for credential in store::sealed::of_providers(change.connection(), &ids).await? {
+        let target = limit::Target {
+            kind: AccountKind::CredentialBudget,
+            owner: &credential.id,
+            period: &period,
+            tenant: None,
+        };
+        limit::set(change, allowed, target, budget.map(|budget| budget.usd.to_i64())).await?;
+    }
+    Ok(())
 }
 
 fn check_origin(provider: &Provider, draft: &Draft, credential: &Credential) -> Result<(), Invalid> {

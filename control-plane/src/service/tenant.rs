@@ -1,6 +1,7 @@
 //! Tenants: made, changed and deleted by operators; and their credits.
 
 use switchyard_proto::{
+    clock,
     code::ErrorCode,
     id::TenantId,
     money::{self, NanoUsd},
@@ -11,6 +12,7 @@ use crate::{
     domain::{
         account::{AccountKind, WHOLE_LIFE},
         audit::{NewEntry, Verb},
+        budget::Budget,
         diff,
         invalid::{self, Invalid},
         page::{ByAge, Listed, Page},
@@ -141,6 +143,7 @@ pub async fn create_in(
         tenant = move_credits(change, &rights.credits, tenant, &Credits::opening(amount)).await?;
     }
     set_limit(change, &rights.write, &tenant).await?;
+    set_budgets(change, &rights.write, &tenant, &[]).await?;
     Ok(tenant)
 }
 
@@ -181,6 +184,7 @@ pub async fn update_in(
     if stored.draft.prepaid != tenant.draft.prepaid {
         set_limit(change, allowed, &stored).await?;
     }
+    set_budgets(change, allowed, &stored, &tenant.draft.budgets).await?;
     let changes = diff::between(&tenant.draft, &stored.draft);
     let id = stored.id.as_str();
     change.record(NewEntry::new(Verb::Update, "tenant", id, &changes).of_tenant(id));
@@ -306,13 +310,41 @@ fn granted(credits_nano: i64) -> serde_json::Value {
     serde_json::json!({"credits_usd": money::signed(credits_nano)})
 }
 
+/// Carries budgets that are new, changed or gone to the accounts of their current periods.
+///
+/// What was spent before a budget was set does not count on it.
+async fn set_budgets<A>(
+    change: &mut Change,
+    allowed: &Allowed<A>,
+    tenant: &Tenant,
+    before: &[Budget],
+) -> Result<(), StoreError> {
+    let now = clock::now();
+    let after = &tenant.draft.budgets;
+    let is_gone = |budget: &&Budget| !after.iter().any(|other| other.window == budget.window);
+    let gone = before.iter().filter(is_gone).map(|budget| (budget.window, None));
+    let changed = after.iter().filter(|budget| !before.contains(budget));
+    let changed = changed.map(|budget| (budget.window, Some(budget.usd.to_i64())));
+    for (window, limit_nano) in gone.chain(changed) {
+        let period = window.period(now);
+        let target = limit::Target {
+            kind: AccountKind::TenantBudget,
+            owner: tenant.id.as_str(),
+            period: &period,
+            tenant: Some(&tenant.id),
+        };
+        limit::set(change, allowed, target, limit_nano).await?;
+    }
+    Ok(())
+}
+
 /// Carries the sum of credits to the tenant's account: its limit while it is prepaid.
 async fn set_limit<A>(change: &mut Change, allowed: &Allowed<A>, tenant: &Tenant) -> Result<(), StoreError> {
     let target = limit::Target {
         kind: AccountKind::TenantCredits,
         owner: tenant.id.as_str(),
         period: WHOLE_LIFE,
-        tenant: &tenant.id,
+        tenant: Some(&tenant.id),
     };
     limit::set(change, allowed, target, tenant.draft.prepaid.then_some(tenant.credits_nano)).await
 }

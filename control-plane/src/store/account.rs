@@ -1,11 +1,12 @@
-//! SQL of accounts: locking them in order, moving their money, and proving it against the ledger.
+//! SQL of accounts: locking them in order, and moving their money.
 //!
-//! What is moved is decided by `domain::lending` and `domain::booking`. Listing accounts is `store::usage`'s business.
+//! What is moved is decided by `domain::lending` and `domain::booking`. Listing accounts is `store::usage`'s business,
+//! proving them `store::proof`'s.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool, types::Json};
+use sqlx::{PgConnection, types::Json};
 
 use crate::{
     domain::{
@@ -41,7 +42,8 @@ impl Row {
     }
 }
 
-/// Locks those of the accounts that exist until the transaction ends, in the one order that everybody locks them in.
+/// Locks those of the accounts that exist until the transaction ends, in the one order that everybody locks them in: by kind,
+/// the house last.
 pub async fn lock(
     db: &mut PgConnection,
     accounts: &[&AccountPeriod],
@@ -50,7 +52,7 @@ pub async fn lock(
         "SELECT a.kind, a.owner, a.period, a.limit_nano, a.charged, a.presumed, a.lent
          FROM accounts a
          JOIN jsonb_to_recordset($1) AS w(kind smallint, owner text, period text) USING (kind, owner, period)
-         ORDER BY a.kind, a.owner, a.period FOR UPDATE OF a",
+         ORDER BY a.kind = 6, a.kind, a.owner, a.period FOR UPDATE OF a",
     )
     .bind(Json(accounts))
     .fetch_all(db)
@@ -72,29 +74,11 @@ pub async fn open(db: &mut PgConnection, accounts: &[Opening<'_>]) -> Result<(),
         "INSERT INTO accounts (kind, owner, period, tenant)
          SELECT kind, owner, period, tenant
          FROM jsonb_to_recordset($1) AS w(kind smallint, owner text, period text, tenant text)
-         ORDER BY kind, owner, period
+         ORDER BY kind = 6, kind, owner, period
          ON CONFLICT DO NOTHING",
     )
     .bind(Json(accounts))
     .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Makes those of the accounts that are missing and whose tenant or key is there.
-pub async fn open_known(pool: &PgPool, accounts: &[&AccountPeriod]) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO accounts (kind, owner, period, tenant)
-         SELECT w.kind, w.owner, w.period, t.id
-         FROM jsonb_to_recordset($1) AS w(kind smallint, owner text, period text)
-         LEFT JOIN keys k ON w.kind = 3 AND k.id = w.owner AND k.deleted_at IS NULL
-         JOIN tenants t ON t.deleted_at IS NULL
-             AND t.id = CASE w.kind WHEN 1 THEN w.owner WHEN 3 THEN k.tenant END
-         ORDER BY w.kind, w.owner, w.period
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(Json(accounts))
-    .execute(pool)
     .await?;
     Ok(())
 }
@@ -159,73 +143,4 @@ pub async fn charge_house(db: &mut PgConnection, amount: i64) -> Result<(), Stor
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// An account whose balances are not what the ledger and its leases add up to.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct Mismatch {
-    pub kind: i16,
-    pub owner: String,
-    pub period: String,
-    pub charged: i64,
-    pub charged_by_lines: i64,
-    pub presumed: i64,
-    pub presumed_by_lines: i64,
-    pub lent: i64,
-    pub lent_by_leases: i64,
-}
-
-/// Adds up the whole ledger and every lease, account by account, and answers the accounts that say something else.
-///
-/// One statement, so it sees one state, whatever is booked meanwhile.
-pub async fn prove(pool: &PgPool) -> Result<Vec<Mismatch>, StoreError> {
-    Ok(sqlx::query_as(
-        "WITH charges AS (
-             SELECT c.kind, c.owner, c.period, sum(c.charged)::bigint AS total
-             FROM lines, jsonb_to_recordset(charges) AS c(kind smallint, owner text, period text, charged bigint)
-             WHERE lines.kind IN ('attempt', 'house')
-             GROUP BY c.kind, c.owner, c.period
-         ), presumptions AS (
-             SELECT payer_kind AS kind, payer_owner AS owner, payer_period AS period, sum(charge_nano)::bigint AS total
-             FROM lines WHERE lines.kind = 'presumed' GROUP BY payer_kind, payer_owner, payer_period
-         ), loans AS (
-             SELECT kind, owner, period, sum(granted - used - presumed)::bigint AS total
-             FROM leases GROUP BY kind, owner, period
-         )
-         SELECT kind, owner, period,
-             coalesce(a.charged, 0) AS charged, coalesce(c.total, 0) AS charged_by_lines,
-             coalesce(a.presumed, 0) AS presumed, coalesce(p.total, 0) AS presumed_by_lines,
-             coalesce(a.lent, 0) AS lent, coalesce(l.total, 0) AS lent_by_leases
-         FROM accounts a
-         FULL JOIN charges c USING (kind, owner, period)
-         FULL JOIN presumptions p USING (kind, owner, period)
-         FULL JOIN loans l USING (kind, owner, period)
-         WHERE (coalesce(a.charged, 0), coalesce(a.presumed, 0), coalesce(a.lent, 0))
-             IS DISTINCT FROM (coalesce(c.total, 0), coalesce(p.total, 0), coalesce(l.total, 0))
-         ORDER BY kind, owner, period",
-    )
-    .fetch_all(pool)
-    .await?)
-}
-
-/// A tenant whose granted credits are not what its credit lines add up to.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
-pub struct CreditMismatch {
-    pub tenant: String,
-    pub credits: i64,
-    pub credits_by_lines: i64,
-}
-
-/// The same proof for credits granted: a tenant's sum against its credit lines, which are negative charges.
-pub async fn prove_credits(pool: &PgPool) -> Result<Vec<CreditMismatch>, StoreError> {
-    Ok(sqlx::query_as(
-        "WITH granted AS (
-             SELECT tenant, -sum(charge_nano)::bigint AS total FROM lines WHERE kind = 'credit' GROUP BY tenant
-         )
-         SELECT t.id AS tenant, t.credits_nano AS credits, coalesce(g.total, 0) AS credits_by_lines
-         FROM tenants t LEFT JOIN granted g ON g.tenant = t.id
-         WHERE t.credits_nano <> coalesce(g.total, 0) ORDER BY t.id",
-    )
-    .fetch_all(pool)
-    .await?)
 }

@@ -12,7 +12,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction, types::Json};
 use switchyard_proto::price::{Parts, written::Schedule};
 
 use crate::{
-    domain::{meta::Revision, policy, price},
+    domain::{budget::Budget, meta::Revision, policy, price},
     store::{StoreError, signed, unsigned},
 };
 
@@ -64,6 +64,8 @@ pub struct Provider {
     pub requests_per_minute: Option<i64>,
     pub tokens_per_minute: Option<i64>,
     pub concurrency: Option<i64>,
+    pub credential_budget_nano: Option<i64>,
+    pub credential_budget_reset: String,
     /// Names of the quirks that were filled in from the profile; no column.
     #[sqlx(skip)]
     pub profile_quirks: Vec<String>,
@@ -127,6 +129,10 @@ pub struct Tenant {
     pub data_collection: String,
     pub allowed_regions: Vec<String>,
     pub price_book: Json<Vec<price::Rule>>,
+    pub budgets: Json<Vec<Budget>>,
+    pub include_byok_in_budgets: bool,
+    pub user_limit_nano: Option<i64>,
+    pub user_limit_reset: String,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -162,6 +168,9 @@ pub struct Key {
     pub concurrency: Option<i64>,
     pub allowed_models: Vec<String>,
     pub include_byok_in_limit: bool,
+    pub trust_user: bool,
+    pub user_limit_nano: Option<i64>,
+    pub user_limit_reset: String,
     pub created_at: DateTime<Utc>,
 }
 
@@ -199,14 +208,16 @@ macro_rules! gone {
 macro_rules! key_columns {
     () => {
         "id, tenant, name, sha256, label, disabled, expires_at, limit_nano, limit_reset, requests_per_minute, \
-         tokens_per_minute, concurrency, allowed_models, include_byok_in_limit, created_at"
+         tokens_per_minute, concurrency, allowed_models, include_byok_in_limit, trust_user, user_limit_nano, \
+         user_limit_reset, created_at"
     };
 }
 
 macro_rules! tenant_columns {
     () => {
         "id, name, disabled, requests_per_minute, tokens_per_minute, concurrency, prepaid, markup_ppm, allowed_models, \
-         allowed_providers, ignored_providers, zdr, data_collection, allowed_regions, price_book"
+         allowed_providers, ignored_providers, zdr, data_collection, allowed_regions, price_book, budgets, \
+         include_byok_in_budgets, user_limit_nano, user_limit_reset"
     };
 }
 
@@ -229,7 +240,8 @@ impl Reader {
             "providers",
             "id, tenant, display_name, profile, adapter, base_url, auth, retains_prompts, trains, region, disabled, \
              quirks, zdr, connect_timeout_ms, headers_timeout_ms, first_content_timeout_ms, idle_timeout_ms, \
-             total_timeout_ms, min_tokens_per_second, requests_per_minute, tokens_per_minute, concurrency"
+             total_timeout_ms, min_tokens_per_second, requests_per_minute, tokens_per_minute, concurrency, \
+             credential_budget_nano, credential_budget_reset"
         ));
         Ok(rows.bind(after(since)).fetch_all(&mut *self.tx).await?)
     }

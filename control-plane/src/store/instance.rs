@@ -12,8 +12,13 @@ use crate::{
         fleet::{Instance, Refusal},
         ledger::AccountPeriod,
         meta::Revision,
+        permission::{Allowed, ReleaseInstances},
     },
-    store::{StoreError, revision, signed, unsigned},
+    store::{
+        StoreError,
+        revision::{self, Change},
+        signed, unsigned,
+    },
 };
 
 /// Payload: a [`Fenced`].
@@ -40,15 +45,16 @@ pub struct Hello<'a> {
 
 /// Opens a session: the next epoch of the instance, which fences all earlier ones.
 ///
-/// Answers with the epoch, and with what the instance refused when it was last attached.
-pub async fn attach(pool: &PgPool, hello: &Hello<'_>) -> Result<(i64, Vec<RefusalRow>), StoreError> {
+/// Answers with the epoch, with the last of those whose leases an operator released, and with what the instance refused when
+/// it was last attached.
+pub async fn attach(pool: &PgPool, hello: &Hello<'_>) -> Result<(i64, i64, Vec<RefusalRow>), StoreError> {
     let mut tx = pool.begin().await?;
-    let (epoch, refused): (i64, Json<Vec<RefusalRow>>) = sqlx::query_as(
+    let (epoch, released, refused): (i64, i64, Json<Vec<RefusalRow>>) = sqlx::query_as(
         "INSERT INTO instances (id, epoch, replica, attached, version, region, attached_at, last_seen)
          VALUES ($1, 1, $2, true, $3, $4, $5, $5)
          ON CONFLICT (id) DO UPDATE SET epoch = instances.epoch + 1, replica = $2, attached = true, version = $3,
              region = $4, attached_at = $5, last_seen = $5, sent = 0, applied = 0, apply_ms = 0
-         RETURNING epoch, refused",
+         RETURNING epoch, released_epoch, refused",
     )
     .bind(hello.instance)
     .bind(hello.replica)
@@ -59,7 +65,43 @@ pub async fn attach(pool: &PgPool, hello: &Hello<'_>) -> Result<(i64, Vec<Refusa
     .await?;
     notify(&mut tx, FENCED, &Fenced { instance: hello.instance.to_owned(), epoch }).await?;
     tx.commit().await?;
-    Ok((epoch, refused.0))
+    Ok((epoch, released, refused.0))
+}
+
+/// Whether an instance may be released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Releasable {
+    /// It is attached: it can give back by itself.
+    Attached,
+    /// Its sessions up to this one are fenced from now on, and their leases to be closed.
+    UpTo(i64),
+}
+
+/// Fences every session that an instance has had, unless it is attached: what they were lent is not theirs any more.
+///
+/// # Errors
+/// [`StoreError::NotFound`] for an instance that was never attached.
+pub async fn release(
+    change: &mut Change,
+    _allowed: &Allowed<ReleaseInstances>,
+    id: &str,
+    now: DateTime<Utc>,
+) -> Result<Releasable, StoreError> {
+    let (epoch, attached): (i64, bool) =
+        sqlx::query_as("SELECT epoch, attached AND last_seen > $2 FROM instances WHERE id = $1 FOR UPDATE")
+            .bind(id)
+            .bind(now - STALE)
+            .fetch_one(change.connection())
+            .await?;
+    if attached {
+        return Ok(Releasable::Attached);
+    }
+    // The next epoch is nobody's: whoever still holds this session is refused until it says hello.
+    sqlx::query("UPDATE instances SET epoch = epoch + 1, released_epoch = epoch WHERE id = $1")
+        .bind(id)
+        .execute(change.connection())
+        .await?;
+    Ok(Releasable::UpTo(epoch))
 }
 
 /// The session that fences its instance's older ones.

@@ -5,27 +5,26 @@ use sqlx::PgConnection;
 use switchyard_proto::{
     id::{KeyId, TenantId},
     key::KeyHash,
-    money::NanoUsd,
 };
 
 use crate::{
     domain::{
-        account::{Reset, SpendLimit},
         key::{Draft, Key},
         page::{self, ByAge, Listed, Page},
         permission::{Allowed, ReadKeys, WriteKeys, WriteTenants},
     },
     store::{
-        MetaRow, RatesRow, StoreError,
+        MetaRow, RatesRow, StoreError, limit_columns,
         revision::{Change, Table},
-        signed, start, unsigned,
+        signed, spend_limit, start,
     },
 };
 
 macro_rules! columns {
     () => {
         "id, tenant, name, sha256, label, disabled, expires_at, limit_nano, limit_reset, requests_per_minute, \
-         tokens_per_minute, concurrency, allowed_models, include_byok_in_limit, secret_ref, revision, managed_by, managed_revision, \
+         tokens_per_minute, concurrency, allowed_models, include_byok_in_limit, trust_user, user_limit_nano, \
+         user_limit_reset, secret_ref, revision, managed_by, managed_revision, \
          created_at, updated_at"
     };
 }
@@ -45,6 +44,9 @@ struct Row {
     rates: RatesRow,
     allowed_models: Vec<String>,
     include_byok_in_limit: bool,
+    trust_user: bool,
+    user_limit_nano: Option<i64>,
+    user_limit_reset: String,
     secret_ref: String,
     #[sqlx(flatten)]
     meta: MetaRow,
@@ -52,8 +54,6 @@ struct Row {
 
 impl From<Row> for Key {
     fn from(row: Row) -> Self {
-        let reset = Reset::parse(&row.limit_reset).unwrap_or_default();
-        let limit = row.limit_nano.map(|nano| SpendLimit { usd: NanoUsd(unsigned(nano)), reset });
         Self {
             id: KeyId::new(row.id),
             tenant: TenantId::new(row.tenant),
@@ -61,10 +61,12 @@ impl From<Row> for Key {
                 name: row.name,
                 disabled: row.disabled,
                 expires_at: row.expires_at,
-                limit,
+                limit: spend_limit(row.limit_nano, &row.limit_reset),
                 rates: row.rates.into(),
                 allowed_models: row.allowed_models,
                 include_byok_in_limit: row.include_byok_in_limit,
+                trust_user: row.trust_user,
+                user_limit: spend_limit(row.user_limit_nano, &row.user_limit_reset),
             },
             label: row.label,
             hash: KeyHash::from_bytes(&row.sha256).expect("the table checks for 32 bytes"),
@@ -173,11 +175,13 @@ pub async fn insert(
 ) -> Result<Key, StoreError> {
     let draft = key.draft;
     let managed_by = change.managed_by();
+    let ((limit_nano, limit_reset), (user_limit_nano, user_limit_reset)) =
+        (limit_columns(draft.limit), limit_columns(draft.user_limit));
     let row: Row = sqlx::query_as(concat!(
         "INSERT INTO keys (id, tenant, name, sha256, label, disabled, expires_at, limit_nano, limit_reset,
              requests_per_minute, tokens_per_minute, concurrency, allowed_models, secret_ref, managed_by,
-             include_byok_in_limit)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING ",
+             include_byok_in_limit, trust_user, user_limit_nano, user_limit_reset)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) RETURNING ",
         columns!()
     ))
     .bind(key.id.as_str())
@@ -187,8 +191,8 @@ pub async fn insert(
     .bind(&key.label)
     .bind(draft.disabled)
     .bind(draft.expires_at)
-    .bind(draft.limit.map(|limit| limit.usd.to_i64()))
-    .bind(draft.limit.unwrap_or(NO_LIMIT).reset.as_str())
+    .bind(limit_nano)
+    .bind(limit_reset)
     .bind(draft.rates.requests_per_minute.map(signed))
     .bind(draft.rates.tokens_per_minute.map(signed))
     .bind(draft.rates.concurrency.map(signed))
@@ -196,13 +200,14 @@ pub async fn insert(
     .bind(key.secret_ref)
     .bind(managed_by)
     .bind(draft.include_byok_in_limit)
+    .bind(draft.trust_user)
+    .bind(user_limit_nano)
+    .bind(user_limit_reset)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Keys, key.id.as_str(), "");
     Ok(row.into())
 }
-
-const NO_LIMIT: SpendLimit = SpendLimit { usd: NanoUsd::ZERO, reset: Reset::Never };
 
 /// Writes what a key's owner chose, its secret included: the hash and label of `key` are stored as they are.
 ///
@@ -210,10 +215,13 @@ const NO_LIMIT: SpendLimit = SpendLimit { usd: NanoUsd::ZERO, reset: Reset::Neve
 /// [`StoreError::Duplicate`] of `keys_name` or `keys_secret`, among others.
 pub async fn update(change: &mut Change, allowed: &Allowed<WriteKeys>, key: &Key) -> Result<Key, StoreError> {
     let draft = &key.draft;
+    let ((limit_nano, limit_reset), (user_limit_nano, user_limit_reset)) =
+        (limit_columns(draft.limit), limit_columns(draft.user_limit));
     let row: Row = sqlx::query_as(concat!(
         "UPDATE keys SET name = $3, disabled = $4, expires_at = $5, limit_nano = $6, limit_reset = $7,
              requests_per_minute = $8, tokens_per_minute = $9, concurrency = $10, allowed_models = $11,
-             secret_ref = $12, sha256 = $13, label = $14, include_byok_in_limit = $15,
+             secret_ref = $12, sha256 = $13, label = $14, include_byok_in_limit = $15, trust_user = $16,
+             user_limit_nano = $17, user_limit_reset = $18,
              updated_at = statement_timestamp()
          WHERE tenant = $1 AND id = $2 AND deleted_at IS NULL RETURNING ",
         columns!()
@@ -223,8 +231,8 @@ pub async fn update(change: &mut Change, allowed: &Allowed<WriteKeys>, key: &Key
     .bind(&draft.name)
     .bind(draft.disabled)
     .bind(draft.expires_at)
-    .bind(draft.limit.map(|limit| limit.usd.to_i64()))
-    .bind(draft.limit.unwrap_or(NO_LIMIT).reset.as_str())
+    .bind(limit_nano)
+    .bind(limit_reset)
     .bind(draft.rates.requests_per_minute.map(signed))
     .bind(draft.rates.tokens_per_minute.map(signed))
     .bind(draft.rates.concurrency.map(signed))
@@ -233,6 +241,9 @@ pub async fn update(change: &mut Change, allowed: &Allowed<WriteKeys>, key: &Key
     .bind(key.hash.0.as_slice())
     .bind(&key.label)
     .bind(draft.include_byok_in_limit)
+    .bind(draft.trust_user)
+    .bind(user_limit_nano)
+    .bind(user_limit_reset)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Keys, key.id.as_str(), "");

@@ -1,56 +1,20 @@
-//! SQL of leases: who holds how much of an account, and on which terms its owner lends.
+//! SQL of leases: who holds how much of an account. On which terms it lends is `store::owner`'s business.
 //!
 //! Lease rows are read and written only while their account's row is locked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sqlx::{PgConnection, types::Json};
 
 use crate::{
     domain::{
-        account::{AccountKind, Reset},
-        booking::Held,
-        ledger::{self, AccountPeriod},
-        lending::{Balance, Holder, Lease, Owner},
+        booking::{self, Held, Why},
+        ledger::{self, AccountPeriod, Line, LineKind},
+        lending::{self, Balance, Holder, Lease},
     },
-    store::StoreError,
+    store::{StoreError, account, ingest},
 };
-
-/// What config says of the owners of accounts; those that are missing or deleted are left out.
-pub async fn owners(
-    db: &mut PgConnection,
-    accounts: &[&AccountPeriod],
-) -> Result<BTreeMap<(AccountKind, String), Owner>, StoreError> {
-    #[derive(sqlx::FromRow)]
-    struct Row {
-        kind: i16,
-        owner: String,
-        tenant: String,
-        disabled: bool,
-        limit_nano: Option<i64>,
-        limit_reset: String,
-    }
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT DISTINCT w.kind, w.owner, t.id AS tenant, t.disabled OR coalesce(k.disabled, false) AS disabled,
-             CASE w.kind WHEN 3 THEN k.limit_nano ELSE CASE WHEN t.prepaid THEN t.credits_nano END END AS limit_nano,
-             coalesce(k.limit_reset, 'never') AS limit_reset
-         FROM jsonb_to_recordset($1) AS w(kind smallint, owner text)
-         LEFT JOIN keys k ON w.kind = 3 AND k.id = w.owner AND k.deleted_at IS NULL
-         JOIN tenants t ON t.deleted_at IS NULL
-             AND t.id = CASE w.kind WHEN 1 THEN w.owner WHEN 3 THEN k.tenant END",
-    )
-    .bind(Json(accounts))
-    .fetch_all(db)
-    .await?;
-    let owner = |row: Row| {
-        let kind = ledger::kind_from_number(row.kind.into())?;
-        let reset = Reset::parse(&row.limit_reset).unwrap_or_default();
-        let owner = Owner { tenant: row.tenant, disabled: row.disabled, limit: row.limit_nano, reset };
-        Some(((kind, row.owner), owner))
-    };
-    Ok(rows.into_iter().filter_map(owner).collect())
-}
 
 /// One grant that was decided under the account's lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,19 +24,40 @@ pub struct Grant {
     pub amount: i64,
     /// In force right now.
     pub limit_nano: i64,
+    /// Periods that count with this one: the slots of a rolling window that it shares with others.
+    pub others: Vec<String>,
 }
 
 /// Lends: debits the accounts, and only where that stays within the limit adds to the holder's leases.
 ///
+/// Of a rolling window no run of slots that holds this one may go beyond the limit; the series is locked
+/// ([`window::lock`](crate::store::window::lock)), so no other slot of it is lent from meanwhile.
+///
 /// Answers how many grants were made; fewer than asked for means that the caller decided without the locks.
 pub async fn grant(db: &mut PgConnection, holder: &Holder, grants: &[Grant]) -> Result<u64, StoreError> {
+    // A statement sees no grant of its own: slots of one window go one by one.
+    let (slots, plain): (Vec<&Grant>, Vec<&Grant>) =
+        grants.iter().partition(|grant| lending::slot(&grant.account).is_some());
+    let mut done = grant_at_once(&mut *db, holder, &plain).await?;
+    for slot in slots {
+        done += grant_at_once(&mut *db, holder, &[slot]).await?;
+    }
+    Ok(done)
+}
+
+async fn grant_at_once(db: &mut PgConnection, holder: &Holder, grants: &[&Grant]) -> Result<u64, StoreError> {
+    if grants.is_empty() {
+        return Ok(0);
+    }
     let done = sqlx::query(
         "WITH lent AS (
              UPDATE accounts a SET lent = a.lent + w.amount, limit_nano = w.limit_nano
              FROM jsonb_to_recordset($1) AS w(kind smallint, owner text, period text,
-                 amount bigint, limit_nano bigint)
+                 amount bigint, limit_nano bigint, others text[])
              WHERE (a.kind, a.owner, a.period) = (w.kind, w.owner, w.period)
-                 AND a.charged + a.presumed + a.lent + w.amount <= w.limit_nano
+                 AND a.charged + a.presumed + a.lent + w.amount + coalesce((
+                     SELECT sum(o.charged + o.presumed + o.lent) FROM accounts o
+                     WHERE o.kind = w.kind AND o.owner = w.owner AND o.period = ANY (w.others)), 0) <= w.limit_nano
              RETURNING a.kind, a.owner, a.period, w.amount
          )
          INSERT INTO leases (kind, owner, period, instance, epoch, granted)
@@ -172,9 +157,13 @@ pub async fn held(
              USING (kind, owner, period, instance, epoch)",
     )
     .bind(Json(names.collect::<Vec<_>>()))
-    .fetch_all(db)
+    .fetch_all(&mut *db)
     .await?;
-    let with_balance = |(account, balance)| (account, Held { balance, leases: BTreeMap::new() });
+    let released = released(&mut *db, wanted).await?;
+    let with_balance = |(account, balance)| {
+        let held = Held { balance, leases: BTreeMap::new(), released: released.clone() };
+        (account, held)
+    };
     let mut held: BTreeMap<_, _> = balances.into_iter().map(with_balance).collect();
     for row in rows {
         if let Some(held) = held.get_mut(&row.account()) {
@@ -182,6 +171,24 @@ pub async fn held(
         }
     }
     Ok(held)
+}
+
+/// Those of the holders whose leases an operator released.
+async fn released(
+    db: &mut PgConnection,
+    wanted: &[(&AccountPeriod, &Holder)],
+) -> Result<BTreeSet<Holder>, StoreError> {
+    let holders: BTreeSet<&Holder> = wanted.iter().map(|(_, holder)| *holder).collect();
+    let instances: Vec<&str> = holders.iter().map(|holder| holder.instance.as_str()).collect();
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("SELECT id, released_epoch FROM instances WHERE id = ANY($1) AND released_epoch > 0")
+            .bind(instances)
+            .fetch_all(db)
+            .await?;
+    let rows: BTreeMap<String, i64> = rows.into_iter().collect();
+    let is_released =
+        |holder: &&Holder| rows.get(&holder.instance).is_some_and(|epoch| holder.epoch <= *epoch);
+    Ok(holders.into_iter().filter(is_released).cloned().collect())
 }
 
 /// Writes what became of leases.
@@ -216,6 +223,23 @@ pub async fn write(db: &mut PgConnection, held: &BTreeMap<AccountPeriod, Held>) 
     Ok(())
 }
 
+/// Accounts of which an instance has something left, or presumed lost, in any of its sessions up to `epoch`.
+pub async fn unsettled(
+    db: &mut PgConnection,
+    instance: &str,
+    epoch: i64,
+) -> Result<Vec<(AccountPeriod, Holder)>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT kind, owner, period, instance, epoch, granted, used, presumed
+         FROM leases WHERE instance = $1 AND epoch <= $2 AND granted > used",
+    )
+    .bind(instance)
+    .bind(epoch)
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.account(), row.holder())).collect())
+}
+
 /// Accounts of which an instance has something left, in any of its sessions.
 pub async fn open_leases(
     db: &mut PgConnection,
@@ -229,4 +253,36 @@ pub async fn open_leases(
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(|row| (row.account(), row.holder())).collect())
+}
+
+/// Locks leases, changes each, and writes them back with a `presumed` line for what `change` says was presumed by it.
+///
+/// Answers how many lines that were.
+pub async fn change(
+    db: &mut PgConnection,
+    names: &[(AccountPeriod, Holder)],
+    why: &Why,
+    mut change: impl FnMut(&AccountPeriod, &mut Lease, &mut Balance) -> i64,
+) -> Result<usize, StoreError> {
+    let accounts: Vec<_> = names.iter().map(|(account, _)| account).collect();
+    let balances = account::lock(db, &accounts).await?;
+    let tenants = account::tenants(db, &accounts).await?;
+    let names: Vec<_> = names.iter().map(|(account, holder)| (account, holder)).collect();
+    let mut held = held(db, balances, &names).await?;
+    let mut lines = Vec::new();
+    for (account, held) in &mut held {
+        for (holder, lease) in &mut held.leases {
+            let presumed = change(account, lease, &mut held.balance);
+            if presumed != 0 {
+                let tenant = tenants.get(account).map(String::as_str).unwrap_or_default();
+                let line = Line::movement(LineKind::Presumed, account, presumed, why.now);
+                let line = booking::of(line, tenant, holder, &why.reason);
+                lines.push(Line { actor: why.actor.clone(), ..line });
+            }
+        }
+    }
+    write(db, &held).await?;
+    account::write(db, &held).await?;
+    ingest::insert_lines(db, &lines.iter().collect::<Vec<_>>()).await?;
+    Ok(lines.len())
 }

@@ -12,7 +12,8 @@ pub struct Target<'a> {
     pub kind: AccountKind,
     pub owner: &'a str,
     pub period: &'a str,
-    pub tenant: &'a TenantId,
+    /// `None`: the operator's own.
+    pub tenant: Option<&'a TenantId>,
 }
 
 /// Sets the limit of an account in one period, opening it where it is not there yet; `None`: no limit. For rights to
@@ -34,7 +35,7 @@ pub async fn set<A>(
     .bind(target.kind as i16)
     .bind(target.owner)
     .bind(target.period)
-    .bind(target.tenant.as_str())
+    .bind(target.tenant.map(TenantId::as_str).unwrap_or_default())
     .bind(limit_nano)
     .fetch_one(change.connection())
     .await?;

@@ -55,6 +55,30 @@ pub async fn spent(
     .await?)
 }
 
+/// What a tenant's own credentials were billed for a key's calls, by admission day. Nothing of it was charged.
+pub async fn byok_spent(
+    db: &mut PgConnection,
+    allowed: &Allowed<ReadUsage>,
+    key: &str,
+    since: Since,
+) -> Result<Spent, StoreError> {
+    Ok(sqlx::query_as(
+        "SELECT coalesce(sum(charged), 0)::bigint AS ever,
+             coalesce(sum(charged) FILTER (WHERE period::date >= $4), 0)::bigint AS today,
+             coalesce(sum(charged) FILTER (WHERE period::date >= $5), 0)::bigint AS this_week,
+             coalesce(sum(charged) FILTER (WHERE period::date >= $6), 0)::bigint AS this_month
+         FROM accounts WHERE kind = $1 AND owner = $2 AND ($3::text IS NULL OR tenant = $3)",
+    )
+    .bind(AccountKind::ByokUsage as i16)
+    .bind(key)
+    .bind(allowed.scope())
+    .bind(since.day.date_naive())
+    .bind(since.week.date_naive())
+    .bind(since.month.date_naive())
+    .fetch_one(db)
+    .await?)
+}
+
 /// What counts against an account's limit: charged and presumed, not lent. Nothing where the account was never used.
 pub async fn taken(
     db: &mut PgConnection,

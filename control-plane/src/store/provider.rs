@@ -13,9 +13,9 @@ use crate::{
         provider::{DataPolicy, Draft, Provider},
     },
     store::{
-        MetaRow, RatesRow, StoreError,
+        MetaRow, RatesRow, StoreError, limit_columns,
         revision::{Change, Table},
-        signed, start, unsigned,
+        signed, spend_limit, start, unsigned,
     },
 };
 
@@ -24,6 +24,7 @@ macro_rules! columns {
         "id, tenant, display_name, adapter, base_url, retains_prompts, trains, region, disabled, quirks, \
          connect_timeout_ms, first_content_timeout_ms, idle_timeout_ms, total_timeout_ms, credential_ref, profile, auth, \
          zdr, headers_timeout_ms, min_tokens_per_second, requests_per_minute, tokens_per_minute, concurrency, \
+         credential_budget_nano, credential_budget_reset, \
          EXISTS (SELECT FROM provider_credentials c WHERE c.provider = providers.id) AS has_credential, \
          revision, managed_by, managed_revision, created_at, updated_at"
     };
@@ -53,6 +54,8 @@ struct Row {
     min_tokens_per_second: f64,
     #[sqlx(flatten)]
     rates: RatesRow,
+    credential_budget_nano: Option<i64>,
+    credential_budget_reset: String,
     has_credential: bool,
     #[sqlx(flatten)]
     meta: MetaRow,
@@ -84,6 +87,7 @@ impl From<Row> for Provider {
                 total_timeout_ms: unsigned(row.total_timeout_ms),
                 min_tokens_per_second: row.min_tokens_per_second,
                 rates: row.rates.into(),
+                credential_budget: spend_limit(row.credential_budget_nano, &row.credential_budget_reset),
             },
             has_credential: row.has_credential,
             credential_ref: row.credential_ref,
@@ -193,17 +197,20 @@ pub async fn insert(
     credential_ref: &str,
 ) -> Result<Provider, StoreError> {
     let managed_by = change.managed_by();
+    let (budget_nano, budget_reset) = limit_columns(draft.credential_budget);
     let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO providers (id, display_name, adapter, base_url, retains_prompts, trains, region, disabled, quirks,
              connect_timeout_ms, first_content_timeout_ms, idle_timeout_ms, total_timeout_ms, credential_ref,
              managed_by, profile, auth, zdr, headers_timeout_ms, min_tokens_per_second, requests_per_minute,
-             tokens_per_minute, concurrency)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+             tokens_per_minute, concurrency, credential_budget_nano, credential_budget_reset)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+             $24, $25)
          ON CONFLICT (id) DO UPDATE SET tenant = NULL, display_name = $2, adapter = $3, base_url = $4,
              retains_prompts = $5, trains = $6, region = $7, disabled = $8, quirks = $9, connect_timeout_ms = $10,
              first_content_timeout_ms = $11, idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14,
              managed_by = $15, profile = $16, auth = $17, zdr = $18, headers_timeout_ms = $19,
              min_tokens_per_second = $20, requests_per_minute = $21, tokens_per_minute = $22, concurrency = $23,
+             credential_budget_nano = $24, credential_budget_reset = $25,
              managed_revision = 0, created_at = statement_timestamp(),
              updated_at = statement_timestamp(), deleted_at = NULL
              WHERE providers.deleted_at IS NOT NULL
@@ -233,6 +240,8 @@ pub async fn insert(
     .bind(draft.rates.requests_per_minute.map(signed))
     .bind(draft.rates.tokens_per_minute.map(signed))
     .bind(draft.rates.concurrency.map(signed))
+    .bind(budget_nano)
+    .bind(budget_reset)
     .fetch_optional(change.connection())
     .await?;
     change.touch(Table::Providers, id.as_str(), "");
@@ -247,12 +256,14 @@ pub async fn update(
     draft: &Draft,
     credential_ref: &str,
 ) -> Result<Provider, StoreError> {
+    let (budget_nano, budget_reset) = limit_columns(draft.credential_budget);
     let row: Row = sqlx::query_as(concat!(
         "UPDATE providers SET display_name = $2, adapter = $3, base_url = $4, retains_prompts = $5, trains = $6,
              region = $7, disabled = $8, quirks = $9, connect_timeout_ms = $10, first_content_timeout_ms = $11,
              idle_timeout_ms = $12, total_timeout_ms = $13, credential_ref = $14, profile = $15, auth = $16,
              zdr = $17, headers_timeout_ms = $18, min_tokens_per_second = $19, requests_per_minute = $20,
-             tokens_per_minute = $21, concurrency = $22, updated_at = statement_timestamp()
+             tokens_per_minute = $21, concurrency = $22, credential_budget_nano = $23, credential_budget_reset = $24,
+             updated_at = statement_timestamp()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
     ))
@@ -278,6 +289,8 @@ pub async fn update(
     .bind(draft.rates.requests_per_minute.map(signed))
     .bind(draft.rates.tokens_per_minute.map(signed))
     .bind(draft.rates.concurrency.map(signed))
+    .bind(budget_nano)
+    .bind(budget_reset)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Providers, id.as_str(), "");

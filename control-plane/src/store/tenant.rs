@@ -5,22 +5,23 @@ use switchyard_proto::id::TenantId;
 
 use crate::{
     domain::{
+        budget::Budget,
         page::{self, ByAge, Listed, Page},
         permission::{Allowed, MoveCredits, ReadTenants, WriteTenants},
         price,
         tenant::{Draft, Rules, Tenant},
     },
     store::{
-        MetaRow, RatesRow, StoreError,
+        MetaRow, RatesRow, StoreError, limit_columns,
         revision::{Change, Table},
-        signed, start, unsigned,
+        signed, spend_limit, start, unsigned,
     },
 };
 
 macro_rules! columns {
     () => {
         "id, name, disabled, requests_per_minute, tokens_per_minute, concurrency, prepaid, credits_nano, markup_ppm, \
-         allowed_models, allowed_providers, ignored_providers, zdr, data_collection, allowed_regions, price_book, revision, managed_by, managed_revision, created_at, updated_at"
+         allowed_models, allowed_providers, ignored_providers, zdr, data_collection, allowed_regions, price_book, budgets, include_byok_in_budgets, user_limit_nano, user_limit_reset, revision, managed_by, managed_revision, created_at, updated_at"
     };
 }
 
@@ -38,6 +39,10 @@ struct Row {
     price_book: Json<Vec<price::Rule>>,
     #[sqlx(flatten)]
     rules: RulesRow,
+    budgets: Json<Vec<Budget>>,
+    include_byok_in_budgets: bool,
+    user_limit_nano: Option<i64>,
+    user_limit_reset: String,
     #[sqlx(flatten)]
     meta: MetaRow,
 }
@@ -77,6 +82,9 @@ impl From<Row> for Tenant {
                 allowed_models: row.allowed_models,
                 rules: row.rules.into(),
                 price_book: row.price_book.0,
+                budgets: row.budgets.0,
+                include_byok_in_budgets: row.include_byok_in_budgets,
+                user_limit: spend_limit(row.user_limit_nano, &row.user_limit_reset),
             },
             credits_nano: row.credits_nano,
             meta: row.meta.into(),
@@ -164,15 +172,17 @@ pub async fn insert(
     draft: &Draft,
 ) -> Result<Tenant, StoreError> {
     let managed_by = change.managed_by();
+    let (user_limit_nano, user_limit_reset) = limit_columns(draft.user_limit);
     let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO tenants (id, name, disabled, requests_per_minute, tokens_per_minute, concurrency, prepaid,
              markup_ppm, allowed_models, managed_by, allowed_providers, ignored_providers, zdr, data_collection,
-             allowed_regions, price_book)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             allowed_regions, price_book, budgets, include_byok_in_budgets, user_limit_nano, user_limit_reset)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
          ON CONFLICT (id) DO UPDATE SET name = $2, disabled = $3, requests_per_minute = $4, tokens_per_minute = $5,
              concurrency = $6, prepaid = $7, markup_ppm = $8, allowed_models = $9, managed_by = $10,
              allowed_providers = $11, ignored_providers = $12, zdr = $13, data_collection = $14, allowed_regions = $15,
-             price_book = $16, managed_revision = 0, created_at = statement_timestamp(),
+             price_book = $16, budgets = $17, include_byok_in_budgets = $18, user_limit_nano = $19,
+             user_limit_reset = $20, managed_revision = 0, created_at = statement_timestamp(),
              updated_at = statement_timestamp(), deleted_at = NULL
              WHERE tenants.deleted_at IS NOT NULL
          RETURNING ",
@@ -194,6 +204,10 @@ pub async fn insert(
     .bind(&draft.rules.data_collection)
     .bind(&draft.rules.allowed_regions)
     .bind(Json(&draft.price_book))
+    .bind(Json(&draft.budgets))
+    .bind(draft.include_byok_in_budgets)
+    .bind(user_limit_nano)
+    .bind(user_limit_reset)
     .fetch_optional(change.connection())
     .await?;
     change.touch(Table::Tenants, id.as_str(), "");
@@ -207,10 +221,12 @@ pub async fn update(
     id: &TenantId,
     draft: &Draft,
 ) -> Result<Tenant, StoreError> {
+    let (user_limit_nano, user_limit_reset) = limit_columns(draft.user_limit);
     let row: Row = sqlx::query_as(concat!(
         "UPDATE tenants SET name = $2, disabled = $3, requests_per_minute = $4, tokens_per_minute = $5,
              concurrency = $6, prepaid = $7, markup_ppm = $8, allowed_models = $9, allowed_providers = $10,
              ignored_providers = $11, zdr = $12, data_collection = $13, allowed_regions = $14, price_book = $15,
+             budgets = $16, include_byok_in_budgets = $17, user_limit_nano = $18, user_limit_reset = $19,
              updated_at = statement_timestamp()
          WHERE id = $1 AND deleted_at IS NULL RETURNING ",
         columns!()
@@ -230,6 +246,10 @@ pub async fn update(
     .bind(&draft.rules.data_collection)
     .bind(&draft.rules.allowed_regions)
     .bind(Json(&draft.price_book))
+    .bind(Json(&draft.budgets))
+    .bind(draft.include_byok_in_budgets)
+    .bind(user_limit_nano)
+    .bind(user_limit_reset)
     .fetch_one(change.connection())
     .await?;
     change.touch(Table::Tenants, id.as_str(), "");

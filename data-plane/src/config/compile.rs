@@ -3,6 +3,7 @@
 //! Pure and off the request path. One bad resource does not block the good ones: its old form stays, and what depends
 //! on a missing one is refused with it, and tried again with the next push. Disabling, deleting and narrowing access are never refused.
 
+mod caller;
 mod policy;
 mod quirks;
 
@@ -10,10 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use switchyard_proto::auth::{Scheme, UnknownScheme};
-use switchyard_proto::clock;
 use switchyard_proto::id::{EndpointId, KeyId, ModelId, PolicyId, ProviderId, TenantId};
-use switchyard_proto::key::KeyHash;
-use switchyard_proto::money::NanoUsd;
 use switchyard_proto::price::{Tariff, Written};
 use switchyard_proto::secret::Secret;
 use switchyard_proto::v1::resource::Body;
@@ -23,7 +21,7 @@ use crate::adapters;
 use crate::config::pending;
 use crate::config::snapshot::policy::Policy;
 use crate::config::snapshot::{
-    Catalogue, Credential, Endpoint, Key, Limit, Model, Provider, Revision, Snapshot, Tenant,
+    Catalogue, Credential, Endpoint, Key, Model, Provider, Revision, Snapshot, Tenant,
 };
 use crate::model::parameter::Parameters;
 
@@ -175,7 +173,7 @@ impl Next<'_> {
     }
 
     fn tenant(&mut self, config: v1::TenantConfig, revision: u64) {
-        let id = TenantId::new(config.id.as_str());
+        let (id, disabled) = (TenantId::new(config.id.as_str()), config.disabled);
         let read = book::book(&config);
         let old = || self.before.tenants.get(&id).map(|old| old.book.clone());
         // What was narrowed holds in any case: an unreadable book leaves the old one.
@@ -183,9 +181,19 @@ impl Next<'_> {
         if let Err(fault) = read {
             self.refuse(ResourceKind::ResourceTenant, id.as_str(), fault);
         }
-        if let Some(book) = book {
-            let row = Tenant { id: id.clone(), config, book, revision };
-            self.snapshot.tenants.insert(id, Arc::new(row));
+        let Some(book) = book else { return };
+        match caller::tenant(config, book, revision) {
+            Ok(row) => {
+                self.snapshot.tenants.insert(id, Arc::new(row));
+            }
+            Err(fault) => {
+                if let Some(old) = self.before.tenants.get(&id) {
+                    let mut old = Tenant::clone(old);
+                    old.config.disabled |= disabled;
+                    self.snapshot.tenants.insert(id.clone(), Arc::new(old));
+                }
+                self.refuse(ResourceKind::ResourceTenant, id.as_str(), fault);
+            }
         }
     }
 
@@ -216,7 +224,7 @@ impl Next<'_> {
         let (id, disabled) = (KeyId::new(config.id.as_str()), config.disabled);
         let known = self.snapshot.tenants.get(config.tenant.as_str()).is_some();
         let row = if known {
-            key(config, revision)
+            caller::key(config, revision)
         } else {
             Err(fault("tenant", format!("`{}` is not there", config.tenant)))
         };
@@ -349,6 +357,8 @@ fn provider(config: v1::ProviderConfig, revision: u64) -> Result<Provider, Fault
     let path_prefix = uri.path().trim_end_matches('/').to_owned();
     let auth = auth(&config)?;
     let credentials = config.credentials.iter().map(|row| credential(row, &config.tenant)).collect();
+    let budget = config.credential_budget.as_ref();
+    let credential_budget = budget.map(|given| caller::limit("credential_budget", given)).transpose()?;
     Ok(Provider {
         id: ProviderId::new(config.id.as_str()),
         tenant: owner(&config.tenant),
@@ -363,6 +373,7 @@ fn provider(config: v1::ProviderConfig, revision: u64) -> Result<Provider, Fault
         path_prefix,
         auth,
         credentials,
+        credential_budget,
         config,
         revision,
     })
@@ -412,33 +423,6 @@ fn endpoint(config: v1::EndpointConfig, provider: &Arc<Provider>, revision: u64)
         config,
         revision,
     })
-}
-
-fn key(config: v1::KeyConfig, revision: u64) -> Result<Key, Fault> {
-    let hash = KeyHash::from_bytes(&config.sha256).ok_or_else(|| fault("sha256", "is not 32 bytes"))?;
-    let limit = config.limit.as_ref().map(limit).transpose()?;
-    let expires_at = match &config.expires_at {
-        Some(at) => Some(clock::from_timestamp(at).ok_or_else(|| fault("expires_at", "is out of range"))?),
-        None => None,
-    };
-    Ok(Key {
-        id: KeyId::new(config.id.as_str()),
-        tenant: TenantId::new(config.tenant.as_str()),
-        hash,
-        expires_at,
-        limit,
-        config,
-        revision,
-    })
-}
-
-fn limit(limit: &v1::SpendLimit) -> Result<Limit, Fault> {
-    let amount = NanoUsd::parse(&limit.usd).map_err(|error| fault("limit.usd", error.to_string()))?;
-    let reset = match limit.reset() {
-        v1::Reset::Unspecified => v1::Reset::Never,
-        reset => reset,
-    };
-    Ok(Limit { amount, reset })
 }
 
 mod book;

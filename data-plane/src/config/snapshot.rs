@@ -17,6 +17,7 @@ use switchyard_proto::money::NanoUsd;
 use switchyard_proto::price::Tariff;
 use switchyard_proto::secret::Secret;
 use switchyard_proto::v1;
+use switchyard_proto::window::Window;
 
 use crate::adapters::Adapter;
 use crate::adapters::quirks::Quirks;
@@ -61,6 +62,10 @@ impl Revision {
 #[derive(Debug, Clone)]
 pub struct Tenant {
     pub id: TenantId,
+    /// Broadest window first.
+    pub budgets: Vec<Budget>,
+    /// For each user, over all keys that trust the request's `user`.
+    pub user_limit: Option<Limit>,
     pub config: v1::TenantConfig,
     pub book: Book,
     pub revision: u64,
@@ -74,11 +79,20 @@ pub struct Key {
     pub hash: KeyHash,
     pub expires_at: Option<DateTime<Utc>>,
     pub limit: Option<Limit>,
+    /// For each user of this key; it trusts the request's `user`.
+    pub user_limit: Option<Limit>,
     pub config: v1::KeyConfig,
     pub revision: u64,
 }
 
-/// A key's spending limit.
+/// What a tenant may spend over a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    pub window: Window,
+    pub amount: NanoUsd,
+}
+
+/// A spending limit of a key, a user or a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     pub amount: NanoUsd,
@@ -113,6 +127,8 @@ pub struct Provider {
     /// How credentials are shown.
     pub auth: Scheme,
     pub credentials: Vec<Credential>,
+    /// What each of `credentials` may cost.
+    pub credential_budget: Option<Limit>,
     pub config: v1::ProviderConfig,
     pub revision: u64,
 }

@@ -147,10 +147,13 @@ impl Watch {
         }
     }
 
-    fn welcome(&self, Welcome { epoch, incarnation }: Welcome) {
+    fn welcome(&self, Welcome { epoch, incarnation, released_epoch }: Welcome) {
         let instance = switchyard_proto::id::InstanceId::new(self.instance.as_str());
         tracing::info!(epoch, incarnation, "attached to the control plane");
-        self.link.attach(Session { instance, epoch, incarnation });
+        if released_epoch > 0 {
+            tracing::info!(released_epoch, "what earlier sessions were lent was released by an operator");
+        }
+        self.link.attach(Session { instance, epoch, incarnation, released_epoch });
         self.current.attached();
     }
 
@@ -210,15 +213,14 @@ fn checksum(encoded: &[u8]) -> u64 {
     u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
 }
 
-/// Tenants and keys that a push touches: what is remembered of their budgets may be wrong now.
+/// Tenants, keys and providers' credentials that a push touches: what is remembered of their budgets may be wrong now.
 fn owners(resources: &[Resource]) -> Vec<String> {
-    let ids = resources.iter().filter_map(|resource| match resource.body.as_ref()? {
-        Body::Tenant(tenant) => Some(tenant.id.clone()),
-        Body::Key(key) => Some(key.id.clone()),
-        Body::Tombstone(tombstone) => Some(tombstone.id.clone()),
-        Body::Provider(_) | Body::Model(_) | Body::Endpoint(_) | Body::Credential(_) | Body::Policy(_) => {
-            None
-        }
+    let ids = resources.iter().flat_map(|resource| match &resource.body {
+        Some(Body::Tenant(tenant)) => vec![tenant.id.clone()],
+        Some(Body::Key(key)) => vec![key.id.clone()],
+        Some(Body::Provider(provider)) => provider.credentials.iter().map(|row| row.id.clone()).collect(),
+        Some(Body::Tombstone(tombstone)) => vec![tombstone.id.clone()],
+        Some(Body::Model(_) | Body::Endpoint(_) | Body::Credential(_) | Body::Policy(_)) | None => Vec::new(),
     });
     ids.collect()
 }

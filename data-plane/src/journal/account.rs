@@ -6,12 +6,13 @@ use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Datelike, Utc};
 use switchyard_proto::v1::{self, AccountKind};
+use switchyard_proto::window::{Slot, Window};
 
 /// What money is counted against, in one of its periods.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Account {
     pub kind: AccountKind,
-    /// The tenant, key, user or credential id; empty for the house.
+    /// The tenant, key, user or credential, as `v1::AccountPeriod` names it.
     pub owner: Arc<str>,
     pub period: Period,
 }
@@ -44,9 +45,21 @@ impl fmt::Display for Account {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Period {
     All,
-    Day { year: i32, month: u32, day: u32 },
-    Week { year: i32, week: u32 },
-    Month { year: i32, month: u32 },
+    Day {
+        year: i32,
+        month: u32,
+        day: u32,
+    },
+    Week {
+        year: i32,
+        week: u32,
+    },
+    Month {
+        year: i32,
+        month: u32,
+    },
+    /// Of a rolling window.
+    Slot(Slot),
 }
 
 impl Period {
@@ -62,10 +75,23 @@ impl Period {
         }
     }
 
+    /// The period of a window that a moment falls into.
+    pub fn of(window: Window, now: DateTime<Utc>) -> Self {
+        match window {
+            Window::Daily => Self::at(v1::Reset::Daily, now),
+            Window::Weekly => Self::at(v1::Reset::Weekly, now),
+            Window::Monthly => Self::at(v1::Reset::Monthly, now),
+            Window::Rolling(rolling) => Self::Slot(rolling.slot(now)),
+        }
+    }
+
     /// Reads the wire form.
     pub fn parse(text: &str) -> Option<Self> {
         if text == "all" {
             return Some(Self::All);
+        }
+        if text.contains('/') {
+            return Slot::parse(text).map(Self::Slot);
         }
         let (year, rest) = text.split_once('-')?;
         let year = year.parse().ok()?;
@@ -88,6 +114,7 @@ impl fmt::Display for Period {
             Self::Day { year, month, day } => write!(f, "{year:04}-{month:02}-{day:02}"),
             Self::Week { year, week } => write!(f, "{year:04}-W{week:02}"),
             Self::Month { year, month } => write!(f, "{year:04}-{month:02}"),
+            Self::Slot(slot) => slot.fmt(f),
         }
     }
 }
@@ -112,6 +139,17 @@ mod tests {
     }
 
     #[test]
+    fn periods_of_windows_are_those_that_the_control_plane_lends_for() {
+        let at: DateTime<Utc> = "2026-01-01T00:30:00Z".parse().unwrap();
+        for window in ["daily", "weekly", "monthly", "24h", "7d"] {
+            let window = Window::parse(window).unwrap();
+            let period = Period::of(window, at);
+            assert_eq!(period.to_string(), window.period(at));
+            assert_eq!(Period::parse(&window.period(at)), Some(period));
+        }
+    }
+
+    #[test]
     fn a_week_belongs_to_the_year_of_its_thursday() {
         let at: DateTime<Utc> = "2027-01-01T12:00:00Z".parse().unwrap();
         assert_eq!(Period::at(v1::Reset::Weekly, at).to_string(), "2026-W53");
@@ -119,7 +157,7 @@ mod tests {
 
     #[test]
     fn unknown_periods_are_not_guessed() {
-        for text in ["", "2026", "2026-", "2026-Wx", "2026-01-xx", "quarter"] {
+        for text in ["24h/2026-01-01", "1y/2026", "", "2026", "2026-", "2026-Wx", "2026-01-xx", "quarter"] {
             assert_eq!(Period::parse(text), None, "{text}");
         }
     }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use switchyard_proto::{id::GenerationId, money::NanoUsd, v1};
+use switchyard_proto::{account::Side, id::GenerationId, money::NanoUsd, v1};
 
 use super::{
     Facts, Limits, Passage, ReserveError, Settlement,
@@ -39,6 +39,13 @@ pub struct Due {
     pub leased: bool,
 }
 
+impl Due {
+    /// Whether it counts what the tenant pays or what the provider bills.
+    pub fn side(&self) -> Side {
+        self.account.kind.rule().counts
+    }
+}
+
 /// What a settled attempt cost its payers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
@@ -55,7 +62,7 @@ pub struct Hold {
     leases: Arc<Leases>,
     taken: Taken,
     reserved: NanoUsd,
-    /// The most that any of its accounts can be charged.
+    /// The most that any account can be charged of what the tenant owes.
     covered: NanoUsd,
     slot: Option<Slot>,
     started_at: DateTime<Utc>,
@@ -71,7 +78,8 @@ impl Limits {
     ) -> Result<Hold, ReserveError> {
         let Reservation { generation, attempt, charges, cost_bound, facts, traceparent } = reservation;
         let reserved = charges.first().map_or(NanoUsd::ZERO, |due| due.amount);
-        let covered = charges.iter().map(|due| due.amount).max().unwrap_or(NanoUsd::ZERO);
+        let paying = charges.iter().filter(|due| due.side() == Side::Charge);
+        let covered = paying.map(|due| due.amount).max().unwrap_or(NanoUsd::ZERO);
         let taken = self.leases.take(charges).await?;
         let charges = taken.dues.iter().map(charge).collect();
         let record = record::interrupted(generation, attempt, taken.epoch, charges, cost_bound, &facts);
@@ -104,7 +112,7 @@ impl Hold {
 
     /// Books the attempt as it ended. Does not wait for anything but one write(2).
     pub fn settle(mut self, settlement: Settlement) -> Settled {
-        let price = settlement.price;
+        let (price, cost) = (settlement.price, settlement.cost);
         let (charged, house) = (price.min(self.reserved), price.saturating_sub(self.covered));
         let settled = Settled { charged, house };
         let tokens = settlement.tokens.prompt.saturating_add(settlement.tokens.completion);
@@ -114,7 +122,7 @@ impl Hold {
                 count_house(&open, settled.house);
                 record::ended(open, settlement)
             });
-            self.leases.settle(&self.taken, price);
+            self.leases.settle(&self.taken, price, cost);
         }
         settled
     }
@@ -144,7 +152,8 @@ impl Drop for Hold {
     fn drop(&mut self) {
         // The slot writes the interrupted line when it is dropped.
         if self.slot.take().is_some() {
-            self.leases.settle(&self.taken, NanoUsd(u64::MAX));
+            let all = NanoUsd(u64::MAX);
+            self.leases.settle(&self.taken, all, all);
         }
     }
 }

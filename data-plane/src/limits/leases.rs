@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use switchyard_proto::money::NanoUsd;
+use switchyard_proto::{account::Side, money::NanoUsd, v1::AccountKind};
 use tokio::sync::{Notify, watch};
 
 pub use self::lots::Lots;
@@ -55,7 +55,10 @@ pub(super) struct Leases {
     /// Grows when the control plane's store becomes another incarnation: what the old one lent is void.
     lineage: AtomicU64,
     incarnation: Mutex<Option<String>>,
-    queue: Mutex<Vec<Account>>,
+    /// An operator released what epochs up to this one lent.
+    released: AtomicU64,
+    /// Asks that were not sent yet, by group.
+    queue: Mutex<Vec<Vec<Account>>>,
     queued: Notify,
     closing: Closing,
 }
@@ -86,6 +89,7 @@ impl Leases {
             session,
             last_epoch: replay.session.as_ref().map_or(0, |session| session.epoch),
             lineage: AtomicU64::new(0),
+            released: AtomicU64::new(0),
             incarnation: Mutex::new(replay.session.map(|session| session.incarnation)),
             queue: Mutex::default(),
             queued: Notify::new(),
@@ -179,11 +183,14 @@ impl Leases {
     fn renew(&self, due: &Due, now: Instant) {
         let Some(epoch) = self.epoch() else { return };
         if self.with(&due.account, |entry| entry.renew(epoch, due.amount.0, self.settings.autonomy, now)) {
-            self.enqueue(due.account.clone());
+            self.enqueue(vec![due.account.clone()]);
         }
     }
 
     /// Lines up at every account that lacks money; until when one of them is known to be busy.
+    ///
+    /// Nothing is asked for while an answer that is known already stands against the attempt: an account that could lend
+    /// would do so in vain. What is asked for is asked as one group, of which all or nothing is lent.
     fn line_up(
         &self,
         dues: &[Due],
@@ -191,19 +198,26 @@ impl Leases {
         now: Instant,
     ) -> Result<Option<Instant>, ReserveError> {
         let epoch = self.epoch().ok_or(ReserveError::Unavailable)?;
-        let (mut busy_until, mut short) = (None, false);
+        let busy_until = self.known(dues, epoch, now)?;
+        let (mut group, mut short) = (Vec::new(), false);
         for due in dues.iter().filter(|due| due.leased) {
-            let line = self.with(&due.account, |entry| line(entry, due, epoch, waiter, now))?;
-            match line {
-                Line::Enough => continue,
-                Line::Waits => {}
-                Line::Asks => self.enqueue(due.account.clone()),
-                Line::Busy(until) => {
-                    busy_until = Some(busy_until.map_or(until, |other: Instant| other.max(until)))
+            let is_asked = self.with(&due.account, |entry| {
+                let shortage = due.amount.0.saturating_sub(entry.free(epoch));
+                short |= shortage > 0;
+                match shortage {
+                    0 => false,
+                    _ if busy_until.is_some() => {
+                        entry.listen(waiter);
+                        false
+                    }
+                    _ => entry.wait(shortage, waiter),
                 }
+            });
+            if is_asked {
+                group.push(due.account.clone());
             }
-            short = true;
         }
+        self.enqueue(group);
         if !short {
             // Somebody gave money back in the meantime.
             waiter.notify_one();
@@ -211,9 +225,47 @@ impl Leases {
         Ok(busy_until)
     }
 
-    fn enqueue(&self, account: Account) {
-        lock(&self.queue).push(account);
-        self.queued.notify_one();
+    /// What is known to stand against an attempt; until when an account is busy.
+    fn known(&self, dues: &[Due], epoch: u64, now: Instant) -> Result<Option<Instant>, ReserveError> {
+        let (mut busy_until, mut away) = (None, None);
+        for due in dues.iter().filter(|due| due.leased) {
+            match self.with(&due.account, |entry| stands(entry, due, epoch, now)) {
+                Stands::Open => {}
+                Stands::Busy(until) => {
+                    busy_until = Some(busy_until.map_or(until, |other: Instant| other.max(until)));
+                }
+                Stands::Exhausted => return Err(self.exhausted(dues, due, epoch)),
+                Stands::Away => away = Some(ReserveError::Unavailable),
+                Stands::Unknown => return Err(ReserveError::UnknownAccount { kind: due.account.kind }),
+            }
+        }
+        away.map_or(Ok(busy_until), Err)
+    }
+
+    /// Names the first account that cannot cover its part, as far as is known: accounts are listed so that it says most.
+    fn exhausted(&self, dues: &[Due], known: &Due, epoch: u64) -> ReserveError {
+        let is_short = |due: &&Due| {
+            due.leased
+                && self.with(&due.account, |entry| {
+                    let affordable = entry.affordable(epoch);
+                    affordable.is_some_and(|most| most < due.amount.0)
+                        && !entry.may_come_back(epoch, due.amount.0)
+                })
+        };
+        let due = dues.iter().find(is_short).unwrap_or(known);
+        self.with(&due.account, |entry| ReserveError::Exhausted {
+            account: due.account.clone(),
+            limit: NanoUsd(entry.limit()),
+            affordable: NanoUsd(entry.affordable(epoch).unwrap_or(0)),
+        })
+    }
+
+    /// Queues asks that are of use together alone.
+    fn enqueue(&self, group: Vec<Account>) {
+        if !group.is_empty() {
+            lock(&self.queue).push(group);
+            self.queued.notify_one();
+        }
     }
 
     /// Undoes a [`Leases::take_now`] whose attempt was not sent.
@@ -223,11 +275,15 @@ impl Leases {
         }
     }
 
-    /// Ends a reservation that was charged so much.
-    pub fn settle(&self, taken: &Taken, price: NanoUsd) {
-        let is_void = taken.lineage != self.lineage();
+    /// Ends a reservation: what the tenant owes, and what the provider bills.
+    pub fn settle(&self, taken: &Taken, price: NanoUsd, cost: NanoUsd) {
+        let is_void = taken.lineage != self.lineage() || taken.epoch <= self.released();
         for due in taken.dues.iter().filter(|due| due.leased) {
-            let charged = price.min(due.amount).0;
+            let counted = match due.side() {
+                Side::Charge => price,
+                Side::Cost => cost,
+            };
+            let charged = counted.min(due.amount).0;
             self.with(&due.account, |entry| entry.settle(taken.epoch, due.amount.0, charged, is_void));
             let unspent = due.amount.0 - charged;
             if is_void && unspent > 0 && self.journal.returned(&due.account, taken.epoch, unspent).is_err() {
@@ -251,7 +307,7 @@ impl Leases {
     pub fn config_changed(&self, owners: &[&str]) {
         for owner in owners {
             for (account, entry) in self.shard_of(owner).iter_mut() {
-                if account.owner.as_ref() == *owner {
+                if is_of(account, owner) {
                     entry.forget_answers();
                 }
             }
@@ -286,8 +342,13 @@ impl Leases {
         }
     }
 
+    /// Epochs up to this one are no more ours.
+    fn released(&self) -> u64 {
+        self.released.load(Ordering::Acquire)
+    }
+
     fn shard(&self, account: &Account) -> MutexGuard<'_, Shard> {
-        self.shard_of(&account.owner)
+        self.shard_of(config_owner(account))
     }
 
     fn shard_of(&self, owner: &str) -> MutexGuard<'_, Shard> {
@@ -296,45 +357,45 @@ impl Leases {
     }
 }
 
-/// What waiting at one account means.
-enum Line {
-    Enough,
-    /// An answer is under way.
-    Waits,
-    /// Nobody has asked yet.
-    Asks,
-    Busy(Instant),
+/// Whose config limits an account: a user's is that of its key, or of its tenant for all keys.
+fn config_owner(account: &Account) -> &str {
+    let owner = account.owner.as_ref();
+    match (account.kind, owner.splitn(3, '/').collect::<Vec<_>>().as_slice()) {
+        (AccountKind::UserBudget, [tenant, "", _]) => tenant,
+        (AccountKind::UserBudget, [_, key, _]) => key,
+        _ => owner,
+    }
 }
 
-fn line(
-    entry: &mut Entry,
-    due: &Due,
-    epoch: u64,
-    waiter: &Arc<Notify>,
-    now: Instant,
-) -> Result<Line, ReserveError> {
+fn is_of(account: &Account, owner: &str) -> bool {
+    config_owner(account) == owner
+}
+
+/// What is known to stand against a reservation at one account.
+enum Stands {
+    /// Nothing; perhaps nobody has asked yet.
+    Open,
+    Busy(Instant),
+    Exhausted,
+    Away,
+    Unknown,
+}
+
+fn stands(entry: &Entry, due: &Due, epoch: u64, now: Instant) -> Stands {
     let shortage = due.amount.0.saturating_sub(entry.free(epoch));
     if shortage == 0 {
-        return Ok(Line::Enough);
+        return Stands::Open;
     }
     match entry.refusal(shortage, now) {
-        None if entry.wait(shortage, waiter) => Ok(Line::Asks),
-        None => Ok(Line::Waits),
-        Some((Refusal::Busy, until)) => {
-            entry.listen(waiter);
-            Ok(Line::Busy(until))
-        }
+        None => Stands::Open,
+        Some((Refusal::Busy, until)) => Stands::Busy(until),
         // Worst cases of attempts under way hold the rest; most of it comes back.
         Some((Refusal::Exhausted { .. }, until)) if entry.may_come_back(epoch, due.amount.0) => {
-            entry.listen(waiter);
-            Ok(Line::Busy(until))
+            Stands::Busy(until)
         }
-        Some((Refusal::Exhausted { .. }, _)) => Err(ReserveError::Exhausted {
-            kind: due.account.kind,
-            affordable: NanoUsd(entry.affordable(epoch).unwrap_or(0)),
-        }),
-        Some((Refusal::Away, _)) => Err(ReserveError::Unavailable),
-        Some((Refusal::Unknown, _)) => Err(ReserveError::UnknownAccount { kind: due.account.kind }),
+        Some((Refusal::Exhausted { .. }, _)) => Stands::Exhausted,
+        Some((Refusal::Away, _)) => Stands::Away,
+        Some((Refusal::Unknown, _)) => Stands::Unknown,
     }
 }
 

@@ -21,6 +21,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::link::CallError;
 
+mod together;
+
 /// Lends up to a limit per account, as the control plane would.
 #[derive(Default)]
 struct Bank {
@@ -65,6 +67,31 @@ impl Bank {
         }
     }
 
+    /// Takes back what a group was granted of which another ask was refused.
+    fn withhold(&self, asks: &[v1::Ask], grants: &mut [v1::Grant]) {
+        let is_refused =
+            |grant: &v1::Grant| !matches!(grant.outcome(), GrantOutcome::Granted | GrantOutcome::Unlimited);
+        let refused: Vec<u32> = asks
+            .iter()
+            .zip(grants.iter())
+            .filter(|(ask, grant)| ask.group > 0 && is_refused(grant))
+            .map(|(ask, _)| ask.group)
+            .collect();
+        for (ask, grant) in asks.iter().zip(grants) {
+            if grant.outcome() == GrantOutcome::Granted && refused.contains(&ask.group) {
+                let owner = &ask.account.as_ref().unwrap().owner;
+                *self.lent.lock().unwrap().get_mut(owner).unwrap() -= grant.granted_nano;
+                grant.headroom_nano += grant.granted_nano;
+                grant.granted_nano = 0;
+                grant.outcome = GrantOutcome::Withheld.into();
+            }
+        }
+    }
+
+    fn lent(&self, owner: &str) -> u64 {
+        self.lent.lock().unwrap().get(owner).copied().unwrap_or(0)
+    }
+
     fn answer<T>(&self, answer: T) -> Result<T, CallError> {
         match self.is_deaf.load(Ordering::SeqCst) {
             true => Err(CallError::Lost(tonic::Status::unavailable("the connection broke"))),
@@ -85,7 +112,8 @@ impl Lender for Bank {
                 return Err(CallError::Away);
             }
             tokio::time::sleep(self.delay).await;
-            let grants = request.asks.iter().map(|ask| self.grant(ask)).collect();
+            let mut grants: Vec<v1::Grant> = request.asks.iter().map(|ask| self.grant(ask)).collect();
+            self.withhold(&request.asks, &mut grants);
             self.answer(v1::AcquireResponse { grants })
         })
     }
@@ -118,7 +146,8 @@ struct World {
 }
 
 fn session(epoch: u64, incarnation: &str) -> Option<Session> {
-    Some(Session { instance: InstanceId::new("dp_1"), epoch, incarnation: incarnation.to_owned() })
+    let incarnation = incarnation.to_owned();
+    Some(Session { instance: InstanceId::new("dp_1"), epoch, incarnation, released_epoch: 0 })
 }
 
 fn journal_settings() -> settings::Journal {

@@ -46,7 +46,7 @@ pub fn exhausted(trail: &Trail, skips: Vec<Skip>) -> RequestError {
         Skip::Media(error) if error.retry_after.is_none() => 1,
         Skip::Budget { affordable_tokens, .. } => 2 + u64::from(*affordable_tokens > 0),
         // What cannot be told now may be well in a moment, so a budget is no final word.
-        Skip::Refused(_) | Skip::Media(_) | Skip::Limited(..) => 4,
+        Skip::Refused(_) | Skip::CredentialBudget | Skip::Media(_) | Skip::Limited(..) => 4,
         Skip::Shut(shut, _) => 5 + u64::from(shut.cause != Cause::Limited),
         Skip::Failed(..) | Skip::Faulty(..) => 7,
     };
@@ -234,7 +234,9 @@ mod tests {
 
     fn budget() -> Skip {
         let kind = switchyard_proto::v1::AccountKind::TenantCredits;
-        Skip::Budget { kind, affordable_tokens: 5, asked_tokens: 9 }
+        let account = crate::limits::Account { kind, owner: "t".into(), period: crate::limits::Period::All };
+        let limit = switchyard_proto::money::NanoUsd::ZERO;
+        Skip::Budget { account, limit, affordable_tokens: 5, asked_tokens: 9 }
     }
 
     #[test]

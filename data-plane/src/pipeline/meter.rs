@@ -12,7 +12,7 @@ use crate::model::event::Event;
 use crate::model::facts::Facts;
 use crate::model::response::{ChatResponse, Finish};
 use crate::model::usage::{self, Usage};
-use crate::pipeline::{Job, reserve};
+use crate::pipeline::{Job, charges};
 use crate::price;
 use crate::routing::plan::Candidate;
 use crate::upstream::attempt::Failed;
@@ -107,7 +107,7 @@ pub fn settle(
     // With its own credential a tenant pays the provider, and us nothing; its key's limit may count it all the same.
     let is_byok = candidate.is_byok();
     let owed = match is_byok {
-        true if reserve::counts_byok(job.caller) => cost,
+        true if charges::counts_byok(job.caller) => cost,
         true => NanoUsd::ZERO,
         false => owed,
     };

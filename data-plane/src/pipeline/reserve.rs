@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use http::{HeaderName, HeaderValue};
 use switchyard_proto::clock;
 use switchyard_proto::code::ErrorCode;
@@ -16,11 +15,11 @@ use crate::error::{RequestError, Side};
 use crate::identity::Caller;
 use crate::judge::Fault;
 use crate::limits::{
-    Account, Admission, AdmitError, Due, Hold, Owner, Passage, Period, Permit, Rates, Reservation,
-    ReserveError, Scope,
+    Account, Admission, AdmitError, Due, Hold, Owner, Passage, Permit, Rates, Reservation, ReserveError, Scope,
 };
 use crate::model::media::Fetched;
 use crate::model::request::ChatRequest;
+use crate::pipeline::charges::{self, Payers};
 use crate::pipeline::rates::{self, Entered};
 use crate::pipeline::reply::Reply;
 use crate::pipeline::trail::Trail;
@@ -62,10 +61,13 @@ pub enum Skip {
     Gone,
     /// Money does not cover the worst case; so many output tokens would be covered.
     Budget {
-        kind: AccountKind,
+        account: Account,
+        limit: NanoUsd,
         affordable_tokens: u64,
         asked_tokens: u64,
     },
+    /// Every credential of the provider has used up its budget.
+    CredentialBudget,
     Refused(ReserveError),
     /// Its model, or what its provider is shown, is at its rate.
     Limited(AdmitError, Arc<Endpoint>),
@@ -119,12 +121,12 @@ struct Entry {
 }
 
 /// Takes a candidate's room in the rates of its model and of what its provider is shown. Of several credentials another
-/// one is taken where the first is at its rate.
+/// one is taken where the first is at its rate; `spent` are those whose budget is used up.
 async fn enter<'a>(
     pipeline: &Pipeline,
     job: &Job<'_>,
     candidate: &'a Candidate,
-    is_governed: bool,
+    (is_governed, spent): (bool, &[Arc<str>]),
     entered: &mut Entered<'a>,
 ) -> Result<Entry, Skip> {
     let (endpoint, own) = (&candidate.endpoint, &candidate.credential);
@@ -135,7 +137,10 @@ async fn enter<'a>(
     let is_usable = |credential: &Credential| {
         pipeline.health.credential_usable(&CredentialId::new(credential.id.clone()))
     };
-    let mut left: Vec<&Credential> = pool.iter().collect();
+    let mut left: Vec<&Credential> = pool.iter().filter(|credential| !spent.contains(&credential.id)).collect();
+    if left.is_empty() && !spent.is_empty() {
+        return Err(Skip::CredentialBudget);
+    }
     let first = match own {
         Some(own) => own.secret.as_ref(),
         None => pick(&left, is_usable, job.plan.seed),
@@ -178,31 +183,33 @@ pub async fn reserve<'a>(
     let endpoint = &candidate.endpoint;
     let mut cap = Cap::of(endpoint, candidate.is_byok(), job, pipeline.settings.leases.default_output_tokens);
     let mut encoded = encode(job, endpoint, cap.injected(job.request), fetched)?;
-    let Entry { credential, passages } = enter(pipeline, job, candidate, permit.is_some(), entered).await?;
+    let mut entry = enter(pipeline, job, candidate, (permit.is_some(), &[]), entered).await?;
     let Some(permit) = permit else {
-        return Ok(Ready { encoded, hold: None, credential, lowered_cap: None });
+        return Ok(Ready { encoded, hold: None, credential: entry.credential, lowered_cap: None });
     };
-    let make = |cap: &Cap| reservation(job, candidate, credential.as_ref(), trail, &cap.worst(endpoint, job));
-    let hold = match permit.reserve(make(&cap), passages.clone()).await {
-        Err(ReserveError::Exhausted { kind, affordable }) => {
-            let lower = cap
-                .lowered_to(affordable, endpoint, job)
-                .ok_or_else(|| cap.short(kind, affordable, endpoint, job))?;
-            encoded = encode(job, endpoint, Some(lower.tokens), fetched)?;
-            cap = lower;
-            permit.reserve(make(&cap), passages).await
+    let mut spent = Vec::new();
+    loop {
+        let worst = cap.worst(endpoint, job);
+        let asked = reservation(job, candidate, entry.credential.as_ref(), trail, &worst);
+        match permit.reserve(asked, entry.passages.clone()).await {
+            Ok(hold) => {
+                trail.reserved += 1;
+                encoded.headers.insert(CLIENT_REQUEST_ID, name(trail));
+                let lowered_cap = cap.is_lowered.then_some(cap.tokens);
+                return Ok(Ready { encoded, hold: Some(hold), credential: entry.credential, lowered_cap });
+            }
+            // What the operator's credentials may cost lowers nobody's cap: the next one is taken.
+            Err(ReserveError::Exhausted { account, .. }) if account.kind == AccountKind::CredentialBudget => {
+                spent.push(account.owner);
+                entry = enter(pipeline, job, candidate, (true, &spent), entered).await?;
+            }
+            Err(ReserveError::Exhausted { account, limit, affordable }) => {
+                let lower = cap.lowered_to(affordable, endpoint, job);
+                cap = lower.ok_or_else(|| cap.short(account, limit, affordable, endpoint, job))?;
+                encoded = encode(job, endpoint, Some(cap.tokens), fetched)?;
+            }
+            Err(error) => return Err(Skip::Refused(error)),
         }
-        first => first,
-    };
-    match hold {
-        Ok(hold) => {
-            trail.reserved += 1;
-            encoded.headers.insert(CLIENT_REQUEST_ID, name(trail));
-            let lowered_cap = cap.is_lowered.then_some(cap.tokens);
-            Ok(Ready { encoded, hold: Some(hold), credential, lowered_cap })
-        }
-        Err(ReserveError::Exhausted { kind, affordable }) => Err(cap.short(kind, affordable, endpoint, job)),
-        Err(error) => Err(Skip::Refused(error)),
     }
 }
 
@@ -223,11 +230,7 @@ struct Cap {
 
 impl Cap {
     fn of(endpoint: &Endpoint, is_byok: bool, job: &Job<'_>, default: u64) -> Self {
-        let caller = job.caller;
-        let is_bound = match is_byok {
-            true => counts_byok(caller),
-            false => caller.key.limit.is_some() || caller.tenant.config.prepaid,
-        };
+        let is_bound = charges::is_bound(job.caller, endpoint, is_byok);
         let asked = job.request.max_output_tokens;
         let own = if is_bound {
             price::output_cap(endpoint, asked, default)
@@ -260,18 +263,25 @@ impl Cap {
         )
     }
 
-    /// The cap that is affordable, where the caller set none itself.
+    /// A lower cap that is affordable, where the caller set none itself.
     fn lowered_to(&self, affordable: NanoUsd, endpoint: &Endpoint, job: &Job<'_>) -> Option<Self> {
         if job.request.max_output_tokens.is_some() {
             return None;
         }
-        let tokens = self.affordable(affordable, endpoint, job)?;
+        let tokens = self.affordable(affordable, endpoint, job).filter(|tokens| *tokens < self.tokens)?;
         Some(Self { tokens, is_lowered: true, ..*self })
     }
 
-    fn short(&self, kind: AccountKind, affordable: NanoUsd, endpoint: &Endpoint, job: &Job<'_>) -> Skip {
+    fn short(
+        &self,
+        account: Account,
+        limit: NanoUsd,
+        affordable: NanoUsd,
+        endpoint: &Endpoint,
+        job: &Job<'_>,
+    ) -> Skip {
         let affordable_tokens = self.affordable(affordable, endpoint, job).unwrap_or(0);
-        Skip::Budget { kind, affordable_tokens, asked_tokens: self.tokens }
+        Skip::Budget { account, limit, affordable_tokens, asked_tokens: self.tokens }
     }
 }
 
@@ -338,7 +348,7 @@ fn reservation(
     Reservation {
         generation: trail.id,
         attempt: trail.reserved + 1,
-        charges: charges(job.caller, candidate, trail, worst),
+        charges: charges(job, candidate, credential, trail, worst),
         cost_bound: worst.cost,
         facts: Facts {
             tenant: tenant.id.clone(),
@@ -358,42 +368,18 @@ fn reservation(
     }
 }
 
-/// The accounts that an attempt is counted against; the first is the payer of record.
-///
-/// With its own credential the tenant pays the provider: nothing is taken from its credits, and its key's limit counts the
-/// cost only if the key says so.
-fn charges(caller: &Caller, candidate: &Candidate, trail: &Trail, worst: &WorstCase) -> Vec<Due> {
-    let (account, limit) = (credits(caller), key_limit(caller, trail.admitted_at));
-    let limited = |amount| limit.map(|account| Due { account, amount, leased: true });
-    if candidate.is_byok() {
-        let free = Due { account, amount: NanoUsd::ZERO, leased: false };
-        let counted = limited(worst.cost).filter(|_| counts_byok(caller));
-        return std::iter::once(free).chain(counted).collect();
+fn charges(
+    job: &Job<'_>,
+    candidate: &Candidate,
+    credential: Option<&Credential>,
+    trail: &Trail,
+    worst: &WorstCase,
+) -> Vec<Due> {
+    let payers = Payers { caller: job.caller, user: job.request.user.as_deref(), at: trail.admitted_at };
+    match candidate.is_byok() {
+        true => payers.byok_charges(worst),
+        false => payers.charges(credential, &candidate.endpoint, worst),
     }
-    let (amount, leased) = (worst.charge, caller.tenant.config.prepaid);
-    std::iter::once(Due { account, amount, leased }).chain(limited(amount)).collect()
-}
-
-/// Whether the key's limit counts what the tenant pays with its own credentials.
-pub fn counts_byok(caller: &Caller) -> bool {
-    caller.key.limit.is_some() && caller.key.config.include_byok_in_limit
-}
-
-/// The caller's accounts that have a limit.
-pub fn limited(caller: &Caller, at: DateTime<Utc>) -> Vec<Account> {
-    let credits = caller.tenant.config.prepaid.then(|| credits(caller));
-    credits.into_iter().chain(key_limit(caller, at)).collect()
-}
-
-fn credits(caller: &Caller) -> Account {
-    let owner = caller.tenant.id.as_str().into();
-    Account { kind: AccountKind::TenantCredits, owner, period: Period::All }
-}
-
-fn key_limit(caller: &Caller, at: DateTime<Utc>) -> Option<Account> {
-    let limit = caller.key.limit?;
-    let owner = caller.key.id.as_str().into();
-    Some(Account { kind: AccountKind::KeyLimit, owner, period: Period::at(limit.reset, at) })
 }
 
 impl From<AdmitError> for RequestError {
@@ -428,8 +414,12 @@ impl From<Skip> for RequestError {
                 Self { provider, ..Self::from(error) }
             }
             Skip::Faulty(fault, endpoint) => faulty(&fault, &endpoint),
-            Skip::Budget { kind, affordable_tokens, asked_tokens } => {
-                short(kind, affordable_tokens, asked_tokens)
+            Skip::Budget { account, limit, affordable_tokens, asked_tokens } => {
+                charges::short(&account, limit, affordable_tokens, asked_tokens)
+            }
+            Skip::CredentialBudget => {
+                let code = AccountKind::CredentialBudget.rule().refusal;
+                Self::new(code, "No provider of this model has budget left at the moment. Try again later.")
             }
         }
     }
@@ -463,20 +453,6 @@ fn refused(error: ReserveError) -> RequestError {
     }
 }
 
-fn short(kind: AccountKind, affordable_tokens: u64, asked_tokens: u64) -> RequestError {
-    let (what, source) = match kind {
-        AccountKind::TenantCredits => ("Insufficient credits", "credits"),
-        AccountKind::KeyLimit => ("The limit of this API key is reached", "key_limit"),
-        _ => ("A budget is spent", "budget"),
-    };
-    let text = format!(
-        "{what}: the request asks for up to {asked_tokens} output tokens, {affordable_tokens} can be afforded."
-    );
-    RequestError::new(ErrorCode::PaymentRequired, text)
-        .with("limit_source", source)
-        .with("affordable_tokens", affordable_tokens)
-}
-
 #[cfg(test)]
 mod tests {
     use switchyard_proto::secret::Secret;
@@ -495,14 +471,21 @@ mod tests {
         let credentials: Vec<&Credential> = credentials.iter().collect();
         let check = |usable: &str, expected: &str| {
             let is_usable = |credential: &Credential| usable.contains(&*credential.id);
-            let picked: String =
-                (0..4).map(|seed| pick(&credentials, is_usable, seed).unwrap().id.to_string()).collect();
-            assert_eq!(picked, expected, "{usable:?}");
+            let first = |seed| picks(&credentials, is_usable, seed)[0].id.to_string();
+            assert_eq!((0..4).map(first).collect::<String>(), expected, "{usable:?}");
         };
         check("abc", "abbc");
         check("ac", "acac");
         check("b", "bbbb");
         check("", "abbc");
-        assert!(pick(&[], |_| true, 1).is_none());
+        assert!(picks(&[], |_| true, 1).is_empty());
+        for seed in 0..24 {
+            let mut all: Vec<String> = picks(&credentials, |_| true, seed)
+                .iter()
+                .map(|credential| credential.id.to_string())
+                .collect();
+            all.sort();
+            assert_eq!(all, ["a", "b", "c"], "each once, whoever is first");
+        }
     }
 }

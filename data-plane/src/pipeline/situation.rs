@@ -7,8 +7,9 @@ use switchyard_proto::policy::PREFIX;
 use crate::config::snapshot::{Endpoint, Snapshot, TenantCredential};
 use crate::identity::Caller;
 use crate::model::request::ChatRequest;
+use crate::pipeline::Pipeline;
+use crate::pipeline::charges::Payers;
 use crate::pipeline::client::Client;
-use crate::pipeline::{Pipeline, reserve};
 use crate::routing::health::{Health, Reading};
 use crate::routing::inputs::{Inputs, Sticky};
 use crate::routing::sticky::Conversation;
@@ -108,6 +109,6 @@ fn budget_left(
     if !is_named && config.policies.matching(&caller.tenant.id).next().is_none() {
         return None;
     }
-    let limited = reserve::limited(caller, clock::now());
-    limited.iter().filter_map(|account| pipeline.limits.left(account)).min_by(f64::total_cmp)
+    let payers = Payers { caller, user: request.user.as_deref(), at: clock::now() };
+    payers.limited().iter().filter_map(|account| pipeline.limits.left(account)).min_by(f64::total_cmp)
 }

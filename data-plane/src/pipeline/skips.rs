@@ -29,10 +29,13 @@ impl Why {
     pub fn of(skip: &Skip) -> Option<Self> {
         Some(match skip {
             Skip::Unsupported(unsupported, _) => Self::new(Rule::Unsupported.as_str(), &*unsupported.message),
-            Skip::Budget { kind, affordable_tokens, asked_tokens } => {
-                let account = account(*kind);
+            Skip::Budget { account, affordable_tokens, asked_tokens, .. } => {
+                let account = self::account(account.kind);
                 let detail = format!("{account} covers {affordable_tokens} of {asked_tokens} output tokens");
                 Self::new(Rule::Budget.as_str(), detail)
+            }
+            Skip::CredentialBudget => {
+                Self::new(Rule::Budget.as_str(), "the budgets of the provider's credentials are used up")
             }
             Skip::Media(error) => Self::new("media", &*error.public),
             Skip::Refused(error) => Self::new(error.code().error_type(), refused(error)),
@@ -92,6 +95,8 @@ fn account(kind: AccountKind) -> &'static str {
     match kind {
         AccountKind::TenantCredits => "the tenant's credits",
         AccountKind::KeyLimit => "the key's limit",
+        AccountKind::TenantBudget => "the tenant's budget",
+        AccountKind::UserBudget => "the user's budget",
         _ => "a budget",
     }
 }
@@ -110,10 +115,14 @@ fn refused(error: &ReserveError) -> &'static str {
 mod tests {
     use super::*;
     use crate::error::RequestError;
+    use crate::limits::{Account, Period};
 
     #[test]
     fn what_stood_against_a_candidate_is_a_rule_with_its_value() {
-        let budget = Skip::Budget { kind: AccountKind::KeyLimit, affordable_tokens: 3, asked_tokens: 40 };
+        let (kind, owner, period) = (AccountKind::KeyLimit, "key".into(), Period::All);
+        let account = Account { kind, owner, period };
+        let limit = NanoUsd::ZERO;
+        let budget = Skip::Budget { account, limit, affordable_tokens: 3, asked_tokens: 40 };
         let media = RequestError::new(ErrorCode::InvalidImage, "messages[0].content[1] has no image.");
         let rows = [
             (budget, "budget", "the key's limit covers 3 of 40 output tokens"),

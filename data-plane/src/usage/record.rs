@@ -6,6 +6,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use switchyard_proto::{
+    account::Side,
     clock,
     id::{CredentialId, EndpointId, GenerationId, KeyId, ModelId, ProviderId, TenantId},
     money::NanoUsd,
@@ -95,6 +96,18 @@ pub fn interrupted(
     }
 }
 
+/// What an account counts of an attempt.
+fn counted(charge: &v1::Charge, price: u64, cost: u64) -> u64 {
+    match side(charge) {
+        Side::Charge => price,
+        Side::Cost => cost,
+    }
+}
+
+fn side(charge: &v1::Charge) -> Side {
+    charge.account.as_ref().map_or(Side::Charge, |account| account.kind().rule().counts)
+}
+
 /// The line as it ended: no account pays more than it reserved, the house bears the rest.
 pub fn ended(
     open: v1::AttemptRecord,
@@ -103,11 +116,12 @@ pub fn ended(
     let price = settlement.price.0;
     let mut charges = open.charges;
     for charge in &mut charges {
-        charge.charged_nano = price.min(charge.reserved_nano);
+        charge.charged_nano = counted(charge, price, settlement.cost.0).min(charge.reserved_nano);
     }
     let charge_nano = price.min(open.reserved_nano);
-    // What no account covered.
-    let covered = charges.iter().map(|charge| charge.charged_nano).max().unwrap_or(0);
+    // What no account covered of what the tenant owes.
+    let paying = charges.iter().filter(|charge| side(charge) == Side::Charge);
+    let covered = paying.map(|charge| charge.charged_nano).max().unwrap_or(0);
     let line = v1::AttemptRecord {
         charges,
         cost_nano: settlement.cost.0,
@@ -183,6 +197,21 @@ mod tests {
             let (line, _) = ended(open.clone(), Settlement { used, ..ending(40) });
             assert_eq!(line.price.unwrap().input, shown);
         }
+    }
+
+    #[test]
+    fn an_account_of_costs_counts_what_the_provider_bills() {
+        let mut open = open(&[100, 60]);
+        let kind = v1::AccountKind::CredentialBudget.into();
+        open.charges[1].account = Some(v1::AccountPeriod { kind, owner: "c".into(), period: "all".into() });
+        // Sold at twice its cost.
+        let settlement = Settlement { cost: NanoUsd(40), price: NanoUsd(80), ..ending(0) };
+        let (line, _) = ended(open.clone(), settlement);
+        assert_eq!((line.charge_nano, line.charges[1].charged_nano, line.house_nano), (80, 40, 0));
+        // A failed attempt that the tenant is not asked to pay for.
+        let settlement = Settlement { cost: NanoUsd(70), price: NanoUsd(0), ..ending(0) };
+        let (line, _) = ended(open, settlement);
+        assert_eq!((line.charge_nano, line.charges[1].charged_nano, line.house_nano), (0, 60, 0));
     }
 
     #[test]

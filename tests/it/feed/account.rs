@@ -84,6 +84,56 @@ async fn a_key_sees_its_limit_and_what_it_spent() {
 }
 
 #[tokio::test]
+async fn what_own_credentials_were_billed_is_shown_apart() {
+    let plane = Plane::start().await;
+    plane.tenant("acme", "10.00").await;
+    let made = plane.key("one", "5.00", v1::Reset::Never).await;
+    let key = made.key.unwrap().id;
+    let data_plane = DataPlane::attach(&plane, "dp", None).await;
+    let now = switchyard_proto::clock::now();
+    let long_ago = now - chrono::TimeDelta::days(60);
+    let attempt = |at: chrono::DateTime<chrono::Utc>, charged_nano| {
+        let charge = |account, charged_nano| v1::Charge {
+            account: Some(account),
+            charged_nano,
+            reserved_nano: charged_nano,
+            leased: false,
+        };
+        let day = at.format("%Y-%m-%d").to_string();
+        let attempt = v1::AttemptRecord {
+            generation: GenerationId::generate().to_bytes(),
+            attempt: 1,
+            instance: "dp".into(),
+            epoch: 1,
+            tenant: "acme".into(),
+            key: key.clone(),
+            charges: vec![
+                charge(account(v1::AccountKind::TenantCredits, "acme", "all"), 0),
+                charge(account(v1::AccountKind::ByokUsage, &key, &day), charged_nano),
+            ],
+            cost_nano: charged_nano,
+            provenance: v1::Provenance::Estimated.into(),
+            ..Default::default()
+        };
+        let kind = Some(v1::usage_record::Kind::Attempt(attempt));
+        v1::UsageRecord { kind }.encode_to_vec().into()
+    };
+    let request = v1::ReportRequest {
+        instance: data_plane.instance.clone(),
+        epoch: data_plane.epoch,
+        records: vec![attempt(now, 500_000_000), attempt(now, 250_000_000), attempt(long_ago, 1_000_000_000)],
+        ..Default::default()
+    };
+    plane.usage().await.report(request).await.unwrap();
+    let (_, body) = forward(&plane, &made.secret, "/key", "").await;
+    let data = &body["data"];
+    let byok = ["byok_usage", "byok_usage_daily", "byok_usage_weekly", "byok_usage_monthly"];
+    assert_eq!(byok.map(|name| data[name].as_f64().unwrap()), [1.75, 0.75, 0.75, 0.75]);
+    assert_eq!([&data["usage"], &data["limit_remaining"]], [0.0, 5.0], "neither usage nor limit counts it");
+    plane.assert_adds_up().await;
+}
+
+#[tokio::test]
 async fn others_see_nothing() {
     let plane = Plane::start().await;
     plane.tenant("acme", "").await;

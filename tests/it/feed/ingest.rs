@@ -64,7 +64,7 @@ async fn report(plane: &Plane, data_plane: &DataPlane, records: &[Vec<u8>]) -> (
 }
 
 async fn lend(plane: &Plane, data_plane: &DataPlane, amount: u64) {
-    let ask = v1::Ask { account: Some(credits()), wanted_nano: amount, least_nano: amount };
+    let ask = v1::Ask { account: Some(credits()), wanted_nano: amount, least_nano: amount, group: 0 };
     let (instance, epoch) = (data_plane.instance.clone(), data_plane.epoch);
     let request = v1::AcquireRequest { instance, epoch, asks: vec![ask] };
     let grants = plane.leases().await.acquire(request).await.unwrap().into_inner().grants;

@@ -7,25 +7,42 @@ use super::*;
 
 const USD: u64 = 1_000_000_000;
 
-async fn acquire(
+pub(super) async fn acquire(
     plane: &Plane,
     data_plane: &DataPlane,
     asks: &[(&v1::AccountPeriod, u64, u64)],
 ) -> Vec<v1::Grant> {
+    acquire_grouped(plane, data_plane, asks, 0).await.unwrap()
+}
+
+/// Asks that are of use together alone, unless `group` is 0.
+pub(super) async fn acquire_grouped(
+    plane: &Plane,
+    data_plane: &DataPlane,
+    asks: &[(&v1::AccountPeriod, u64, u64)],
+    group: u32,
+) -> Result<Vec<v1::Grant>, tonic::Status> {
     let ask = |(account, wanted_nano, least_nano): &(&v1::AccountPeriod, u64, u64)| v1::Ask {
         account: Some((*account).clone()),
         wanted_nano: *wanted_nano,
         least_nano: *least_nano,
+        group,
     };
     let request = v1::AcquireRequest {
         instance: data_plane.instance.clone(),
         epoch: data_plane.epoch,
         asks: asks.iter().map(ask).collect(),
     };
-    plane.leases().await.acquire(request).await.unwrap().into_inner().grants
+    Ok(plane.leases().await.acquire(request).await?.into_inner().grants)
 }
 
-async fn give_back(plane: &Plane, instance: &str, epoch: u64, account: &v1::AccountPeriod, amount_nano: u64) {
+pub(super) async fn give_back(
+    plane: &Plane,
+    instance: &str,
+    epoch: u64,
+    account: &v1::AccountPeriod,
+    amount_nano: u64,
+) {
     let surplus = vec![v1::Surplus { account: Some(account.clone()), amount_nano }];
     let request = v1::ReturnRequest { instance: instance.into(), epoch, surplus };
     plane.leases().await.r#return(request).await.unwrap();
@@ -138,6 +155,42 @@ async fn grants_never_exceed_the_limit_however_many_ask_at_once() {
     assert!(sum(0) <= USD / 2 && sum(1) <= USD, "{held:?}");
     assert_eq!(plane.balance(&period).await, (0, 0, i64::try_from(sum(0)).unwrap()));
     assert_eq!(plane.balance(&credits()).await, (0, 0, i64::try_from(sum(1)).unwrap()));
+    plane.assert_adds_up().await;
+}
+
+#[tokio::test]
+async fn a_fenced_session_is_lent_nothing() {
+    let plane = Plane::start().await;
+    plane.tenant("acme", "1.00").await;
+    let older = DataPlane::attach(&plane, "dp", None).await;
+    let newer = DataPlane::attach(&plane, "dp", None).await;
+    let asks = [(&credits(), USD / 4, 1)];
+    let status = acquire_grouped(&plane, &older, &asks, 0).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (tonic::Code::FailedPrecondition, "fenced"));
+    assert_eq!(plane.balance(&credits()).await, (0, 0, 0));
+    assert_eq!(acquire(&plane, &newer, &asks).await[0].outcome(), Granted);
+}
+
+#[tokio::test]
+async fn of_what_an_attempt_needs_all_or_nothing_is_lent() {
+    let plane = Plane::start().await;
+    plane.tenant("acme", "10.00").await;
+    let key = plane.key("one", "1.00", v1::Reset::Never).await.key.unwrap();
+    let limit = account(v1::AccountKind::KeyLimit, &key.id, "all");
+    let (one, other) = (DataPlane::current(&plane, "one").await, DataPlane::current(&plane, "other").await);
+    let both = |credits_least, key_least| [(credits_least, credits()), (key_least, limit.clone())];
+    let ask = async |data_plane: &DataPlane, wants: [(u64, v1::AccountPeriod); 2]| {
+        let asks: Vec<_> = wants.iter().map(|(least, account)| (account, *least, *least)).collect();
+        let grants = acquire_grouped(&plane, data_plane, &asks, 7).await.unwrap();
+        grants.iter().map(v1::Grant::outcome).collect::<Vec<_>>()
+    };
+    assert_eq!(ask(&one, both(USD, 2 * USD)).await, [v1::GrantOutcome::Withheld, Exhausted]);
+    assert_eq!(plane.balance(&credits()).await, (0, 0, 0), "nothing is lent that would only lie about");
+    assert_eq!(ask(&one, both(USD, USD)).await, [Granted, Granted]);
+    assert_eq!(ask(&other, both(USD, USD)).await, [v1::GrantOutcome::Withheld, Busy]);
+    let usd = i64::try_from(USD).unwrap();
+    assert_eq!(plane.balance(&credits()).await, (0, 0, usd));
+    assert_eq!(plane.balance(&limit).await, (0, 0, usd));
     plane.assert_adds_up().await;
 }
 

@@ -4,6 +4,7 @@ use switchyard_proto::v1::usage_record::Kind;
 use uuid::Uuid;
 
 use super::*;
+use crate::domain::account::AccountKind;
 
 fn sender() -> Sender {
     Sender { instance: "dp-1".into(), now: GenerationId::from_bytes(&generation_id()).unwrap().admitted_at() }

@@ -14,7 +14,7 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 use super::{
     Leases,
     closing::Returning,
-    entry::{Answer, Refusal},
+    entry::{Answer, Entry, Refusal},
     lock,
 };
 use crate::{
@@ -29,6 +29,33 @@ const TICK: Duration = Duration::from_secs(1);
 const MOST_ASKS: usize = 256;
 /// Returns in one call.
 const MOST_RETURNS: usize = 1024;
+
+/// Asks of one call: accounts, and which of them belong together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Batch {
+    accounts: Vec<Account>,
+    /// Of each account; 0: it is alone.
+    groups: Vec<u32>,
+}
+
+/// Puts groups together into as few calls as they fit in; none is torn apart.
+fn batches(queue: Vec<Vec<Account>>) -> Vec<Batch> {
+    let mut batches: Vec<Batch> = Vec::new();
+    for (group, number) in queue.into_iter().zip(1u32..) {
+        let fits = |batch: &&mut Batch| batch.accounts.len() + group.len() <= MOST_ASKS;
+        let batch = match batches.last_mut().filter(fits) {
+            Some(batch) => batch,
+            None => {
+                batches.push(Batch::default());
+                batches.last_mut().expect("one was just added")
+            }
+        };
+        let number = if group.len() > 1 { number } else { 0 };
+        batch.groups.extend(group.iter().map(|_| number));
+        batch.accounts.extend(group);
+    }
+    batches
+}
 
 /// Money on its way back.
 #[derive(Clone, Debug)]
@@ -65,20 +92,20 @@ impl Leases {
     /// Sends every queued ask.
     fn ask_for_all(self: &Arc<Self>, background: &Background) {
         let queue = std::mem::take(&mut *lock(&self.queue));
-        for accounts in queue.chunks(MOST_ASKS) {
-            let (leases, accounts) = (Arc::clone(self), accounts.to_vec());
-            background.spawn(async move { leases.ask(accounts).await });
+        for batch in batches(queue) {
+            let leases = Arc::clone(self);
+            background.spawn(async move { leases.ask(batch).await });
         }
     }
 
-    async fn ask(&self, accounts: Vec<Account>) {
+    async fn ask(&self, Batch { accounts, groups }: Batch) {
         let Some((session, lineage)) = self.followed() else {
             self.refuse_all(&accounts, Refusal::Away);
             return;
         };
         let _under_way = self.closing.asking(session.epoch);
         let doubts = self.doubt(accounts.iter().map(|account| (account.clone(), session.epoch)));
-        let answer = self.lender.acquire(self.request(&accounts, &session)).await;
+        let answer = self.lender.acquire(self.request(&accounts, &groups, &session)).await;
         let is_lost = matches!(answer, Err(CallError::Lost(_)));
         match answer {
             Ok(response) if lineage == self.lineage() => {
@@ -86,6 +113,7 @@ impl Leases {
                 for account in &accounts {
                     self.book(account, session.epoch, grants.next());
                 }
+                self.wake_all(&accounts);
             }
             Ok(_) => self.refuse_all(&accounts, Refusal::Away),
             Err(error) => {
@@ -105,10 +133,15 @@ impl Leases {
         known.as_ref().is_none_or(|known| *known == session.incarnation).then(|| (session, self.lineage()))
     }
 
-    fn request(&self, accounts: &[Account], session: &Session) -> v1::AcquireRequest {
-        let asks = accounts.iter().map(|account| {
+    fn request(&self, accounts: &[Account], groups: &[u32], session: &Session) -> v1::AcquireRequest {
+        let asks = accounts.iter().zip(groups).map(|(account, group)| {
             let ask = self.with(account, |entry| entry.ask(session.epoch, self.settings.autonomy));
-            v1::Ask { account: Some(account.to_proto()), wanted_nano: ask.wanted, least_nano: ask.least }
+            v1::Ask {
+                account: Some(account.to_proto()),
+                wanted_nano: ask.wanted,
+                least_nano: ask.least,
+                group: *group,
+            }
         });
         v1::AcquireRequest {
             instance: session.instance.as_str().to_owned(),
@@ -122,7 +155,14 @@ impl Leases {
         for account in accounts {
             self.with(account, |entry| entry.answered(Answer::Refused(refusal), now));
         }
+        self.wake_all(accounts);
         metrics::counter!(names::LEASE_GRANTS, "outcome" => "unanswered").increment(accounts.len() as u64);
+    }
+
+    fn wake_all(&self, accounts: &[Account]) {
+        for account in accounts {
+            self.with(account, Entry::wake);
+        }
     }
 
     /// Books the answer to one ask: in the journal first, so that a restart finds the money.
@@ -136,6 +176,7 @@ impl Leases {
             GrantOutcome::Busy => (Answer::Refused(Refusal::Busy), "busy"),
             GrantOutcome::Unlimited => (Answer::Unlimited, "unlimited"),
             GrantOutcome::UnknownAccount => (Answer::Refused(Refusal::Unknown), "unknown_account"),
+            GrantOutcome::Withheld => (Answer::Withheld { headroom }, "withheld"),
             GrantOutcome::Unspecified => (Answer::Refused(Refusal::Away), "unanswered"),
         };
         metrics::counter!(names::LEASE_GRANTS, "outcome" => label).increment(1);
@@ -339,6 +380,8 @@ impl Leases {
                 self.journal.returned(&part.account, part.epoch, part.amount).ok();
             }
         }
+        self.released.store(session.released_epoch, Ordering::Release);
+        self.forget_released(session.released_epoch);
         let mark = SessionMark { epoch: session.epoch, incarnation: session.incarnation };
         if let Err(error) = self.journal.session(mark) {
             tracing::warn!(%error, "the session is not in the journal");
@@ -354,5 +397,51 @@ impl Leases {
             self.lineage.fetch_add(1, Ordering::AcqRel);
         }
         is_other
+    }
+
+    /// Drops what an operator took from sessions up to this one: spending it now would be the operator's loss.
+    fn forget_released(&self, epoch: u64) {
+        let mut gone = Vec::new();
+        for shard in &self.shards {
+            for (account, entry) in lock(shard).iter_mut() {
+                let old: Vec<_> = entry.balances().filter(|(of, _)| *of <= epoch).collect();
+                for (of, amount) in old {
+                    gone.push(Surplus {
+                        account: account.clone(),
+                        epoch: of,
+                        amount: entry.remove(of, amount),
+                    });
+                }
+            }
+        }
+        for part in gone {
+            tracing::warn!(account = %part.account, epoch = part.epoch, "a lease was released by an operator");
+            self.journal.returned(&part.account, part.epoch, part.amount).ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Period;
+
+    fn accounts(count: usize) -> Vec<Account> {
+        let account = |number: usize| Account {
+            kind: v1::AccountKind::KeyLimit,
+            owner: number.to_string().into(),
+            period: Period::All,
+        };
+        (0..count).map(account).collect()
+    }
+
+    #[test]
+    fn groups_are_told_apart_and_never_torn() {
+        let batches = batches(vec![accounts(1), accounts(3), accounts(MOST_ASKS - 2), accounts(2)]);
+        let shown: Vec<_> = batches.iter().map(|batch| batch.groups.clone()).collect();
+        assert_eq!(shown[0], [0, 2, 2, 2]);
+        assert_eq!(shown[1].len(), MOST_ASKS);
+        assert_eq!((shown[1][0], shown[1][MOST_ASKS - 1]), (3, 4));
+        assert_eq!(shown.len(), 2);
     }
 }

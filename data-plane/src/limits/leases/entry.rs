@@ -38,8 +38,16 @@ pub(in crate::limits) enum Refusal {
 /// What the control plane answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    Granted { epoch: u64, amount: u64, headroom: u64 },
+    Granted {
+        epoch: u64,
+        amount: u64,
+        headroom: u64,
+    },
     Unlimited,
+    /// Enough is there, but another account of the same attempt refused.
+    Withheld {
+        headroom: u64,
+    },
     Refused(Refusal),
 }
 
@@ -130,8 +138,14 @@ impl Entry {
     /// Adds free money and wakes who waits for it.
     pub fn add(&mut self, epoch: u64, amount: u64) {
         if amount > 0 {
-            self.lots.add(epoch, amount);
+            self.put(epoch, amount);
             self.wake();
+        }
+    }
+
+    fn put(&mut self, epoch: u64, amount: u64) {
+        if amount > 0 {
+            self.lots.add(epoch, amount);
         }
     }
 
@@ -177,6 +191,11 @@ impl Entry {
     /// Takes the limit that an answer named.
     pub fn is_limited_to(&mut self, limit: u64) {
         self.limit = limit;
+    }
+
+    /// The limit in force when the control plane last answered; 0: none was named.
+    pub fn limit(&self) -> u64 {
+        self.limit
     }
 
     /// The share of the limit, 0 to 1, that is neither spent nor lent elsewhere; `None` while nothing is known of it.
@@ -248,17 +267,19 @@ impl Entry {
         self.peak_out.saturating_mul(2).saturating_add(spending as u64)
     }
 
-    /// Notes an answer and wakes who waits for it.
+    /// Notes an answer. Who waits for it is woken by [`Entry::wake`], once all answers of the call are noted: an attempt
+    /// that needs several accounts must not look at half of them.
     pub fn answered(&mut self, answer: Answer, now: Instant) {
         self.asking = false;
         self.refusal = None;
         match answer {
             Answer::Granted { epoch, amount, headroom } => {
                 self.headroom = Some(headroom);
-                self.add(epoch, amount);
+                self.put(epoch, amount);
             }
             // An old "no limit" would outlive the limit; who waits asks again.
             Answer::Unlimited => self.unlimited = !self.is_overtaken,
+            Answer::Withheld { headroom } => self.headroom = Some(headroom),
             Answer::Refused(refusal) => {
                 let (until, headroom) = match refusal {
                     Refusal::Exhausted { headroom } => (now + DENIED, Some(headroom)),
@@ -270,7 +291,6 @@ impl Entry {
                 self.refusal = Some((refusal, until));
             }
         }
-        self.wake();
     }
 
     /// The account changed: what was said about it may no longer hold.
@@ -282,7 +302,8 @@ impl Entry {
         self.wake();
     }
 
-    fn wake(&mut self) {
+    /// Lets all who wait look again.
+    pub fn wake(&mut self) {
         for waiter in self.waiting.drain(..) {
             waiter.notify_one();
         }

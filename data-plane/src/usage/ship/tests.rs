@@ -67,7 +67,8 @@ fn no_drift(background: &Background) -> Arc<Drift> {
 }
 
 fn session(incarnation: &str) -> Option<Session> {
-    Some(Session { instance: InstanceId::new("dp_1"), epoch: 1, incarnation: incarnation.to_owned() })
+    let incarnation = incarnation.to_owned();
+    Some(Session { instance: InstanceId::new("dp_1"), epoch: 1, incarnation, released_epoch: 0 })
 }
 
 fn write(journal: &Journal, statuses: impl IntoIterator<Item = u32>) {

@@ -1,0 +1,113 @@
+//! SQL that proves the ledger: balances against lines and leases, credits against their lines, lines against their charges.
+//!
+//! Each proof is one statement, so it sees one state, whatever is booked meanwhile.
+
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::store::StoreError;
+
+/// An account whose balances are not what the ledger and its leases add up to.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Mismatch {
+    pub kind: i16,
+    pub owner: String,
+    pub period: String,
+    pub tenant: String,
+    pub charged: i64,
+    pub charged_by_lines: i64,
+    pub presumed: i64,
+    pub presumed_by_lines: i64,
+    pub lent: i64,
+    pub lent_by_leases: i64,
+}
+
+/// Adds up the whole ledger and every lease, account by account, and answers the accounts that say something else.
+pub async fn accounts(pool: &PgPool) -> Result<Vec<Mismatch>, StoreError> {
+    Ok(sqlx::query_as(
+        "WITH charges AS (
+             SELECT c.kind, c.owner, c.period, sum(c.charged)::bigint AS total
+             FROM lines, jsonb_to_recordset(charges) AS c(kind smallint, owner text, period text, charged bigint)
+             WHERE lines.kind IN ('attempt', 'house')
+             GROUP BY c.kind, c.owner, c.period
+         ), presumptions AS (
+             SELECT payer_kind AS kind, payer_owner AS owner, payer_period AS period, sum(charge_nano)::bigint AS total
+             FROM lines WHERE lines.kind = 'presumed' GROUP BY payer_kind, payer_owner, payer_period
+         ), loans AS (
+             SELECT kind, owner, period, sum(granted - used - presumed)::bigint AS total
+             FROM leases GROUP BY kind, owner, period
+         )
+         SELECT kind, owner, period, coalesce(a.tenant, '') AS tenant,
+             coalesce(a.charged, 0) AS charged, coalesce(c.total, 0) AS charged_by_lines,
+             coalesce(a.presumed, 0) AS presumed, coalesce(p.total, 0) AS presumed_by_lines,
+             coalesce(a.lent, 0) AS lent, coalesce(l.total, 0) AS lent_by_leases
+         FROM accounts a
+         FULL JOIN charges c USING (kind, owner, period)
+         FULL JOIN presumptions p USING (kind, owner, period)
+         FULL JOIN loans l USING (kind, owner, period)
+         WHERE (coalesce(a.charged, 0), coalesce(a.presumed, 0), coalesce(a.lent, 0))
+             IS DISTINCT FROM (coalesce(c.total, 0), coalesce(p.total, 0), coalesce(l.total, 0))
+         ORDER BY kind, owner, period",
+    )
+    .fetch_all(pool)
+    .await?)
+}
+
+/// A tenant whose granted credits are not what its credit lines add up to.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct CreditMismatch {
+    pub tenant: String,
+    pub credits: i64,
+    pub credits_by_lines: i64,
+}
+
+/// The same proof for credits granted: a tenant's sum against its credit lines, which are negative charges.
+pub async fn credits(pool: &PgPool) -> Result<Vec<CreditMismatch>, StoreError> {
+    Ok(sqlx::query_as(
+        "WITH granted AS (
+             SELECT tenant, -sum(charge_nano)::bigint AS total FROM lines WHERE kind = 'credit' GROUP BY tenant
+         )
+         SELECT t.id AS tenant, t.credits_nano AS credits, coalesce(g.total, 0) AS credits_by_lines
+         FROM tenants t LEFT JOIN granted g ON g.tenant = t.id
+         WHERE t.credits_nano <> coalesce(g.total, 0) ORDER BY t.id",
+    )
+    .fetch_all(pool)
+    .await?)
+}
+
+/// A line whose own amount is not that of its charges.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct LineMismatch {
+    pub id: Uuid,
+    pub attempt: i32,
+    pub kind: String,
+    pub tenant: String,
+    pub charge: i64,
+    pub charge_by_charges: i64,
+}
+
+/// The lines whose amount differs from what they move: of an attempt what its payer of record is charged, of a house line
+/// what the house bears.
+pub async fn lines(pool: &PgPool) -> Result<Vec<LineMismatch>, StoreError> {
+    Ok(sqlx::query_as(
+        "SELECT id, attempt, kind, tenant, charge_nano AS charge, moved AS charge_by_charges
+         FROM lines, LATERAL (
+             SELECT CASE kind
+                 WHEN 'attempt' THEN coalesce((charges -> 0 ->> 'charged')::bigint, 0)
+                 ELSE coalesce((SELECT sum(charged) FROM jsonb_to_recordset(charges) AS c(kind smallint, charged bigint)
+                     WHERE c.kind = 6), 0)::bigint END AS moved
+         ) AS of
+         WHERE kind IN ('attempt', 'house') AND charge_nano <> moved ORDER BY id, attempt, kind",
+    )
+    .fetch_all(pool)
+    .await?)
+}
+
+/// How many accounts, tenants and lines there are.
+pub async fn sizes(pool: &PgPool) -> Result<(i64, i64, i64), StoreError> {
+    Ok(sqlx::query_as(
+        "SELECT (SELECT count(*) FROM accounts), (SELECT count(*) FROM tenants), (SELECT count(*) FROM lines)",
+    )
+    .fetch_one(pool)
+    .await?)
+}
