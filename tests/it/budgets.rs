@@ -197,13 +197,13 @@ async fn a_provider_whose_credentials_have_used_up_their_budget_is_passed_over()
     for _ in 0..80 {
         let answer = client.chat(body.clone()).await.ok();
         let provider = answer["provider"].as_str().unwrap().to_owned();
-        let passed_over = &answer["openrouter_metadata"]["passed_over"];
+        let skipped = &answer["openrouter_metadata"]["skipped"];
         match provider.as_str() {
             "open" => assert_eq!(
-                (&passed_over[0]["provider"], &passed_over[0]["reason"]),
+                (&skipped[0]["provider"], &skipped[0]["rule"]),
                 (&json!("Capped"), &json!("budget"))
             ),
-            _ => assert_eq!(*passed_over, json!([])),
+            _ => assert_eq!(*skipped, json!([])),
         }
         served.push(provider);
     }

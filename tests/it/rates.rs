@@ -147,9 +147,9 @@ async fn a_credential_at_its_rate_is_passed_over_for_the_next_candidate() {
     assert_eq!(second["provider"], "two");
     let generation = cluster.generation(second["id"].as_str().unwrap()).await;
     let decision: Value = serde_json::from_str(&generation.decision).unwrap();
-    let passed_over = &decision["passed_over"][0];
+    let skipped = &decision["skipped"][0];
     assert_eq!(
-        (&passed_over["provider"], &passed_over["why"]),
+        (&skipped["provider"], &skipped["rule"]),
         (&json!("one"), &json!("rate")),
         "{decision:#}"
     );

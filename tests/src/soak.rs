@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sqlx::PgPool;
-use switchyard_control_plane::jobs::proof;
+use switchyard_control_plane::service::ledger;
 use tokio::task::JoinSet;
 
 pub use self::plan::{Fault, KINDS, Kind, Plan};
@@ -63,7 +63,7 @@ pub async fn run(plan: Plan) -> Result<Report> {
     let books = settle(&system, plan.is_unguarded).await?;
     let quiet = healed.elapsed();
     let watched = watch.stop().await?;
-    let proof = proof::prove(&system.store).await?;
+    let proof = ledger::prove_all(&system.store).await?;
     let reckoning = Reckoning::of(&system.lab.calls(), &books, &tally.served, &furniture.limits());
     let strays = system.stop().await?;
     let took = began.elapsed();

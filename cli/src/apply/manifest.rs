@@ -9,9 +9,7 @@ use switchyard_proto::{secret::Secret, v1};
 mod credential;
 
 use crate::apply::{
-    file::{
-        Billing, Budget, DataPolicy, Endpoint, File, Key, Limit, Model, Provider, Rates, Reset, Tenant,
-    },
+    file::{Billing, Budget, DataPolicy, Endpoint, File, Key, Limit, Model, Provider, Rates, Reset, Tenant},
     policy::Policy,
     price::{Price, Rule},
     variables::{self, ExpandError, Variables},

@@ -82,7 +82,8 @@ impl Waiting {
         });
         // An answer that a policy does not take says nothing of when there is a better one.
         let is_judged = skips.iter().any(|skip| matches!(skip, Skip::Faulty(..)));
-        let is_any = failed.clone().next().is_some() || shut.clone().next().is_some() || own.clone().next().is_some();
+        let is_any =
+            failed.clone().next().is_some() || shut.clone().next().is_some() || own.clone().next().is_some();
         let is_limited = failed.clone().all(|failure| failure.class == FailureClass::RateLimited)
             && shut.clone().all(|(shut, _)| shut.cause == Cause::Limited);
         let is_passing = failed.clone().all(|failure| failure.class.may_retry());

@@ -1,7 +1,6 @@
 //! Counts what an attempt produced and settles it: by the provider's word where there is one, else by estimate.
 
-use std::borrow::Cow;
-
+use chrono::{DateTime, Utc};
 use switchyard_proto::clock;
 use switchyard_proto::money::NanoUsd;
 use switchyard_proto::v1::{self, GenerationRecord, Provenance};
@@ -10,10 +9,10 @@ use crate::config::snapshot::Endpoint;
 use crate::limits::{Hold, Settled, Settlement};
 use crate::model::event::Event;
 use crate::model::facts::Facts;
-use crate::model::response::{ChatResponse, Finish};
+use crate::model::response::{ChatResponse, Finish, FinishReason};
 use crate::model::usage::{self, Usage};
 use crate::pipeline::{Job, charges};
-use crate::price;
+use crate::price::{self, Owes};
 use crate::routing::plan::Candidate;
 use crate::upstream::attempt::Failed;
 
@@ -79,6 +78,24 @@ impl Meter {
             },
         }
     }
+
+    /// What the tenant owes of an answer that ended: nothing but fees where it ended in an error, or without a token and
+    /// without the provider's word for why.
+    pub fn owes(&self, counted: &Usage) -> Owes {
+        let said = self.finish.as_ref().filter(|finish| finish.native.is_some());
+        let is_error = self.finish.as_ref().is_some_and(|finish| finish.reason == FinishReason::Error);
+        if is_error || (said.is_none() && counted.completion_tokens == 0) { Owes::Fees } else { Owes::All }
+    }
+}
+
+/// How an attempt ended that produced something.
+#[derive(Debug)]
+pub struct Ended {
+    /// `ok`, or what went wrong.
+    pub outcome: &'static str,
+    /// The provider's.
+    pub status: u16,
+    pub owes: Owes,
 }
 
 /// What a settled attempt came to.
@@ -91,6 +108,13 @@ pub struct Bill {
     pub is_byok: bool,
 }
 
+impl Bill {
+    fn nothing(is_byok: bool) -> Self {
+        let settled = Settled { charged: NanoUsd::ZERO, house: NanoUsd::ZERO };
+        Self { tokens: v1::TokenUsage::default(), cost: NanoUsd::ZERO, settled, is_byok }
+    }
+}
+
 /// Settles an attempt that produced something; without a hold (no governance) it is only priced. `generation` is given
 /// the tokens, the cost and the charge.
 pub fn settle(
@@ -98,12 +122,12 @@ pub fn settle(
     job: &Job<'_>,
     candidate: &Candidate,
     counted: &Usage,
-    outcome: impl Into<Cow<'static, str>>,
-    status: u16,
+    ended: Ended,
     generation: impl FnOnce(&v1::TokenUsage, NanoUsd, NanoUsd) -> Option<GenerationRecord>,
 ) -> Bill {
     let tokens = price::tokens(counted, &job.request.facts);
-    let (cost, owed) = price::bill(&candidate.endpoint, &job.caller.tenant, &tokens);
+    let (endpoint, at) = (&candidate.endpoint, started(hold.as_ref()));
+    let (cost, owed) = price::bill(endpoint, &job.caller.tenant, at, &tokens, ended.owes);
     // With its own credential a tenant pays the provider, and us nothing; its key's limit may count it all the same.
     let is_byok = candidate.is_byok();
     let owed = match is_byok {
@@ -121,9 +145,10 @@ pub fn settle(
         price: owed,
         tokens,
         provenance: provenance(counted),
-        outcome: outcome.into(),
-        upstream_status: status,
+        outcome: ended.outcome.into(),
+        upstream_status: ended.status,
         ended_at: clock::now(),
+        used: endpoint.tariff.at(at).text_of(tokens.prompt),
         generation,
     });
     Bill { tokens, cost, settled, is_byok }
@@ -132,7 +157,7 @@ pub fn settle(
 /// Settles an attempt that failed before the caller saw anything of it: the tenant pays nothing for it.
 pub fn settle_failed(hold: Option<Hold>, job: &Job<'_>, candidate: &Candidate, failed: &Failed) {
     let Some(hold) = hold else { return };
-    let failure = &failed.failure;
+    let (failure, endpoint, at) = (&failed.failure, &candidate.endpoint, hold.started_at());
     let status = failure.status.map_or(0, |status| status.as_u16());
     if !failed.reached {
         hold.release(failure.class.as_str(), clock::now(), None);
@@ -142,30 +167,73 @@ pub fn settle_failed(hold: Option<Hold>, job: &Job<'_>, candidate: &Candidate, f
         // Nobody bills for turning a request down.
         (Usage { provenance: usage::Provenance::ProviderFinal, ..Usage::default() }, NanoUsd::ZERO)
     } else {
-        unseen(&candidate.endpoint, &job.request.facts, failed.usage, failed.unused_bytes)
+        let produced = Meter { text_bytes: failed.unused_bytes, ..Meter::default() };
+        unseen(endpoint, at, &job.request.facts, (failed.usage, produced))
     };
-    hold.settle(free(usage, cost, job, failure.class.as_str(), status));
+    hold.settle(shown(free(usage, cost, job, failure.class.as_str(), status), endpoint, at));
 }
 
 /// Settles an attempt that a policy had sent beside another and that lost: the tenant wanted it and pays what its provider
-/// may bill.
-pub fn settle_lost(hold: Option<Hold>, job: &Job<'_>, candidate: &Candidate, outcome: &'static str) -> Bill {
+/// may bill; nothing where that never heard of it.
+pub fn settle_lost(
+    hold: Option<Hold>,
+    job: &Job<'_>,
+    candidate: &Candidate,
+    outcome: &'static str,
+    reached: bool,
+) -> Bill {
+    if !reached {
+        release(hold, outcome);
+        return Bill::nothing(candidate.is_byok());
+    }
     let asked = Meter::default().counted(&job.request.facts, None);
-    settle(hold, job, candidate, &asked, outcome, 0, |_, _, _| None)
+    let ended = Ended { outcome, status: 0, owes: Owes::All };
+    settle(hold, job, candidate, &asked, ended, |_, _, _| None)
 }
 
 /// Settles an attempt that was called off before the caller saw anything of it.
-pub fn settle_unseen(hold: Option<Hold>, job: &Job<'_>, candidate: &Candidate, outcome: &'static str) {
+pub fn settle_unseen(
+    hold: Option<Hold>,
+    job: &Job<'_>,
+    candidate: &Candidate,
+    outcome: &'static str,
+    reached: bool,
+) {
+    if !reached {
+        return release(hold, outcome);
+    }
     let Some(hold) = hold else { return };
-    let (usage, cost) = unseen(&candidate.endpoint, &job.request.facts, None, 0);
-    hold.settle(free(usage, cost, job, outcome, 0));
+    let (endpoint, at) = (&candidate.endpoint, hold.started_at());
+    let (usage, cost) = unseen(endpoint, at, &job.request.facts, (None, Meter::default()));
+    hold.settle(shown(free(usage, cost, job, outcome, 0), endpoint, at));
 }
 
-/// What the provider may bill us for an answer that nobody saw, of which so many bytes were produced.
-fn unseen(endpoint: &Endpoint, facts: &Facts, partial: Option<Usage>, bytes: u64) -> (Usage, NanoUsd) {
-    let produced = Meter { text_bytes: bytes, ..Meter::default() };
+fn release(hold: Option<Hold>, outcome: &'static str) {
+    if let Some(hold) = hold {
+        hold.release(outcome, clock::now(), None);
+    }
+}
+
+/// What the provider may bill us for an answer that nobody saw: by its own word, or by what it produced.
+fn unseen(
+    endpoint: &Endpoint,
+    at: DateTime<Utc>,
+    facts: &Facts,
+    (partial, produced): (Option<Usage>, Meter),
+) -> (Usage, NanoUsd) {
     let usage = produced.counted(facts, partial.filter(|usage| usage.total_tokens() > 0));
-    (usage, endpoint.prices.cost(&price::tokens(&usage, facts)))
+    (usage, endpoint.tariff.at(at).cost(&price::tokens(&usage, facts)))
+}
+
+/// By the clock of the reservation, which names the price.
+fn started(hold: Option<&Hold>) -> DateTime<Utc> {
+    hold.map_or_else(clock::now, Hold::started_at)
+}
+
+/// With the price that was used.
+fn shown(settlement: Settlement, endpoint: &Endpoint, at: DateTime<Utc>) -> Settlement {
+    let used = endpoint.tariff.at(at).text_of(settlement.tokens.prompt);
+    Settlement { used, ..settlement }
 }
 
 fn free(usage: Usage, cost: NanoUsd, job: &Job<'_>, outcome: &'static str, status: u16) -> Settlement {
@@ -182,6 +250,7 @@ fn free(usage: Usage, cost: NanoUsd, job: &Job<'_>, outcome: &'static str, statu
         outcome: outcome.into(),
         upstream_status: status,
         ended_at: clock::now(),
+        used: None,
         generation: None,
     }
 }
@@ -193,3 +262,6 @@ fn provenance(usage: &Usage) -> Provenance {
         usage::Provenance::Estimated => Provenance::Estimated,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderName, HeaderValue};
 use switchyard_proto::clock;
 use switchyard_proto::code::ErrorCode;
 use switchyard_proto::id::CredentialId;
 use switchyard_proto::money::NanoUsd;
+use switchyard_proto::price::Span;
 use switchyard_proto::v1::AccountKind;
+use tokio::time::Instant;
 
 use crate::adapters::{Encoded, Target, Unsupported};
 use crate::config::snapshot::{Credential, Endpoint};
@@ -15,7 +18,8 @@ use crate::error::{RequestError, Side};
 use crate::identity::Caller;
 use crate::judge::Fault;
 use crate::limits::{
-    Account, Admission, AdmitError, Due, Hold, Owner, Passage, Permit, Rates, Reservation, ReserveError, Scope,
+    Account, Admission, AdmitError, Due, Hold, Owner, Passage, Permit, Rates, Reservation, ReserveError,
+    Scope,
 };
 use crate::model::media::Fetched;
 use crate::model::request::ChatRequest;
@@ -24,8 +28,10 @@ use crate::pipeline::rates::{self, Entered};
 use crate::pipeline::reply::Reply;
 use crate::pipeline::trail::Trail;
 use crate::pipeline::{Job, Pipeline};
-use crate::price::{self, WorstCase};
+use crate::price::{self, Bounds, WorstCase};
+use crate::routing::health::Shut;
 use crate::routing::plan::Candidate;
+use crate::routing::refusal;
 use crate::upstream::attempt::Failed;
 use crate::usage::record::Facts;
 
@@ -39,6 +45,8 @@ pub struct Ready {
     /// None without governance.
     pub hold: Option<Hold>,
     pub credential: Option<Credential>,
+    /// The attempt's, from 1: that of its ledger line.
+    pub number: u32,
     /// The output cap, where money made it lower than the endpoint's own.
     pub lowered_cap: Option<u64>,
 }
@@ -72,6 +80,8 @@ pub enum Skip {
     /// Its model, or what its provider is shown, is at its rate.
     Limited(AdmitError, Arc<Endpoint>),
     Failed(Box<Failed>, Arc<Endpoint>),
+    /// Its breaker is open, or its provider asked to wait.
+    Shut(Shut, Arc<Endpoint>),
     /// It answered, and the policy does not take the answer.
     Faulty(Fault, Arc<Endpoint>),
 }
@@ -137,7 +147,8 @@ async fn enter<'a>(
     let is_usable = |credential: &Credential| {
         pipeline.health.credential_usable(&CredentialId::new(credential.id.clone()))
     };
-    let mut left: Vec<&Credential> = pool.iter().filter(|credential| !spent.contains(&credential.id)).collect();
+    let mut left: Vec<&Credential> =
+        pool.iter().filter(|credential| !spent.contains(&credential.id)).collect();
     if left.is_empty() && !spent.is_empty() {
         return Err(Skip::CredentialBudget);
     }
@@ -184,8 +195,10 @@ pub async fn reserve<'a>(
     let mut cap = Cap::of(endpoint, candidate.is_byok(), job, pipeline.settings.leases.default_output_tokens);
     let mut encoded = encode(job, endpoint, cap.injected(job.request), fetched)?;
     let mut entry = enter(pipeline, job, candidate, (permit.is_some(), &[]), entered).await?;
+    let number = trail.reserved + 1;
     let Some(permit) = permit else {
-        return Ok(Ready { encoded, hold: None, credential: entry.credential, lowered_cap: None });
+        trail.reserved = number;
+        return Ok(Ready { encoded, hold: None, credential: entry.credential, number, lowered_cap: None });
     };
     let mut spent = Vec::new();
     loop {
@@ -193,10 +206,11 @@ pub async fn reserve<'a>(
         let asked = reservation(job, candidate, entry.credential.as_ref(), trail, &worst);
         match permit.reserve(asked, entry.passages.clone()).await {
             Ok(hold) => {
-                trail.reserved += 1;
+                trail.reserved = number;
                 encoded.headers.insert(CLIENT_REQUEST_ID, name(trail));
                 let lowered_cap = cap.is_lowered.then_some(cap.tokens);
-                return Ok(Ready { encoded, hold: Some(hold), credential: entry.credential, lowered_cap });
+                let credential = entry.credential;
+                return Ok(Ready { encoded, hold: Some(hold), credential, number, lowered_cap });
             }
             // What the operator's credentials may cost lowers nobody's cap: the next one is taken.
             Err(ReserveError::Exhausted { account, .. }) if account.kind == AccountKind::CredentialBudget => {
@@ -219,6 +233,14 @@ fn name(trail: &Trail) -> HeaderValue {
     HeaderValue::try_from(name).expect("ids and numbers are plain ASCII")
 }
 
+/// The most that an attempt of this candidate can cost who pays for it: the tenant, or its own account at the provider.
+pub fn worst(pipeline: &Pipeline, job: &Job<'_>, candidate: &Candidate) -> NanoUsd {
+    let (endpoint, is_byok) = (&candidate.endpoint, candidate.is_byok());
+    let cap = Cap::of(endpoint, is_byok, job, pipeline.settings.leases.default_output_tokens);
+    let worst = cap.worst(endpoint, job);
+    if is_byok { worst.cost } else { worst.charge }
+}
+
 /// The cap on output tokens that an attempt's reservation rests on.
 #[derive(Debug, Clone, Copy)]
 struct Cap {
@@ -226,6 +248,8 @@ struct Cap {
     /// Money that was lent is at stake, so the provider is held to the cap.
     is_bound: bool,
     is_lowered: bool,
+    /// The tenant pays the provider itself: what counts is the cost.
+    is_byok: bool,
 }
 
 impl Cap {
@@ -239,7 +263,7 @@ impl Cap {
             price::output_cap(endpoint, asked, endpoint.context_length())
         };
         let tokens = if asked.is_none() { own.min(room(endpoint, job.request)) } else { own };
-        Self { tokens, is_bound, is_lowered: false }
+        Self { tokens, is_bound, is_lowered: false, is_byok }
     }
 
     /// What the adapter is to write into the request; nothing where the caller's own words say it already.
@@ -248,19 +272,14 @@ impl Cap {
     }
 
     fn worst(&self, endpoint: &Endpoint, job: &Job<'_>) -> WorstCase {
-        price::worst_case(endpoint, &job.caller.tenant, &job.request.facts, job.request.n, self.tokens)
+        bounds(endpoint, job).worst(self.tokens)
     }
 
     fn affordable(&self, affordable: NanoUsd, endpoint: &Endpoint, job: &Job<'_>) -> Option<u64> {
-        let request = job.request;
-        price::affordable_cap(
-            endpoint,
-            &job.caller.tenant,
-            &request.facts,
-            request.n,
-            affordable,
-            self.tokens,
-        )
+        bounds(endpoint, job).largest_cap(self.tokens, |worst| {
+            let due = if self.is_byok { worst.cost } else { worst.charge };
+            due <= affordable
+        })
     }
 
     /// A lower cap that is affordable, where the caller set none itself.
@@ -283,6 +302,14 @@ impl Cap {
         let affordable_tokens = self.affordable(affordable, endpoint, job).unwrap_or(0);
         Skip::Budget { account, limit, affordable_tokens, asked_tokens: self.tokens }
     }
+}
+
+/// What bounds an attempt that is sent now: it ends with the request.
+fn bounds<'a>(endpoint: &'a Endpoint, job: &Job<'a>) -> Bounds<'a> {
+    let (from, left) = (clock::now(), job.until.saturating_duration_since(Instant::now()));
+    let left = TimeDelta::from_std(left).unwrap_or(TimeDelta::MAX);
+    let span = Span { from, until: from.checked_add_signed(left).unwrap_or(DateTime::<Utc>::MAX_UTC) };
+    Bounds::of(endpoint, &job.caller.tenant, &job.request.facts, job.request.n, span)
 }
 
 /// Output tokens that the window has room for beside the prompt, so that an injected cap is never what fails a call.
@@ -345,6 +372,7 @@ fn reservation(
     worst: &WorstCase,
 ) -> Reservation {
     let (Caller { tenant, key }, endpoint) = (job.caller, &candidate.endpoint);
+    let (started_at, terms) = (clock::now(), tenant.book.terms(endpoint));
     Reservation {
         generation: trail.id,
         attempt: trail.reserved + 1,
@@ -359,10 +387,11 @@ fn reservation(
             credential: CredentialId::new(
                 credential.map_or_else(|| "".into(), |credential| credential.id.clone()),
             ),
-            price: endpoint.price.clone(),
+            price: Arc::clone(endpoint.tariff.at(started_at).text()),
+            tenant_price: terms.own(),
             price_revision: Arc::new(trail.revision.to_proto()),
-            markup_ppm: tenant.config.markup_ppm,
-            started_at: clock::now(),
+            markup_ppm: terms.markup_ppm(),
+            started_at,
         },
         traceparent: trail.traceparent(),
     }
@@ -408,6 +437,7 @@ impl From<Skip> for RequestError {
             Skip::Failed(failed, endpoint) => {
                 Self::from_failure(&failed.failure, &endpoint.provider.display_name)
             }
+            Skip::Shut(shut, endpoint) => refusal::shut(shut, &endpoint),
             Skip::Refused(error) => refused(error),
             Skip::Limited(error, endpoint) => {
                 let provider = Some(endpoint.provider.display_name.clone());
@@ -471,7 +501,7 @@ mod tests {
         let credentials: Vec<&Credential> = credentials.iter().collect();
         let check = |usable: &str, expected: &str| {
             let is_usable = |credential: &Credential| usable.contains(&*credential.id);
-            let first = |seed| picks(&credentials, is_usable, seed)[0].id.to_string();
+            let first = |seed| pick(&credentials, is_usable, seed).unwrap().id.to_string();
             assert_eq!((0..4).map(first).collect::<String>(), expected, "{usable:?}");
         };
         check("abc", "abbc");

@@ -9,7 +9,7 @@ use crate::model::event::{Event, Fold};
 use crate::model::response::ChatResponse;
 use crate::pipeline::attempts::gone;
 use crate::pipeline::flight::Flight;
-use crate::pipeline::meter::{self, Meter};
+use crate::pipeline::meter::{self, Ended, Meter};
 use crate::pipeline::reply::{Gone, Reply};
 use crate::pipeline::rules::Rules;
 use crate::pipeline::trail::{AttemptNote, Trail};
@@ -111,15 +111,18 @@ fn settle(
     job: &Job<'_>,
     trail: &mut Trail,
 ) {
-    let Flight { candidate, hold, begun, told, .. } = flight;
-    let counted = Meter::of(answer).counted(&job.request.facts, None);
+    let Flight { number, candidate, hold, begun, told, .. } = flight;
+    let meter = Meter::of(answer);
+    let counted = meter.counted(&job.request.facts, None);
     told.ok(job, &counted);
     let outcome = fault.reason.as_str();
-    let bill = meter::settle(hold, job, candidate, &counted, outcome, status, |_, _, _| None);
+    let ended = Ended { outcome, status, owes: meter.owes(&counted) };
+    let bill = meter::settle(hold, job, candidate, &counted, ended, |_, _, _| None);
     trail.spent_tokens += counted.total_tokens();
     trail.note(AttemptNote {
+        cost: bill.cost,
         charged: bill.settled.charged,
         reason: Some(fault.detail.clone()),
-        ..note(candidate, begun, outcome, status, None)
+        ..note((number, candidate), begun, outcome, status, None)
     });
 }

@@ -15,7 +15,7 @@ use crate::config::snapshot::{Credential, Endpoint};
 use crate::drift::{Drift, Watch};
 use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
-use crate::upstream::http::{HttpClient, SendError};
+use crate::upstream::http::{HttpClient, Reach, SendError};
 use crate::upstream::live::{Live, cut};
 use crate::upstream::send::{Draft, Sender};
 use crate::upstream::sign::Signer;
@@ -33,6 +33,8 @@ pub struct Try<'a> {
     pub credential: Option<&'a Credential>,
     pub stream: bool,
     pub waits: Waits,
+    /// Tells who calls the try off whether it can have got out.
+    pub reach: &'a Reach,
 }
 
 /// How a try ended, or that it goes on.
@@ -73,14 +75,14 @@ pub async fn attempt(client: &HttpClient, signer: &Signer, attempt: Try<'_>) -> 
 }
 
 async fn run(client: &HttpClient, signer: &Signer, attempt: Try<'_>) -> Result<Answer, Failed> {
-    let Try { endpoint, drift, encoded, credential, stream, waits } = attempt;
+    let Try { endpoint, drift, encoded, credential, stream, waits, reach } = attempt;
     let adapter = endpoint.provider.adapter;
     let begun = Instant::now();
     let context = encoded.context.clone();
     let draft = Draft::new(endpoint, encoded).map_err(|reason| Failed::unsent(&reason))?;
     let provider = &endpoint.provider;
     let (connect, head) = (begun + waits.connect, (begun + waits.head).min(waits.until));
-    let response = Sender { client, signer, provider, credential, connect, head }.send(draft).await?;
+    let response = Sender { client, signer, provider, credential, connect, head, reach }.send(draft).await?;
     let status = response.status();
     let mut watch = Watch::new(drift, endpoint, response.headers());
     if !status.is_success() {

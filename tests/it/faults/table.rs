@@ -177,8 +177,7 @@ pub const UNREADABLE: Expected = passes("502 provider_unavailable", "malformed 1
 pub const TOO_SLOW: Expected = moves("504 timeout", "timeout 11000/0 estimated");
 pub const OVERLOADED_INSIDE: Expected = passes("503 provider_overloaded", "overloaded 11000/0 estimated");
 /// Two words, of two tokens, and then its end: 11 and 2 tokens by our count.
-pub const BROKEN_AFTER_TWO: Expected =
-    stays("200, then provider_unavailable", "malformed 15000/0 estimated");
+pub const BROKEN_AFTER_TWO: Expected = stays("200, then provider_unavailable", "malformed 15000/0 estimated");
 pub const LIMITED: Expected = passes("429 rate_limit_exceeded", "rate_limited 0/0 provider_final");
 pub const OVERLOADED: Expected = passes("503 provider_overloaded", "overloaded 0/0 provider_final");
 pub const SERVER: Expected = passes("502 provider_unavailable", "server 0/0 provider_final");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use switchyard_control_plane::jobs::proof::Proof;
+use switchyard_control_plane::domain::proof::Proof;
 
 use crate::soak::books::Books;
 use crate::soak::load::Tally;
