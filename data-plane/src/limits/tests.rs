@@ -572,7 +572,7 @@ async fn a_journal_without_room_costs_no_money() {
     let rates = RateLimiter::memory();
     let parts = Parts { settings: leases, journal, replay, lender: bank, rates, session, background };
     let limits = Limits::new(parts);
-    let error = limits.reserve(reservation(&[("k", 400)])).await.err().unwrap();
+    let error = limits.reserve(reservation(&[("k", 400)]), Vec::new()).await.err().unwrap();
     assert_eq!(error.code().error_type(), "journal_unavailable");
     assert_eq!(limits.affordable(&account("k")), Some(NanoUsd(1000)));
 }
