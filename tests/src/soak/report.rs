@@ -50,7 +50,7 @@ impl Report {
         let unbooked = u64::try_from(self.books.quarantined).unwrap_or(0);
         // Without the condition the accounts' own sums are kept elsewhere.
         let unproven =
-            if self.plan.is_unguarded { 0 } else { self.proof.accounts.len() + self.proof.credits.len() };
+            if self.plan.is_unguarded { 0 } else { self.proof.differences.len() };
         self.reckoning.lost + unbooked + unproven as u64
     }
 
