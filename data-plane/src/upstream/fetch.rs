@@ -2,7 +2,6 @@
 //!
 //! Knows nothing of requests; `pipeline::media` decides what is fetched and tells the caller what failed.
 
-mod address;
 pub mod room;
 mod sniff;
 
@@ -14,10 +13,11 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use switchyard_guard::address::{self, UrlError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::settings::Fetch;
@@ -80,6 +80,15 @@ pub enum FetchError {
     Full,
 }
 
+impl From<UrlError> for FetchError {
+    fn from(error: UrlError) -> Self {
+        match error {
+            UrlError::Unreadable => Self::Url,
+            UrlError::Credentials => Self::Credentials,
+        }
+    }
+}
+
 impl From<Private> for FetchError {
     fn from(_: Private) -> Self {
         Self::Private
@@ -95,14 +104,7 @@ impl Fetcher {
     /// The same over another resolver.
     pub fn over(names: Arc<dyn Resolve>, settings: Fetch, room: Arc<Room>) -> Self {
         let guard = Guarded::over(names, settings.allow_private);
-        let mut connector = HttpConnector::new_with_resolver(guard.clone());
-        connector.set_nodelay(true);
-        connector.enforce_http(false);
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
+        let connector = switchyard_guard::connector(guard.clone());
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .retry_canceled_requests(false)

@@ -135,6 +135,7 @@ fn nothing_new_stands_at_the_top_without_a_reason() {
         "data-plane",
         "deploy",
         "docs",
+        "guard",
         "migrations",
         "proto",
         "scripts",

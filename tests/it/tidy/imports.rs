@@ -292,8 +292,9 @@ fn generated_messages_stop_at_the_control_planes_edges() {
 fn the_planes_do_not_depend_on_each_other_and_nothing_depends_on_the_tests() {
     const MAY_DEPEND: &[(&str, &[&str])] = &[
         ("proto", &[]),
-        ("data-plane", &["switchyard-proto"]),
-        ("control-plane", &["switchyard-proto"]),
+        ("guard", &[]),
+        ("data-plane", &["switchyard-proto", "switchyard-guard"]),
+        ("control-plane", &["switchyard-proto", "switchyard-guard"]),
         ("cli", &["switchyard-proto", "switchyard-data-plane", "switchyard-control-plane"]),
     ];
     for (package, may) in MAY_DEPEND {

@@ -1,14 +1,21 @@
-//! A caller's URL as it is connected to: one reading of it, so that what is checked is what is asked.
+//! Somebody's URL as it is connected to: one reading of it, so that what is checked is what is asked.
 
 use std::net::IpAddr;
 
 use http::Uri;
 use url::{Host, Url};
 
-use crate::upstream::fetch::FetchError;
-
 /// Longest URL that is read, in bytes.
 const MAX_BYTES: usize = 16 << 10;
+
+/// Why a URL is not connected to. Prints no part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    #[error("it is not an http or https URL that can be read")]
+    Unreadable,
+    #[error("it holds a user name or a password")]
+    Credentials,
+}
 
 /// Where to ask.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,25 +28,25 @@ pub struct Address {
 /// Reads a URL the way browsers do: `0x7f.1` and `2130706433` are addresses.
 ///
 /// # Errors
-/// [`FetchError`] for other schemes, for credentials, and for what is no URL.
-pub fn read(url: &str) -> Result<Address, FetchError> {
+/// [`UrlError`] for other schemes, for credentials, and for what is no URL.
+pub fn read(url: &str) -> Result<Address, UrlError> {
     if url.len() > MAX_BYTES {
-        return Err(FetchError::Url);
+        return Err(UrlError::Unreadable);
     }
-    let mut url = Url::parse(url).map_err(|_| FetchError::Url)?;
+    let mut url = Url::parse(url).map_err(|_| UrlError::Unreadable)?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(FetchError::Url);
+        return Err(UrlError::Unreadable);
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(FetchError::Credentials);
+        return Err(UrlError::Credentials);
     }
     url.set_fragment(None);
-    let literal = match url.host().ok_or(FetchError::Url)? {
+    let literal = match url.host().ok_or(UrlError::Unreadable)? {
         Host::Domain(_) => None,
         Host::Ipv4(address) => Some(address.into()),
         Host::Ipv6(address) => Some(address.into()),
     };
-    let uri = url.as_str().parse().map_err(|_| FetchError::Url)?;
+    let uri = url.as_str().parse().map_err(|_| UrlError::Unreadable)?;
     Ok(Address { uri, literal })
 }
 
@@ -79,19 +86,19 @@ mod tests {
     #[test]
     fn what_must_not_be_asked_is_no_address() {
         for (url, expected) in [
-            ("ftp://example.com/x", FetchError::Url),
-            ("file:///etc/passwd", FetchError::Url),
-            ("gs://bucket/x.png", FetchError::Url),
-            ("//example.com/x", FetchError::Url),
-            ("http://", FetchError::Url),
-            ("http://1.2.3.4.5/", FetchError::Url),
-            ("http://[::1/", FetchError::Url),
-            ("http://user@example.com/", FetchError::Credentials),
-            ("http://:secret@example.com/", FetchError::Credentials),
-            ("http://example.com@127.0.0.1/", FetchError::Credentials),
+            ("ftp://example.com/x", UrlError::Unreadable),
+            ("file:///etc/passwd", UrlError::Unreadable),
+            ("gs://bucket/x.png", UrlError::Unreadable),
+            ("//example.com/x", UrlError::Unreadable),
+            ("http://", UrlError::Unreadable),
+            ("http://1.2.3.4.5/", UrlError::Unreadable),
+            ("http://[::1/", UrlError::Unreadable),
+            ("http://user@example.com/", UrlError::Credentials),
+            ("http://:secret@example.com/", UrlError::Credentials),
+            ("http://example.com@127.0.0.1/", UrlError::Credentials),
         ] {
             assert_eq!(read(url), Err(expected), "{url}");
         }
-        assert_eq!(read(&format!("http://example.com/{}", "x".repeat(MAX_BYTES))), Err(FetchError::Url));
+        assert_eq!(read(&format!("http://example.com/{}", "x".repeat(MAX_BYTES))), Err(UrlError::Unreadable));
     }
 }
