@@ -5,6 +5,7 @@
 
 mod body;
 mod call;
+pub mod csv;
 mod decode;
 mod docs;
 mod encode;
@@ -14,6 +15,7 @@ mod openapi;
 mod operation;
 mod page;
 mod query;
+mod rows;
 mod template;
 
 use std::sync::{Arc, LazyLock};
@@ -33,6 +35,7 @@ use tonic::service::Routes;
 use crate::rest::{
     fault::Fault,
     operation::{Found, Table},
+    rows::Rows,
 };
 
 pub use crate::rest::{openapi::document, operation::Operation};
@@ -91,6 +94,9 @@ async fn transcode(routes: &Routes, request: Request<Body>) -> Result<Response, 
     }
     let body = body::read(&parts.headers, body).await?;
     let message = message(&found, parts.uri.query(), &body)?;
+    if let Some(rows) = Rows::wanted(found.operation, &parts.headers) {
+        return rows.answer(routes.clone(), found.operation, &parts.headers, message).await;
+    }
     let reply = call::unary(routes.clone(), found.operation, &parts.headers, &message).await?;
     Ok((found.operation.success(), Json(encode::json(&reply)?)).into_response())
 }

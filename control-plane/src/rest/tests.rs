@@ -108,6 +108,34 @@ async fn patched(body: &Value) -> UpdateTenantRequest {
     updates.lock().unwrap().pop().unwrap()
 }
 
+/// The answer's body as it is.
+async fn text(path: &str, accept: &str) -> (u16, String, String) {
+    let routes = Routes::new(TenantServiceServer::new(Fake::default()));
+    let mut request = request("GET", path, "");
+    request.headers_mut().insert("accept", accept.parse().unwrap());
+    let (parts, body) = rest::port(routes).oneshot(request).await.unwrap().into_parts();
+    let kind = parts.headers["content-type"].to_str().unwrap().to_owned();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    (parts.status.as_u16(), kind, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn whole_lists_are_had_as_csv_or_as_json_lines() {
+    let (status, kind, csv) = text("/admin/v1/tenants", "text/csv").await;
+    let rows: Vec<&str> = csv.lines().collect();
+    assert_eq!((status, kind.as_str(), rows.len()), (200, "text/csv; charset=utf-8", 1 + 1000));
+    let columns: Vec<&str> = rows[0].split(',').collect();
+    assert!(columns.starts_with(&["id", "name", "disabled", "rates.requests_per_minute"]), "{columns:?}");
+    assert!(rows[2].starts_with("t1,,false,,"), "{}", rows[2]);
+    let (_, kind, lines) = text("/admin/v1/tenants", "application/x-ndjson").await;
+    let second: Value = serde_json::from_str(lines.lines().nth(1).unwrap()).unwrap();
+    assert_eq!((kind.as_str(), &second["id"]), ("application/x-ndjson", &json!("t1")));
+    let (status, kind, _) = text("/admin/v1/tenants/acme", "text/csv").await;
+    assert_eq!((status, kind.as_str()), (200, "application/json"), "what is no list is answered as always");
+    let (status, ..) = text("/admin/v1/nothing", "text/csv").await;
+    assert_eq!(status, 404);
+}
+
 #[tokio::test]
 async fn answers_have_snake_case_names_and_defaults_and_no_absent_messages() {
     let (status, body) = call("GET", "/admin/v1/tenants/acme", "").await;
