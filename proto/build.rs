@@ -37,6 +37,8 @@ const SECRET_MESSAGES: &[&str] = &[
     ".switchyard.v1.CreateTokenResponse",
     ".switchyard.v1.KeyEntry",
     ".switchyard.v1.MadeSecret",
+    ".switchyard.v1.Webhook",
+    ".switchyard.v1.CreateWebhookResponse",
 ];
 
 fn prost_build_config() -> tonic_prost_build::Config {

@@ -3,7 +3,7 @@
 use std::{fs, io::Read, path::PathBuf, str::FromStr};
 
 use anyhow::{Context, bail};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 use clap::{Args, ValueEnum};
 use prost_types::{FieldMask, Timestamp};
 use switchyard_proto::{clock, v1};
@@ -46,6 +46,32 @@ impl FromStr for Moment {
         let ago = duration(text)
             .ok_or("neither a time such as 2026-01-31T12:00:00Z nor one ago such as 2h or 7d")?;
         clock::now().checked_sub_signed(ago).map(Self).ok_or_else(|| "too long ago".to_owned())
+    }
+}
+
+/// A calendar month in UTC: `2026-11`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Month(NaiveDate);
+
+impl Month {
+    /// When it begins.
+    pub fn first(self) -> Timestamp {
+        clock::to_timestamp(self.0.and_time(NaiveTime::MIN).and_utc())
+    }
+
+    /// When the next one begins.
+    pub fn after(self) -> Timestamp {
+        clock::to_timestamp((self.0 + Months::new(1)).and_time(NaiveTime::MIN).and_utc())
+    }
+}
+
+impl FromStr for Month {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let day = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok();
+        let day = day.filter(|day| (1970..9999).contains(&day.year()));
+        day.map(Self).ok_or_else(|| "no month such as 2026-11".to_owned())
     }
 }
 

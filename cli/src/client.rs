@@ -104,6 +104,7 @@ services! {
     endpoints: endpoint_service_client::EndpointServiceClient;
     policies: policy_service_client::PolicyServiceClient;
     usage: usage_service_client::UsageServiceClient;
+    webhooks: webhook_service_client::WebhookServiceClient;
     fleet: fleet_service_client::FleetServiceClient;
     ledger: ledger_service_client::LedgerServiceClient;
     drift: drift_service_client::DriftServiceClient;

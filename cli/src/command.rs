@@ -7,7 +7,7 @@ use crate::{
     control_plane::ControlPlane, credential::Credential, data_plane::DataPlane, dev::Dev, doctor::Doctor,
     drift::Drift, endpoint::Endpoint, fault_lab, fleet::Fleet, key::Key, ledger::Ledger, model::Model,
     policy::Policy, provider::Provider, route::Route, settings::environment, tenant::Tenant, token::Token,
-    usage::Usage,
+    usage::Usage, webhook::Webhook,
 };
 
 /// A multi-tenant LLM router: one API key and one API shape in front of many model providers.
@@ -57,6 +57,8 @@ enum Command {
     Usage(Usage),
     /// Whether balances are what the ledger adds up to
     Ledger(Ledger),
+    /// Where events about money are sent
+    Webhook(Webhook),
     /// Which data plane runs which config
     Fleet(Fleet),
     /// What is new in providers' answers
@@ -113,6 +115,7 @@ impl Command {
             Self::Route(noun) => noun.run().await,
             Self::Usage(noun) => noun.run().await,
             Self::Ledger(noun) => noun.run().await,
+            Self::Webhook(noun) => noun.run().await,
             Self::Fleet(noun) => noun.run().await,
             Self::Drift(noun) => noun.run().await,
             Self::Audit(noun) => noun.run().await,
@@ -169,6 +172,12 @@ mod tests {
             "switchyard route explain --model openai/gpt-5-mini --provider {\"sort\":\"price\"}",
             "switchyard usage",
             "switchyard usage lines --generation gen-1 --limit 5",
+            "switchyard usage report --by model --by day --since 30d --format csv",
+            "switchyard usage statement --tenant acme --month 2026-11",
+            "switchyard usage export --tenant acme --month 2026-11 --format csv",
+            "switchyard tenant credits acme -5.00 --kind refund --reason cancelled --force",
+            "switchyard webhook create ops --url https://example.com/hook --threshold 80 --threshold 95",
+            "switchyard webhook test ops --tenant acme",
             "switchyard drift --provider openai --since 7d --output json",
             "switchyard drift clear --provider openai",
             "switchyard apply -f FILE --dry-run --prune",

@@ -104,6 +104,7 @@ fn profile() -> Vec<(&'static str, toml::Value)> {
         ("data_plane.region", "dev".into()),
         ("data_plane.requests.allow_private_upstreams", true.into()),
         ("data_plane.requests.drain_s", 5.into()),
+        ("control_plane.webhooks.allow_private", true.into()),
         // On a machine that also builds, the first grant may take longer than a fleet would wait.
         ("data_plane.leases.wait_ms", 3_000.into()),
         ("data_plane.journal.max_bytes", (256 << 20).into()),

@@ -38,3 +38,4 @@ pub mod telemetry;
 pub mod tenant;
 pub mod token;
 pub mod usage;
+pub mod webhook;

@@ -1,6 +1,6 @@
 //! `switchyard tenant`: customer organisations, and their credits.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use switchyard_proto::v1;
 
 use crate::{
@@ -73,7 +73,34 @@ enum Verb {
         /// Makes a repeated call harmless
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         idempotency_key: String,
+        /// Why they move; adjustments and refunds want a reason [default: top-up, or adjustment where some are taken]
+        #[arg(long, value_enum)]
+        kind: Option<CreditKind>,
+        /// Take back credits that are spent or lent already: the balance may become negative
+        #[arg(long)]
+        force: bool,
     },
+}
+
+/// Why credits move.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum CreditKind {
+    /// Money that came in; only ever grants
+    TopUp,
+    /// A correction, either way
+    Adjustment,
+    /// Money paid back; only ever takes
+    Refund,
+}
+
+impl CreditKind {
+    fn to_proto(self) -> v1::CreditKind {
+        match self {
+            Self::TopUp => v1::CreditKind::TopUp,
+            Self::Adjustment => v1::CreditKind::Adjustment,
+            Self::Refund => v1::CreditKind::Refund,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -146,8 +173,9 @@ impl Tenant {
                 admin.tenants().delete_tenant(v1::DeleteTenantRequest { id, revision }).await.answer()?;
                 Ok(())
             }
-            Verb::Credits { id, usd, reason, idempotency_key } => {
-                let request = v1::AdjustCreditsRequest { id, usd, reason, idempotency_key };
+            Verb::Credits { id, usd, reason, idempotency_key, kind, force } => {
+                let kind = kind.map_or(v1::CreditKind::Unspecified, CreditKind::to_proto).into();
+                let request = v1::AdjustCreditsRequest { id, usd, reason, idempotency_key, kind, force };
                 output.one("Tenant", &admin.tenants().adjust_credits(request).await.answer()?)
             }
         }

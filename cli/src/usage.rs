@@ -9,6 +9,9 @@ use crate::{
     output::Column,
 };
 
+mod export;
+mod report;
+
 const GENERATIONS: &[Column] = &[
     ("AT", "admitted_at"),
     ("ID", "id"),
@@ -82,6 +85,16 @@ enum Verb {
     },
     /// List accounts with their balances
     Accounts,
+    /// Add usage up over days, by model, key, user and so on
+    Report(report::Report),
+    /// A tenant's credits over a month: opening, what moved, closing
+    Statement {
+        /// In UTC: 2026-11
+        #[arg(long, value_name = "MONTH")]
+        month: String,
+    },
+    /// Print ledger lines as CSV or JSON, as many as there are
+    Export(export::Export),
 }
 
 #[derive(Debug, Args)]
@@ -124,6 +137,14 @@ impl Usage {
             Verb::Lines { generation } => {
                 output.list("Line", &lines(&admin, &scope, &generation).await?, LINES)
             }
+            Verb::Report(report) => report.run(&admin, &scope, output).await,
+            Verb::Statement { month } => {
+                if scope.tenant.is_empty() {
+                    anyhow::bail!("name the tenant: --tenant ID");
+                }
+                report::statement(&admin, output, &scope.tenant, &month).await
+            }
+            Verb::Export(export) => export.run(&admin, &scope).await,
             Verb::Accounts => output.list("Account", &accounts(&admin, &scope).await?, ACCOUNTS),
         }
     }

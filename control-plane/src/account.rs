@@ -25,7 +25,7 @@ use crate::{
         permission::{self, Allowed, ReadUsage},
     },
     store::{
-        StoreError,
+        self, StoreError,
         own::{self, Since},
     },
     telemetry,
@@ -63,7 +63,7 @@ impl Service {
         allowed: &Allowed<ReadUsage>,
         now: DateTime<Utc>,
     ) -> Result<Value, Refusal> {
-        let mut db = self.pool.acquire().await.map_err(StoreError::from)?;
+        let mut db = store::report::reading(&self.pool, allowed).await?;
         let key = &caller.key;
         let spent = own::spent(&mut db, allowed, key.id.as_str(), since(now)).await?;
         let byok = own::byok_spent(&mut db, allowed, key.id.as_str(), since(now)).await?;

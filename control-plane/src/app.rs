@@ -17,6 +17,7 @@ use crate::{
     service::State,
     settings::Settings,
     telemetry,
+    webhooks::send::Sender,
 };
 
 mod admin;
@@ -105,10 +106,15 @@ pub async fn start(
         ready: is_ready,
     };
     telemetry::describe();
-    let state =
-        State { pool: pool.clone(), crypto, fleet: Arc::new(feed.clone()), adapters: host.adapters.into() };
+    let state = State {
+        pool: pool.clone(),
+        crypto: crypto.clone(),
+        fleet: Arc::new(feed.clone()),
+        adapters: host.adapters.into(),
+    };
     let router = rest::port(grpc::routes(state).await);
-    let parts = Parts { settings, pool, feed, tasks: plane.tasks.clone(), shutdown: shutdown.clone() };
+    let parts =
+        Parts { settings, pool, crypto, feed, tasks: plane.tasks.clone(), shutdown: shutdown.clone() };
     plane.tasks.spawn(ops::serve(
         ops,
         host.metrics,
@@ -133,6 +139,7 @@ pub async fn start(
 struct Parts {
     settings: Settings,
     pool: PgPool,
+    crypto: Crypto,
     feed: Feed,
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -144,8 +151,10 @@ async fn run(parts: Parts, options: sqlx::postgres::PgConnectOptions, ready: wat
     if parts.shutdown.run_until_cancelled(prepare).await.is_some() {
         ready.send_replace(true);
         tracing::info!("the control plane is ready");
-        let Parts { settings, pool, feed, tasks, shutdown } = parts.clone();
-        tasks.spawn(jobs::run(pool, feed.clone(), settings.money, settings.drift, shutdown.clone()));
+        let Parts { settings, pool, crypto, feed, tasks, shutdown } = parts.clone();
+        let sender = Sender::new(crypto, settings.webhooks);
+        let (jobs_feed, jobs_shutdown) = (feed.clone(), shutdown.clone());
+        tasks.spawn(async move { jobs::run((pool, sender), jobs_feed, &settings, jobs_shutdown).await });
         tasks.spawn(feed.run(shutdown.clone()));
         shutdown.cancelled().await;
     }

@@ -28,6 +28,8 @@ pub mod price;
 pub mod proof;
 pub mod provider;
 pub mod rates;
+pub mod report;
 pub mod tenant;
 pub mod token;
 pub mod usage;
+pub mod webhook;

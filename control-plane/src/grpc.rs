@@ -13,6 +13,7 @@ use switchyard_proto::{
         model_service_server::ModelServiceServer, policy_service_server::PolicyServiceServer,
         provider_service_server::ProviderServiceServer, tenant_service_server::TenantServiceServer,
         token_service_server::TokenServiceServer, usage_service_server::UsageServiceServer,
+        webhook_service_server::WebhookServiceServer,
     },
 };
 use tonic::{Request, server::NamedService, service::Routes};
@@ -40,6 +41,7 @@ pub mod provider;
 pub mod tenant;
 pub mod token;
 pub mod usage;
+pub mod webhook;
 
 /// One admin service: the noun's methods over the shared state.
 #[derive(Clone)]
@@ -58,6 +60,7 @@ pub async fn routes(state: State) -> Routes {
     routes.add(PolicyServiceServer::new(admin.clone())).await;
     routes.add(TokenServiceServer::new(admin.clone())).await;
     routes.add(UsageServiceServer::new(admin.clone())).await;
+    routes.add(WebhookServiceServer::new(admin.clone())).await;
     routes.add(FleetServiceServer::new(admin.clone())).await;
     routes.add(LedgerServiceServer::new(admin.clone())).await;
     routes.add(DriftServiceServer::new(admin.clone())).await;

@@ -13,35 +13,48 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     distribution::{Feed, feed},
     settings, telemetry,
+    webhooks::send::Sender,
 };
 
+pub mod alerts;
+pub mod deliver;
 pub mod drift;
 pub mod health;
 pub mod partitions;
 pub mod presume;
 pub mod proof;
+pub mod retention;
+pub mod rollup;
 pub mod tombstones;
 
+/// Between two times of rolling up: usage is that old where it is not asked for to the second.
+const ROLLUP: Duration = Duration::from_secs(2);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Runs all jobs until shutdown.
 pub async fn run(
-    pool: PgPool,
+    (pool, sender): (PgPool, Sender),
     feed: Feed,
-    money: settings::Money,
-    drift: settings::Drift,
+    settings: &settings::Settings,
     shutdown: CancellationToken,
 ) {
+    let settings::Settings { money, drift, retention, .. } = settings;
     let jobs = async {
         tokio::join!(
             every(HOUR, "partitions", || partitions::run_once(&pool, clock::now())),
             every(HOUR, "tombstones", || tombstones::run_once(&pool, clock::now())),
+            every(HOUR, "retention", || retention::run_once(&pool, clock::now(), *retention)),
+            every(ROLLUP, "rollup", || rollup::run_once(&pool, clock::now())),
+            every(ROLLUP, "alerts", || alerts::run_once(&pool, clock::now())),
+            every(SECOND, "deliver", || deliver::run_once(&pool, &sender, clock::now())),
+            every(HOUR, "deliveries", || deliver::forget(&pool, clock::now())),
             every(HOUR, "drift", || drift::run_once(&pool, clock::now(), drift.keep)),
             every(HOUR, "health", || health::run_once(&pool, clock::now())),
             every(DAY, "proof", || proof::run_once(&pool, clock::now())),
-            presume_the_lost(&pool, &feed, money),
+            presume_the_lost(&pool, &feed, *money),
         )
     };
     tokio::select! {

@@ -38,6 +38,7 @@ mod seal;
 pub mod tenant;
 pub mod token;
 pub mod usage;
+pub mod webhook;
 
 /// What every use case works with. Cheap to clone.
 #[derive(Clone)]

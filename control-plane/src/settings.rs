@@ -30,6 +30,8 @@ pub struct Settings {
     pub fleet_tls: FleetTls,
     pub money: Money,
     pub drift: Drift,
+    pub retention: Retention,
+    pub webhooks: Webhooks,
 }
 
 /// mTLS on the fleet port: PEM files; required outside loopback.
@@ -60,6 +62,33 @@ pub struct Drift {
     /// Time after which what was not seen again is forgotten.
     #[serde(rename = "keep_days", deserialize_with = "days")]
     pub keep: Duration,
+}
+
+/// How long what is partitioned by day is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Days of finished requests; 0: for ever.
+    pub generations_days: u32,
+    /// Days of ledger lines, whose sums are kept for ever; 0: the lines too.
+    pub lines_days: u32,
+}
+
+/// Sending events to webhooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    /// Whether the operator's webhooks may be at private addresses and without TLS.
+    pub allow_private: bool,
+    /// The same for tenants' webhooks.
+    pub allow_private_tenants: bool,
+    /// Longest wait for an answer.
+    #[serde(rename = "timeout_ms", deserialize_with = "milliseconds")]
+    pub timeout: Duration,
+}
+
+fn milliseconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    u64::deserialize(from).map(Duration::from_millis)
 }
 
 fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {

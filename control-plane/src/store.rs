@@ -16,14 +16,17 @@ use crate::domain::{
 };
 
 pub mod account;
+pub mod alert;
 pub mod apply;
 pub mod audit;
 pub mod catalogue;
 pub mod credential;
 pub mod credit;
+pub mod delivery;
 pub mod drift;
 pub mod endpoint;
 pub mod feed;
+pub mod follow;
 pub mod health;
 pub mod ingest;
 pub mod instance;
@@ -36,12 +39,17 @@ pub mod owner;
 pub mod policy;
 pub mod proof;
 pub mod provider;
+pub mod report;
+pub mod retention;
 pub mod revision;
+pub mod rollup;
 pub mod schema;
 pub mod sealed;
+pub mod statement;
 pub mod tenant;
 pub mod token;
 pub mod usage;
+pub mod webhook;
 pub mod window;
 
 /// Why the store did not do what it was asked to.

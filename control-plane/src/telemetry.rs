@@ -34,6 +34,10 @@ const LAG: &str = "switchyard_fleet_lag_revisions";
 const STORE_UP: &str = "switchyard_store_reachable";
 /// Accounts whose balances are not what the ledger adds up to.
 const MISMATCHES: &str = "switchyard_ledger_mismatches";
+/// Seconds since the moment until which usage is rolled up completely.
+const ROLLUP_AGE: &str = "switchyard_rollup_age_seconds";
+/// Tries to send events to webhooks. Label `outcome`: `delivered`, `again`, `failed`.
+const DELIVERIES: &str = "switchyard_webhook_tries_total";
 /// Runs of background jobs. Labels `job`, `outcome`: `done`, `failed`.
 const JOBS: &str = "switchyard_jobs_total";
 
@@ -51,6 +55,8 @@ pub fn describe() {
     describe_gauge!(LAG, Unit::Count, "Revisions that the slowest attached data plane is behind");
     describe_gauge!(STORE_UP, Unit::Count, "1 while the database answers");
     describe_gauge!(MISMATCHES, Unit::Count, "Accounts whose balances are not what the ledger adds up to");
+    describe_gauge!(ROLLUP_AGE, Unit::Seconds, "Age of what usage is rolled up to completely");
+    describe_counter!(DELIVERIES, Unit::Count, "Tries to send events to webhooks by outcome");
     describe_counter!(JOBS, Unit::Count, "Runs of background jobs");
 }
 
@@ -102,6 +108,16 @@ pub fn store_reachable(is_reachable: bool) {
 /// The ledger was proven.
 pub fn mismatches(count: usize) {
     gauge!(MISMATCHES).set(count as f64);
+}
+
+/// Usage was rolled up.
+pub fn rolled_up(age_seconds: f64) {
+    gauge!(ROLLUP_AGE).set(age_seconds);
+}
+
+/// An event was sent to a webhook, or tried to be.
+pub fn sent(outcome: &'static str) {
+    counter!(DELIVERIES, "outcome" => outcome).increment(1);
 }
 
 /// A background job ran.

@@ -53,7 +53,9 @@ debug_without_secrets! {
     CreateKeyResponse { key, served_everywhere }
     CreateTokenResponse { token }
     KeyEntry { key, secret_ref }
-    MadeSecret { tenant, key }
+    MadeSecret { tenant, key, webhook }
+    Webhook { id, tenant, url, disabled, events, thresholds, low_balance_usd, revision }
+    CreateWebhookResponse { webhook }
 }
 
 #[cfg(test)]
@@ -74,6 +76,8 @@ mod tests {
             format!("{:?}", v1::CreateTokenResponse { secret: canary.into(), ..Default::default() }),
             format!("{:?}", v1::KeyEntry { secret: canary.into(), ..Default::default() }),
             format!("{:?}", v1::MadeSecret { secret: canary.into(), ..Default::default() }),
+            format!("{:?}", v1::Webhook { secret: canary.into(), ..Default::default() }),
+            format!("{:?}", v1::CreateWebhookResponse { secret: canary.into(), ..Default::default() }),
         ];
         for text in shown {
             assert!(!text.contains(canary), "{text}");

@@ -232,6 +232,31 @@ const OPERATIONS: &[Operation] = &[
     operation("UsageService/ListAccounts", Access::Narrowed, |_| {
         v1::ListAccountsRequest::default().encode_to_vec()
     }),
+    operation("UsageService/ReportUsage", Access::Narrowed, |_| {
+        v1::ReportUsageRequest::default().encode_to_vec()
+    }),
+    operation("UsageService/GetStatement", Access::TenantRead, |_| {
+        v1::GetStatementRequest { tenant: acme(), month: "2026-11".to_owned() }.encode_to_vec()
+    }),
+    operation("WebhookService/ListWebhooks", Access::TenantRead, |_| {
+        v1::ListWebhooksRequest { tenant: acme(), ..Default::default() }.encode_to_vec()
+    }),
+    operation("WebhookService/GetWebhook", Access::TenantRead, |_| {
+        v1::GetWebhookRequest { tenant: acme(), id: "w".to_owned() }.encode_to_vec()
+    }),
+    operation("WebhookService/CreateWebhook", Access::TenantWrite, |_| {
+        v1::CreateWebhookRequest { tenant: acme(), webhook: Some(v1::Webhook::default()) }.encode_to_vec()
+    }),
+    operation("WebhookService/UpdateWebhook", Access::TenantWrite, |_| update_webhook(acme())),
+    operation("WebhookService/DeleteWebhook", Access::TenantWrite, |_| {
+        v1::DeleteWebhookRequest { tenant: acme(), id: "w".to_owned(), revision: u64::MAX }.encode_to_vec()
+    }),
+    operation("WebhookService/TestWebhook", Access::TenantWrite, |_| {
+        v1::TestWebhookRequest { tenant: acme(), id: "w".to_owned() }.encode_to_vec()
+    }),
+    operation("WebhookService/ListDeliveries", Access::TenantRead, |_| {
+        v1::ListDeliveriesRequest { tenant: acme(), id: "w".to_owned(), ..Default::default() }.encode_to_vec()
+    }),
     operation("FleetService/ListInstances", Access::Fleet, |_| {
         v1::ListInstancesRequest::default().encode_to_vec()
     }),
@@ -265,9 +290,12 @@ const NAMED: &[Operation] = &[
     operation("UsageService/ListAccounts", Access::TenantRead, |_| {
         v1::ListAccountsRequest { tenant: acme(), ..Default::default() }.encode_to_vec()
     }),
+    operation("UsageService/ReportUsage", Access::TenantRead, |_| {
+        v1::ReportUsageRequest { tenant: acme(), ..Default::default() }.encode_to_vec()
+    }),
 ];
 
-/// Policies without a tenant are the operator's, and may name tenants in their conditions.
+/// Webhooks without a tenant are the operator's, and policies too: and may name tenants in their conditions.
 const OPERATORS: &[Operation] = &[
     operation("PolicyService/ListPolicies", Access::Fleet, |_| {
         v1::ListPoliciesRequest::default().encode_to_vec()
@@ -290,10 +318,36 @@ const OPERATORS: &[Operation] = &[
         v1::DeletePolicyRequest { id: "p".to_owned(), revision: u64::MAX, ..Default::default() }
             .encode_to_vec()
     }),
+    operation("WebhookService/ListWebhooks", Access::Fleet, |_| {
+        v1::ListWebhooksRequest::default().encode_to_vec()
+    }),
+    operation("WebhookService/GetWebhook", Access::Fleet, |_| {
+        v1::GetWebhookRequest { id: "w".to_owned(), ..Default::default() }.encode_to_vec()
+    }),
+    operation("WebhookService/CreateWebhook", Access::Operator, |_| {
+        v1::CreateWebhookRequest { webhook: Some(v1::Webhook::default()), ..Default::default() }
+            .encode_to_vec()
+    }),
+    operation("WebhookService/UpdateWebhook", Access::Operator, |_| update_webhook(String::new())),
+    operation("WebhookService/DeleteWebhook", Access::Operator, |_| {
+        v1::DeleteWebhookRequest { id: "w".to_owned(), revision: u64::MAX, ..Default::default() }
+            .encode_to_vec()
+    }),
+    operation("WebhookService/TestWebhook", Access::Operator, |_| {
+        v1::TestWebhookRequest { id: "w".to_owned(), ..Default::default() }.encode_to_vec()
+    }),
+    operation("WebhookService/ListDeliveries", Access::Fleet, |_| {
+        v1::ListDeliveriesRequest { id: "w".to_owned(), ..Default::default() }.encode_to_vec()
+    }),
 ];
 
 /// Services of the fleet port, which know certificates instead of tokens.
 const FLEET_PORT: &[&str] = &["AccountService", "ConfigService", "IngestService", "LeaseService"];
+
+fn update_webhook(tenant: String) -> Vec<u8> {
+    let webhook = Some(v1::Webhook::default());
+    v1::UpdateWebhookRequest { tenant, id: "w".to_owned(), webhook, ..Default::default() }.encode_to_vec()
+}
 
 fn acme() -> String {
     "acme".to_owned()
@@ -354,6 +408,8 @@ async fn port() -> (AdminPort, Rows) {
     port.endpoint("a/m", "p").await.unwrap();
     port.policy("acme", "p").await.unwrap();
     port.policy("", "p").await.unwrap();
+    port.webhook("acme", "w").await.unwrap();
+    port.webhook("", "w").await.unwrap();
     let token = port.token(v1::Role::TenantAdmin, "acme").await.unwrap().token.unwrap().id;
     let generation = generation(&port, "acme").await;
     (port, Rows { key, token, generation })

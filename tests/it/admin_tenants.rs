@@ -28,6 +28,24 @@ async fn adjust(port: &AdminPort, usd: &str, idempotency_key: &str) -> Result<v1
         usd: usd.to_owned(),
         reason: "invoice 7".to_owned(),
         idempotency_key: idempotency_key.to_owned(),
+        ..Default::default()
+    };
+    port.call("TenantService/AdjustCredits", &request).await
+}
+
+/// Moves credits of a kind, with a reason or without.
+async fn move_credits(
+    port: &AdminPort,
+    usd: &str,
+    (kind, reason, force): (v1::CreditKind, &str, bool),
+) -> Result<v1::Tenant, Status> {
+    let request = v1::AdjustCreditsRequest {
+        id: "acme".to_owned(),
+        usd: usd.to_owned(),
+        reason: reason.to_owned(),
+        kind: kind.into(),
+        force,
+        ..Default::default()
     };
     port.call("TenantService/AdjustCredits", &request).await
 }
@@ -91,7 +109,12 @@ async fn credits_left_are_those_granted_less_what_is_taken() {
     .await
     .unwrap();
     assert_eq!(adjust(&port, "5", "").await.unwrap().credits_left_usd, "13");
-    assert_eq!(adjust(&port, "-14", "").await.unwrap().credits_left_usd, "-1");
+    let refused = adjust(&port, "-13.5", "").await.unwrap_err();
+    let message =
+        "usd takes back credits that are spent or lent: 13 USD are left; set `force` to do it all the same";
+    assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, message));
+    let forced = move_credits(&port, "-14", (v1::CreditKind::Unspecified, "", true)).await.unwrap();
+    assert_eq!(forced.credits_left_usd, "-1");
     assert_eq!(account(&port).await.0, Some(1_000_000_000));
     let charges: Vec<String> = lines(&port).await.into_iter().map(|line| line.0).collect();
     assert_eq!(charges, ["-10", "-5", "14"]);
@@ -104,6 +127,35 @@ async fn credits_left_are_those_granted_less_what_is_taken() {
         let refused = adjust(&port, usd, "").await.unwrap_err();
         assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, message));
     }
+}
+
+#[tokio::test]
+async fn credits_move_for_a_reason_that_fits_their_kind() {
+    use v1::CreditKind::{Adjustment, Refund, TopUp};
+    let port = AdminPort::start().await.unwrap();
+    create(&port, acme(), "10").await.unwrap();
+    for (usd, kind, reason, message) in [
+        ("-1", TopUp, "", "usd is negative, and a top-up only grants"),
+        ("1", Refund, "cancelled", "usd is positive, and a refund pays back: it only takes"),
+        ("-1", Refund, " ", "reason is required"),
+        ("1", Adjustment, "", "reason is required"),
+    ] {
+        let refused = move_credits(&port, usd, (kind, reason, false)).await.unwrap_err();
+        assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, message), "{kind:?} {usd}");
+    }
+    move_credits(&port, "5", (TopUp, "", false)).await.unwrap();
+    move_credits(&port, "-2", (Refund, "cancelled", false)).await.unwrap();
+    move_credits(&port, "1", (Adjustment, "goodwill", false)).await.unwrap();
+    let listed: v1::ListLinesResponse =
+        port.call("UsageService/ListLines", &v1::ListLinesRequest::default()).await.unwrap();
+    let kinds: Vec<_> =
+        listed.lines.iter().rev().map(|line| (line.credit(), line.charge_usd.as_str())).collect();
+    assert_eq!(kinds, [(TopUp, "-10"), (TopUp, "-5"), (Refund, "2"), (Adjustment, "-1")]);
+    let audit: v1::ListEntriesResponse =
+        port.call("AuditService/ListEntries", &v1::ListEntriesRequest::default()).await.unwrap();
+    let newest =
+        audit.entries.iter().map(|entry| format!("{entry:?}")).find(|entry| entry.contains("goodwill"));
+    assert!(newest.is_some_and(|entry| entry.contains("adjustment")), "the audit tells kind and reason");
 }
 
 #[tokio::test]

@@ -518,6 +518,35 @@ async fn budgets_are_applied_and_exported_and_refused_by_field() {
     }
 }
 
+const WEBHOOKS: &str = r#"
+tenants:
+  - id: acme
+webhooks:
+  - {id: ops, url: "https://hooks.example.com/ops", secret: ${OPS_SECRET}, low_balance_usd: "5.00"}
+  - {id: billing, tenant: acme, url: "https://acme.example/hook", thresholds: [90, 50]}
+"#;
+
+#[tokio::test]
+async fn webhooks_are_applied_exported_and_pruned_and_a_secret_that_was_made_is_shown_once() {
+    let admin = Admin::start().await;
+    let secrets = [("OPS_SECRET", "whsec_Y2FuYXJ5LWNhbmFyeS1jYW5hcnktY2FuYXJ5IQ==")];
+    let first = admin.try_apply(WEBHOOKS, &secrets).await.unwrap();
+    let [made] = first.secrets.as_slice() else { panic!("one secret was made") };
+    assert_eq!((made.tenant.as_str(), made.webhook.as_str(), made.key.as_str()), ("acme", "billing", ""));
+    assert!(told(&first)[1].starts_with("Create webhook ops "), "{:?}", told(&first));
+    assert_eq!(told(&admin.try_apply(WEBHOOKS, &secrets).await.unwrap()), Vec::<String>::new());
+
+    let yaml = export::to_yaml(admin.export().await);
+    assert!(yaml.contains("secret: ${SWITCHYARD_WEBHOOK_ACME_BILLING}"), "{yaml}");
+    assert_eq!(told(&admin.try_apply(&yaml, &[]).await.unwrap()), Vec::<String>::new());
+
+    let elsewhere = Admin::start().await;
+    let status = elsewhere.try_apply(WEBHOOKS, &[]).await.unwrap_err();
+    assert_eq!(field(&status), "webhooks[0].webhook.secret", "{}", status.message());
+    let without = &WEBHOOKS[..WEBHOOKS.find("webhooks:").unwrap()];
+    assert_eq!(told(&admin.prune(without).await), ["Delete webhook ops", "Delete webhook acme/billing"]);
+}
+
 #[tokio::test]
 async fn only_operators_apply_and_export() {
     let mut admin = Admin::start().await;

@@ -12,6 +12,7 @@ use switchyard_tests::process::Process;
 
 const CREDENTIAL: &str = "canary-credential-1f7be8a09c5d4e";
 const OWN_CREDENTIAL: &str = "canary-own-credential-8c41d2aa70b3f5";
+const WEBHOOK: &str = "whsec_Y2FuYXJ5LXdlYmhvb2stNGYxYTljMDdiMmU1ZDg=";
 const BROUGHT_KEY: &str = "canary-brought-key-5b21c77f0e9a43d8";
 const PROMPT: &str = "canary-prompt-93c2a4e6";
 const SYSTEM: &str = "canary-system-7d10bb52";
@@ -23,6 +24,7 @@ fn planted(cluster: &Cluster, keys: &[String]) -> Vec<(String, String)> {
     let fixed = [
         ("a provider's credential", CREDENTIAL),
         ("a tenant's own credential", OWN_CREDENTIAL),
+        ("a webhook's secret", WEBHOOK),
         ("a key brought from elsewhere", BROUGHT_KEY),
         ("a prompt", PROMPT),
         ("a system prompt", SYSTEM),
@@ -115,6 +117,9 @@ async fn admin_answers(cluster: &Cluster) -> String {
         "accounts",
         "audit",
         "export",
+        "webhooks",
+        "webhooks/ops/deliveries",
+        "usage/report",
         "fleet/instances",
         "drift",
         "tokens",
@@ -222,6 +227,16 @@ async fn no_secret_and_no_content_turns_up_anywhere() {
     };
     cluster.admin.keys().create_key(request).await.unwrap();
     cluster.admin.credentials().create_credential(own).await.unwrap();
+    let hook = v1::Webhook {
+        id: "ops".to_owned(),
+        url: "https://hooks.invalid/".to_owned(),
+        secret: WEBHOOK.to_owned(),
+        ..Default::default()
+    };
+    let hook = v1::CreateWebhookRequest { webhook: Some(hook), ..Default::default() };
+    cluster.admin.webhooks().create_webhook(hook).await.unwrap();
+    let test = v1::TestWebhookRequest { id: "ops".to_owned(), ..Default::default() };
+    cluster.admin.webhooks().test_webhook(test).await.unwrap();
     cluster.settled().await;
 
     let mut told = exercise(&client).await;

@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use switchyard_control_plane::{
     app::{self, ControlPlane, Host},
     jobs, service,
-    settings::{Drift, FleetTls, Money, Settings},
+    settings::{Drift, FleetTls, Money, Retention, Settings, Webhooks},
     store::schema,
 };
 use switchyard_proto::{
@@ -74,6 +74,12 @@ fn settings(url: &str) -> Settings {
         fleet_tls: FleetTls::default(),
         money: Money { presume_after: Duration::from_secs(600) },
         drift: Drift { keep: Duration::from_secs(86_400) },
+        retention: Retention { generations_days: 0, lines_days: 0 },
+        webhooks: Webhooks {
+            allow_private: true,
+            allow_private_tenants: false,
+            timeout: Duration::from_secs(5),
+        },
     }
 }
 

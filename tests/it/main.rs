@@ -51,3 +51,5 @@ mod slow_readers;
 mod soak;
 mod tidy;
 mod traces;
+mod usage;
+mod webhooks;

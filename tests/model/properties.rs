@@ -95,7 +95,7 @@ fn counted(state: &State, row: Row, plane: u8, epoch: u64) -> i64 {
     state.store.leases.get(&(row, plane, epoch)).map_or(0, |lease| lease.granted - lease.used)
 }
 
-/// The proof job of the control plane: `store::account::prove`.
+/// The proof job of the control plane: `store::proof::accounts`.
 fn adds_up(state: &State, row: Row) -> bool {
     let balance = state.store.accounts.get(&row).copied().unwrap_or_default();
     let moved = state.store.moved.get(&row).copied().unwrap_or_default();

@@ -194,6 +194,14 @@ impl AdminPort {
         Ok(made.policy.unwrap_or_default())
     }
 
+    /// Makes a webhook of an owner; the operator's where `tenant` is empty.
+    pub async fn webhook(&self, tenant: &str, id: &str) -> Result<v1::CreateWebhookResponse, Status> {
+        let url = "https://hooks.example.com/".to_owned();
+        let webhook = v1::Webhook { id: id.to_owned(), url, ..Default::default() };
+        let request = v1::CreateWebhookRequest { tenant: tenant.to_owned(), webhook: Some(webhook) };
+        self.call("WebhookService/CreateWebhook", &request).await
+    }
+
     /// Makes a token of a role; a tenant's, or of all tenants where `tenant` is empty.
     pub async fn token(&self, role: v1::Role, tenant: &str) -> Result<v1::CreateTokenResponse, Status> {
         let token = v1::Token {

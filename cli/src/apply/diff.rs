@@ -15,7 +15,9 @@ pub fn to_text(answer: &ApplyResponse, dry_run: bool) -> String {
         text.push_str("\nSecrets of new keys, shown this once:\n");
     }
     for made in &answer.secrets {
-        writeln!(text, "  {}/{}  {}", made.tenant, made.key, made.secret).expect("a string takes everything");
+        let named = [&made.tenant, &made.key, &made.webhook].map(String::as_str);
+        let named: Vec<&str> = named.into_iter().filter(|part| !part.is_empty()).collect();
+        writeln!(text, "  {}  {}", named.join("/"), made.secret).expect("a string takes everything");
     }
     text
 }
@@ -92,7 +94,12 @@ mod tests {
                 change(Action::Disable, "acme/old", &[], false),
                 change(Action::Delete, "acme/older", &[], false),
             ],
-            secrets: vec![MadeSecret { tenant: "acme".into(), key: "ci".into(), secret: "sk-1".into() }],
+            secrets: vec![MadeSecret {
+                tenant: "acme".into(),
+                key: "ci".into(),
+                secret: "sk-1".into(),
+                ..Default::default()
+            }],
             revision: Some(Revision { incarnation: String::new(), number: 7 }),
         };
         let expected = "\

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use switchyard_proto::{secret::Secret, v1};
 
 use crate::apply::{
-    file::{Credential, File, Key, Model, Provider, Tenant},
+    file::{Credential, File, Key, Model, Provider, Tenant, Webhook},
     policy::Policy,
 };
 
@@ -26,11 +26,18 @@ fn to_file(manifest: v1::Manifest) -> File {
     });
     let providers = providers.collect();
     let tenants = manifest.tenants.into_iter().map(|entry| tenant(entry, &mut names)).collect();
+    let webhooks = manifest.webhooks.into_iter().map(|entry| {
+        let webhook = entry.webhook.unwrap_or_default();
+        let owner = if webhook.tenant.is_empty() { String::new() } else { format!("{}_", webhook.tenant) };
+        let secret = names.placeholder("WEBHOOK", &format!("{owner}{}", webhook.id));
+        Webhook::of_proto(webhook, Some(secret))
+    });
     File {
         providers,
         models: manifest.models.into_iter().map(Model::of_proto).collect(),
         policies: manifest.policies.into_iter().map(Policy::of_proto).collect(),
         tenants,
+        webhooks: webhooks.collect(),
     }
 }
 

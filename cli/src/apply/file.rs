@@ -11,8 +11,9 @@ use serde_yaml_ng::Value;
 use switchyard_proto::secret::Secret;
 
 mod credential;
+mod webhook;
 
-pub use crate::apply::file::credential::Credential;
+pub use crate::apply::file::{credential::Credential, webhook::Webhook};
 use crate::apply::{
     place::{Fault, Place},
     policy::Policy,
@@ -32,6 +33,8 @@ pub struct File {
     pub policies: Vec<Policy>,
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub tenants: Vec<Tenant>,
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<Webhook>,
 }
 
 /// A configured upstream.

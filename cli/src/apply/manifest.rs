@@ -7,6 +7,7 @@ use prost_types::Timestamp;
 use switchyard_proto::{secret::Secret, v1};
 
 mod credential;
+mod webhook;
 
 use crate::apply::{
     file::{Billing, Budget, DataPolicy, Endpoint, File, Key, Limit, Model, Provider, Rates, Reset, Tenant},
@@ -33,6 +34,7 @@ pub fn of_file(file: &File, variables: &Variables) -> Result<v1::Manifest, BadFi
     let named = |noun: &str, index: usize| format!("{noun}[{index}]");
     let providers = file.providers.iter().enumerate();
     let tenants = file.tenants.iter().enumerate();
+    let webhooks = file.webhooks.iter().enumerate();
     Ok(v1::Manifest {
         providers: providers
             .map(|(index, provider)| {
@@ -46,6 +48,11 @@ pub fn of_file(file: &File, variables: &Variables) -> Result<v1::Manifest, BadFi
             })
             .collect::<Result<_, _>>()?,
         policies: file.policies.iter().map(Policy::to_proto).collect(),
+        webhooks: webhooks
+            .map(|(index, webhook)| {
+                webhook.to_proto(variables).map_err(|bad| bad.within(&named("webhooks", index)))
+            })
+            .collect::<Result<_, _>>()?,
     })
 }
 
@@ -57,6 +64,7 @@ pub fn file_path(field: &str) -> String {
         .replace("].tenant.", "].")
         .replace("].key.", "].")
         .replace("].credential.", "].")
+        .replace("].webhook.", "].")
         .replace("].credits_usd", "].credits")
         .replace("].secret_ref", "].secret")
         .replace("].credential_ref", "].credential")

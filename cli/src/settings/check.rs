@@ -91,8 +91,20 @@ pub(super) fn control_plane(settings: &Settings, section: &ControlPlane) -> Chec
     database_url(settings, &section.database_url)?;
     more_than_zero(settings, "control_plane.database_connections", section.database_connections == 0)?;
     more_than_zero(settings, "control_plane.drift.keep_days", section.drift.keep.is_zero())?;
+    more_than_zero(settings, "control_plane.webhooks.timeout_ms", section.webhooks.timeout.is_zero())?;
+    let kept = section.retention;
+    kept_long_enough(settings, "control_plane.retention.generations_days", kept.generations_days)?;
+    kept_long_enough(settings, "control_plane.retention.lines_days", kept.lines_days)?;
     required(settings, "control_plane.master_key", &section.master_key)?;
     sealing(settings, "control_plane.master_key", &section.master_key)
+}
+
+/// A record that comes twice is known by the first; data planes offer theirs again for some days.
+fn kept_long_enough(settings: &Settings, setting: &str, days: u32) -> Checked {
+    match days {
+        1..7 => Err(settings.wrong(setting, format!("`{days}` is less than 7; 0 keeps them for ever"))),
+        0 | 7.. => Ok(()),
+    }
 }
 
 pub(super) fn database_url(settings: &Settings, url: &Secret) -> Checked {

@@ -76,6 +76,11 @@ pub(super) const VARIABLES: &[(&str, &[&str])] = &[
     ("SWITCHYARD_MIGRATE", &["control_plane.migrate"]),
     ("SWITCHYARD_MONEY_PRESUME_AFTER_S", &["control_plane.money.presume_after_s"]),
     ("SWITCHYARD_DRIFT_KEEP_DAYS", &["control_plane.drift.keep_days"]),
+    ("SWITCHYARD_RETENTION_GENERATIONS_DAYS", &["control_plane.retention.generations_days"]),
+    ("SWITCHYARD_RETENTION_LINES_DAYS", &["control_plane.retention.lines_days"]),
+    ("SWITCHYARD_WEBHOOKS_ALLOW_PRIVATE", &["control_plane.webhooks.allow_private"]),
+    ("SWITCHYARD_WEBHOOKS_ALLOW_PRIVATE_TENANTS", &["control_plane.webhooks.allow_private_tenants"]),
+    ("SWITCHYARD_WEBHOOKS_TIMEOUT_MS", &["control_plane.webhooks.timeout_ms"]),
 ];
 
 /// Variables that commands read as defaults of their flags.
@@ -88,7 +93,8 @@ const OF_COMMANDS: &[&str] = &[
 ];
 
 /// How an exported file names the secrets that it left out.
-const OF_EXPORTS: &[&str] = &["SWITCHYARD_PROVIDER_", "SWITCHYARD_CREDENTIAL_", "SWITCHYARD_KEY_"];
+const OF_EXPORTS: &[&str] =
+    &["SWITCHYARD_PROVIDER_", "SWITCHYARD_CREDENTIAL_", "SWITCHYARD_KEY_", "SWITCHYARD_WEBHOOK_"];
 
 /// Every variable that the program knows.
 pub fn environment_names() -> Vec<String> {

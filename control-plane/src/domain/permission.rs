@@ -105,6 +105,12 @@ actions! {
     WriteOperatorsPolicies: Everything, [Operator];
     /// Generations, ledger lines, accounts.
     ReadUsage: PerTenant, [Operator, TenantAdmin, Viewer];
+    /// A tenant's own webhooks, never their secrets.
+    ReadWebhooks: PerTenant, [Operator, TenantAdmin, Viewer];
+    WriteWebhooks: PerTenant, [Operator, TenantAdmin];
+    /// The operator's, which hear of all tenants.
+    ReadOperatorsWebhooks: Everything, [Operator, Viewer];
+    WriteOperatorsWebhooks: Everything, [Operator];
     ReadAudit: PerTenant, [Operator, TenantAdmin];
     ReadFleet: Everything, [Operator, Viewer];
     /// Give back what a lost data plane was lent.
@@ -217,6 +223,10 @@ mod tests {
             ("ReadOperatorsPolicies", outcomes::<ReadOperatorsPolicies>(None), "all    all    -      -"),
             ("WriteOperatorsPolicies", outcomes::<WriteOperatorsPolicies>(None), "all    -      -      -"),
             ("ReadUsage", outcomes::<ReadUsage>(None), "all    all    acme   acme"),
+            ("ReadWebhooks", outcomes::<ReadWebhooks>(None), "all    all    acme   acme"),
+            ("WriteWebhooks", outcomes::<WriteWebhooks>(None), "all    -      acme   -"),
+            ("ReadOperatorsWebhooks", outcomes::<ReadOperatorsWebhooks>(None), "all    all    -      -"),
+            ("WriteOperatorsWebhooks", outcomes::<WriteOperatorsWebhooks>(None), "all    -      -      -"),
             ("ReadAudit", outcomes::<ReadAudit>(None), "all    -      acme   -"),
             ("ReadFleet", outcomes::<ReadFleet>(None), "all    all    -      -"),
             ("ReleaseInstances", outcomes::<ReleaseInstances>(None), "all    -      -      -"),

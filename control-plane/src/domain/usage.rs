@@ -8,7 +8,7 @@ use switchyard_proto::{
     price::Parts,
 };
 
-use crate::domain::meta::Revision;
+use crate::domain::{meta::Revision, report::CreditKind};
 
 /// Tokens in the normal form: totals include their parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -92,6 +92,8 @@ pub struct Line {
     pub epoch: u64,
     pub reason: String,
     pub actor: String,
+    /// Of a credit line.
+    pub credit: Option<CreditKind>,
 }
 
 /// Which generations or lines are wanted; all of them where a part is `None`.

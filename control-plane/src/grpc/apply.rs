@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use switchyard_proto::{
-    id::{CredentialId, EndpointId, ModelId, PolicyId, ProviderId, TenantId},
+    id::{CredentialId, EndpointId, ModelId, PolicyId, ProviderId, TenantId, WebhookId},
     secret::Secret,
     v1::{
         self, ApplyRequest, ApplyResponse, ExportRequest, FieldChange, MadeSecret,
@@ -14,12 +14,14 @@ use tonic::{Request, Response, Status};
 use crate::{
     domain::{diff, invalid::Invalid, permission::Apply},
     error::ServiceError,
-    grpc::{Admin, common, credential, endpoint, enter, given, key, model, policy, provider, tenant},
+    grpc::{
+        Admin, common, credential, endpoint, enter, given, key, model, policy, provider, tenant, webhook,
+    },
     service::{
         self, allow,
         apply::{
             Action, Changed, CredentialEntry, EndpointEntry, Exported, ExportedTenant, KeyEntry, Manifest,
-            ModelEntry, Options, Outcome, PolicyEntry, ProviderEntry, TenantEntry,
+            ModelEntry, Options, Outcome, PolicyEntry, ProviderEntry, SecretOf, TenantEntry, WebhookEntry,
         },
         key::WithUsage,
         tenant::WithCredits,
@@ -63,6 +65,7 @@ fn manifest(message: &ManifestMessage) -> Result<Manifest, ServiceError> {
         models,
         tenants,
         policies: message.policies.iter().map(policy_entry).collect(),
+        webhooks: each("webhooks", &message.webhooks, webhook_entry)?,
     })
 }
 
@@ -107,6 +110,18 @@ fn policy_entry(message: &v1::Policy) -> PolicyEntry {
     }
 }
 
+fn webhook_entry(entry: &v1::WebhookEntry) -> Result<WebhookEntry, Invalid> {
+    let message = entry.webhook.as_ref().ok_or_else(|| Invalid::new("webhook", "is required"))?;
+    let edit = webhook::read(message).map_err(|invalid| invalid.within("webhook"))?;
+    Ok(WebhookEntry {
+        id: WebhookId::new(message.id.as_str()),
+        tenant: common::tenant(message.tenant.clone()),
+        draft: edit.draft,
+        secret: edit.secret,
+        secret_ref: entry.secret_ref.clone(),
+    })
+}
+
 fn tenant_entry(entry: &v1::TenantEntry) -> Result<TenantEntry, Invalid> {
     let message = entry.tenant.as_ref().ok_or_else(|| Invalid::new("tenant", "is required"))?;
     let keys = each("keys", &entry.keys, |key| key_entry(key, &message.id))?;
@@ -147,10 +162,13 @@ fn secret(text: &str) -> Option<Secret> {
 }
 
 fn answer(outcome: Outcome) -> ApplyResponse {
-    let secrets = outcome.secrets.iter().map(|made| MadeSecret {
-        tenant: made.tenant.to_string(),
-        key: made.key.clone(),
-        secret: made.secret.expose().to_owned(),
+    let secrets = outcome.secrets.iter().map(|made| {
+        let (key, webhook) = match &made.owner {
+            SecretOf::Key(name) => (name.clone(), String::new()),
+            SecretOf::Webhook(id) => (String::new(), id.clone()),
+        };
+        let tenant = made.tenant.as_ref().map(ToString::to_string).unwrap_or_default();
+        MadeSecret { tenant, key, webhook, secret: made.secret.expose().to_owned() }
     });
     ApplyResponse {
         secrets: secrets.collect(),
@@ -198,7 +216,12 @@ fn from_exported(exported: Exported) -> ManifestMessage {
         models: models.collect(),
         tenants: exported.tenants.into_iter().map(from_tenant).collect(),
         policies: exported.policies.into_iter().map(policy::to_proto).collect(),
+        webhooks: exported.webhooks.into_iter().map(from_webhook).collect(),
     }
+}
+
+fn from_webhook(webhook: crate::domain::webhook::Webhook) -> v1::WebhookEntry {
+    v1::WebhookEntry { webhook: Some(webhook::to_proto(webhook)), secret_ref: String::new() }
 }
 
 fn from_tenant(exported: ExportedTenant) -> v1::TenantEntry {

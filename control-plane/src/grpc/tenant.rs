@@ -4,7 +4,7 @@ use switchyard_proto::{
     id::TenantId,
     money::{self, NanoUsd},
     v1::{
-        AdjustCreditsRequest, CreateTenantRequest, CreateTenantResponse, DeleteTenantRequest,
+        self, AdjustCreditsRequest, CreateTenantRequest, CreateTenantResponse, DeleteTenantRequest,
         DeleteTenantResponse, GetTenantRequest, ListTenantsRequest, ListTenantsResponse, PriceRule,
         Tenant as TenantMessage, UpdateTenantRequest, tenant_service_server::TenantService,
     },
@@ -17,6 +17,7 @@ use crate::{
         page::Page,
         permission::{MoveCredits, WriteTenants},
         price::Rule,
+        report::CreditKind,
         tenant::{Draft, Rules, Tenant},
     },
     error::ServiceError,
@@ -106,10 +107,25 @@ impl TenantService for Admin {
         let id = TenantId::new(ask.id);
         allow::<MoveCredits>(&actor, Some(&id))?;
         let amount = money::parse_signed(&ask.usd).map_err(|reason| ServiceError::invalid("usd", reason))?;
-        let credits =
-            Credits { amount_nano: amount, reason: ask.reason, idempotency_key: ask.idempotency_key };
+        let credits = Credits {
+            amount_nano: amount,
+            kind: credit_kind(ask.kind).map_err(ServiceError::from)?,
+            reason: ask.reason,
+            idempotency_key: ask.idempotency_key,
+            force: ask.force,
+        };
         let tenant = service::tenant::adjust_credits(&self.0, &actor, &id, &credits).await?;
         Ok(Response::new(to_proto(tenant)))
+    }
+}
+
+fn credit_kind(kind: i32) -> Result<Option<CreditKind>, Invalid> {
+    match v1::CreditKind::try_from(kind) {
+        Ok(v1::CreditKind::Unspecified) => Ok(None),
+        Ok(v1::CreditKind::TopUp) => Ok(Some(CreditKind::TopUp)),
+        Ok(v1::CreditKind::Adjustment) => Ok(Some(CreditKind::Adjustment)),
+        Ok(v1::CreditKind::Refund) => Ok(Some(CreditKind::Refund)),
+        Err(_) => Err(Invalid::new("kind", "is none of TOP_UP, ADJUSTMENT, REFUND")),
     }
 }
 

@@ -1,13 +1,15 @@
 //! `UsageService`.
 
 use switchyard_proto::{
-    id::{GenerationId, KeyId, ModelId},
+    clock,
+    id::{GenerationId, KeyId, ModelId, TenantId},
     money,
     price::Parts,
     v1::{
         Account as AccountMessage, AccountPeriod, Generation as GenerationMessage, GetGenerationRequest,
-        Line as LineMessage, ListAccountsRequest, ListAccountsResponse, ListGenerationsRequest,
-        ListGenerationsResponse, ListLinesRequest, ListLinesResponse, PriceParts,
+        GetStatementRequest, Line as LineMessage, ListAccountsRequest, ListAccountsResponse,
+        ListGenerationsRequest, ListGenerationsResponse, ListLinesRequest, ListLinesResponse, PriceParts,
+        ReportUsageRequest, ReportUsageResponse, Statement as StatementMessage,
         usage_service_server::UsageService,
     },
 };
@@ -18,6 +20,7 @@ use crate::{
         account::Account,
         invalid::Invalid,
         page::Page,
+        report::Month,
         usage::{Filter, Generation, Line},
     },
     error::ServiceError,
@@ -28,6 +31,8 @@ use crate::{
     },
     service,
 };
+
+mod report;
 
 #[tonic::async_trait]
 impl UsageService for Admin {
@@ -75,6 +80,28 @@ impl UsageService for Admin {
         let accounts = service::usage::list_accounts(&self.0, &actor, tenant.as_ref(), &page).await?;
         let accounts = accounts.map(from_account);
         Ok(Response::new(ListAccountsResponse { accounts: accounts.items, next_page_token: accounts.next }))
+    }
+
+    async fn report_usage(
+        &self,
+        request: Request<ReportUsageRequest>,
+    ) -> Result<Response<ReportUsageResponse>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        let now = clock::now();
+        let question = report::question(ask, now).map_err(ServiceError::from)?;
+        let found = service::usage::report(&self.0, &actor, question, now).await?;
+        Ok(Response::new(report::from_report(found)))
+    }
+
+    async fn get_statement(
+        &self,
+        request: Request<GetStatementRequest>,
+    ) -> Result<Response<StatementMessage>, Status> {
+        let (actor, ask) = enter(self, request).await?;
+        let month = Month::parse(&ask.month).map_err(ServiceError::from)?;
+        let tenant = TenantId::new(ask.tenant);
+        let found = service::usage::statement(&self.0, &actor, (&tenant, month), clock::now()).await?;
+        Ok(Response::new(report::from_statement(found)))
     }
 }
 
@@ -171,6 +198,7 @@ fn from_line(line: Line) -> LineMessage {
         epoch: line.epoch,
         reason: line.reason,
         actor: line.actor,
+        credit: line.credit.map_or(0, |kind| report::credit_kind(kind).into()),
     }
 }
 

@@ -74,7 +74,6 @@ impl Ingest {
 
     /// Partitions come from the ids' times; made apart, since that takes locks.
     async fn ensure_partitions(&self, entries: &[(&[u8], Entry)]) -> Result<(), MoneyError> {
-        let day = |id: Uuid| GenerationId::from_bytes(id.as_bytes()).map(|id| id.admitted_at().date_naive());
         let wanted: BTreeSet<NaiveDate> = entries.iter().filter_map(|(_, entry)| day(entry.id())).collect();
         let known = self.days.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for day in wanted.difference(&known) {
@@ -186,6 +185,7 @@ async fn book_entries(db: &mut PgConnection, entries: &[&Entry], now: DateTime<U
     let generations: Vec<&Generation> = entries.iter().filter_map(|entry| entry.generation()).collect();
     let lines: Vec<&Line> = entries.iter().flat_map(|entry| entry.lines()).collect();
     let new = store::ingest::insert_lines(db, &lines).await?;
+    store::follow::mark_late(db, entries.iter().filter_map(|entry| day(entry.id())), now).await?;
     let mut taken = new.clone();
     // A batch may hold the same record twice; the second is not new.
     let fresh: Vec<&Line> = lines.into_iter().filter(|line| taken.remove(&name(line))).collect();
@@ -193,6 +193,11 @@ async fn book_entries(db: &mut PgConnection, entries: &[&Entry], now: DateTime<U
     let attempts = fresh.iter().filter(|line| line.attempt > 0 && !is_house(line)).count() as u64;
     report_house(&fresh);
     Ok(attempts + store::ingest::insert_generations(db, &generations).await?)
+}
+
+/// The day that an id belongs to.
+fn day(id: Uuid) -> Option<NaiveDate> {
+    GenerationId::from_bytes(id.as_bytes()).map(|id| id.admitted_at().date_naive())
 }
 
 fn is_house(line: &Line) -> bool {

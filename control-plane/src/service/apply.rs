@@ -7,7 +7,7 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::Value;
 use switchyard_proto::{
-    id::{CredentialId, EndpointId, ModelId, PolicyId, ProviderId, TenantId},
+    id::{CredentialId, EndpointId, ModelId, PolicyId, ProviderId, TenantId, WebhookId},
     money::NanoUsd,
     secret::Secret,
 };
@@ -21,7 +21,7 @@ use crate::{
         meta::Revision,
         model,
         permission::{Actor, Allowed, WriteCatalogue},
-        policy, provider, tenant,
+        policy, provider, tenant, webhook,
     },
     error::ServiceError,
     service::{State, allow},
@@ -44,6 +44,7 @@ pub struct Manifest {
     pub models: Vec<ModelEntry>,
     pub tenants: Vec<TenantEntry>,
     pub policies: Vec<PolicyEntry>,
+    pub webhooks: Vec<WebhookEntry>,
 }
 
 #[derive(Debug, Clone)]
@@ -108,6 +109,25 @@ pub struct PolicyEntry {
     pub draft: policy::Draft,
 }
 
+#[derive(Debug, Clone)]
+pub struct WebhookEntry {
+    pub id: WebhookId,
+    /// `None`: the operator's.
+    pub tenant: Option<TenantId>,
+    pub draft: webhook::Draft,
+    /// `None`: the stored one is kept, or one is made.
+    pub secret: Option<Secret>,
+    /// Environment variable that the file names the secret by; one that is named is never made.
+    pub secret_ref: String,
+}
+
+impl WebhookEntry {
+    /// `tenant/webhook`, or the id alone.
+    fn shown(&self) -> String {
+        webhook::shown(self.tenant.as_ref(), &self.id)
+    }
+}
+
 impl PolicyEntry {
     /// `tenant/policy`, or the id alone.
     fn shown(&self) -> String {
@@ -129,7 +149,7 @@ pub struct Options {
 #[derive(Debug, Clone)]
 pub struct Outcome {
     pub changes: Vec<Changed>,
-    /// Secrets of keys that came without one; shown this once.
+    /// Secrets of keys and webhooks that came without one; shown this once.
     pub secrets: Vec<Made>,
     pub revision: Revision,
 }
@@ -155,11 +175,19 @@ pub enum Action {
     Disable,
 }
 
+/// What a secret was made for, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretOf {
+    Key(String),
+    Webhook(String),
+}
+
 /// A secret that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
-    pub tenant: TenantId,
-    pub key: String,
+    /// `None`: the operator's.
+    pub tenant: Option<TenantId>,
+    pub owner: SecretOf,
     pub secret: Secret,
 }
 
@@ -204,6 +232,8 @@ impl Manifest {
         once("tenants", "tenant.id", self.tenants.iter().map(|tenant| tenant.id.as_str()))?;
         let policies: Vec<String> = self.policies.iter().map(PolicyEntry::shown).collect();
         once("policies", "id", policies.iter().map(String::as_str))?;
+        let webhooks: Vec<String> = self.webhooks.iter().map(WebhookEntry::shown).collect();
+        once("webhooks", "webhook.id", webhooks.iter().map(String::as_str))?;
         for (index, model) in self.models.iter().enumerate() {
             let list = format!("models[{index}].endpoints");
             once(&list, "id", model.endpoints.iter().map(|endpoint| endpoint.id.as_str()))?;

@@ -18,7 +18,9 @@ use crate::{
         page::{ByAge, Listed, Page},
         permission::{Actor, Allowed, MoveCredits, ReadTenants, WriteTenants},
         policy,
+        report::CreditKind,
         tenant::{Draft, Tenant, check_slug},
+        webhook,
     },
     error::ServiceError,
     service::{State, Update, allow, missing},
@@ -45,9 +47,13 @@ impl WithCredits {
 #[derive(Debug, Clone, Default)]
 pub struct Credits {
     pub amount_nano: i64,
+    /// `None`: a top-up where credits are granted, else an adjustment.
+    pub kind: Option<CreditKind>,
     pub reason: String,
     /// Makes a repeated call harmless; empty: none.
     pub idempotency_key: String,
+    /// Takes back what is spent or lent already.
+    pub force: bool,
 }
 
 impl Credits {
@@ -219,6 +225,10 @@ pub async fn delete_in(
         let shown = policy::shown(Some(&tenant.id), &policy);
         change.record(NewEntry::new(Verb::Delete, "policy", &shown, &[]).of_tenant(id));
     }
+    for webhook in store::webhook::delete_all(change, allowed, &tenant.id).await? {
+        let shown = webhook::shown(Some(&tenant.id), &webhook);
+        change.record(NewEntry::new(Verb::Delete, "webhook", &shown, &[]).of_tenant(id));
+    }
     for token in store::token::delete_all(change, allowed, &tenant.id).await? {
         change.record(NewEntry::new(Verb::Delete, "token", &token, &[]).of_tenant(id));
     }
@@ -243,7 +253,11 @@ pub async fn adjust_credits(
         let public = format!("tenant `{id}` is not prepaid; set `prepaid` first");
         return Err(ServiceError::new(ErrorCode::PreconditionFailed, public));
     }
+    let before = tenant.credits_nano;
     let tenant = move_credits(&mut change, &allowed, tenant, credits).await?;
+    if tenant.credits_nano < before {
+        check_spent(&mut change, &allowed, &tenant, credits).await?;
+    }
     set_limit(&mut change, &allowed, &tenant).await?;
     let adjusted = with_credits(change.connection(), &allowed, tenant).await?;
     change.commit().await?;
@@ -254,8 +268,44 @@ fn check_credits(credits: &Credits) -> Result<(), Invalid> {
     if credits.amount_nano == 0 {
         return Err(Invalid::new("usd", "must not be 0"));
     }
-    invalid::text("reason", &credits.reason, 1000)?;
+    match (credits.kind, credits.amount_nano > 0) {
+        (Some(CreditKind::TopUp), false) => {
+            return Err(Invalid::new("usd", "is negative, and a top-up only grants"));
+        }
+        (Some(CreditKind::Refund), true) => {
+            return Err(Invalid::new("usd", "is positive, and a refund pays back: it only takes"));
+        }
+        _ => {}
+    }
+    match credits.kind {
+        Some(CreditKind::Adjustment | CreditKind::Refund) => {
+            invalid::required("reason", &credits.reason, 1000)?
+        }
+        None | Some(CreditKind::TopUp) => invalid::text("reason", &credits.reason, 1000)?,
+    }
     invalid::text("idempotency_key", &credits.idempotency_key, 200)
+}
+
+/// What is spent cannot be taken back, nor what is lent and may be spent at this moment.
+async fn check_spent(
+    change: &mut Change,
+    allowed: &Allowed<MoveCredits>,
+    tenant: &Tenant,
+    credits: &Credits,
+) -> Result<(), ServiceError> {
+    if credits.force {
+        return Ok(());
+    }
+    let taken = store::credit::taken(change, allowed, &tenant.id).await?;
+    if tenant.credits_nano >= taken {
+        return Ok(());
+    }
+    let left = tenant.credits_nano.saturating_sub(credits.amount_nano).saturating_sub(taken).max(0);
+    let reason = format!(
+        "takes back credits that are spent or lent: {} USD are left; set `force` to do it all the same",
+        money::signed(left)
+    );
+    Err(ServiceError::invalid("usd", reason))
 }
 
 /// Moves credits of a locked tenant: the sum, the ledger line, the audit. A repeated call moves nothing.
@@ -268,6 +318,7 @@ async fn move_credits(
     let movement = Movement {
         tenant: &tenant.id,
         amount_nano: credits.amount_nano,
+        kind: credits.kind.unwrap_or_else(|| CreditKind::of_amount(credits.amount_nano)),
         reason: &credits.reason,
         idempotency_key: &credits.idempotency_key,
         line: Uuid::now_v7(),
@@ -280,7 +331,7 @@ async fn move_credits(
     let credits_nano = sum(&tenant, credits)?;
     store::tenant::set_credits(change, allowed, &tenant.id, credits_nano).await?;
     store::credit::add_line(change, allowed, &movement).await?;
-    let changes = diff::between(&granted(tenant.credits_nano), &granted(credits_nano));
+    let changes = diff::between(&granted(tenant.credits_nano, None), &granted(credits_nano, Some(&movement)));
     let id = tenant.id.as_str();
     change.record(NewEntry::new(Verb::Credits, "tenant", id, &changes).of_tenant(id));
     Ok(Tenant { credits_nano, ..tenant })
@@ -306,8 +357,11 @@ fn sum(tenant: &Tenant, credits: &Credits) -> Result<i64, ServiceError> {
     }
 }
 
-fn granted(credits_nano: i64) -> serde_json::Value {
-    serde_json::json!({"credits_usd": money::signed(credits_nano)})
+/// For the audit: the sum, and how it came about.
+fn granted(credits_nano: i64, by: Option<&Movement<'_>>) -> serde_json::Value {
+    let kind = by.map(|movement| movement.kind.as_str());
+    let reason = by.map(|movement| movement.reason).filter(|reason| !reason.is_empty());
+    serde_json::json!({"credits_usd": money::signed(credits_nano), "kind": kind, "reason": reason})
 }
 
 /// Carries budgets that are new, changed or gone to the accounts of their current periods.

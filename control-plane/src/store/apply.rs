@@ -1,7 +1,9 @@
 //! SQL that only `apply` needs: what an owner made, and whether the ledger or somebody else's rows depend on it.
 
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
-use switchyard_proto::id::{CredentialId, EndpointId, KeyId, ModelId, PolicyId, ProviderId, TenantId};
+use switchyard_proto::id::{
+    CredentialId, EndpointId, KeyId, ModelId, PolicyId, ProviderId, TenantId, WebhookId,
+};
 
 use crate::{
     domain::permission::{Allowed, Apply},
@@ -18,6 +20,7 @@ pub struct Owned {
     pub models: Vec<ModelId>,
     pub providers: Vec<ProviderId>,
     pub policies: Vec<(Option<TenantId>, PolicyId)>,
+    pub webhooks: Vec<(Option<TenantId>, WebhookId)>,
 }
 
 /// Lists what `owner` made and nobody deleted, by id; keys by tenant and name.
@@ -57,12 +60,19 @@ pub async fn owned(
         owner,
     )
     .await?;
+    let webhooks = pairs(
+        db,
+        "SELECT owner, id FROM webhooks WHERE managed_by = $1 AND deleted_at IS NULL ORDER BY owner, id",
+        owner,
+    )
+    .await?;
     let of_tenant = |owner: String| (!owner.is_empty()).then(|| TenantId::new(owner));
     Ok(Owned {
         credentials: credentials
             .into_iter()
             .map(|(tenant, id)| (TenantId::new(tenant), CredentialId::new(id)))
             .collect(),
+        webhooks: webhooks.into_iter().map(|(owner, id)| (of_tenant(owner), WebhookId::new(id))).collect(),
         policies: policies.into_iter().map(|(owner, id)| (of_tenant(owner), PolicyId::new(id))).collect(),
         keys: keys.into_iter().map(|(tenant, id)| (TenantId::new(tenant), KeyId::new(id))).collect(),
         tenants: tenants.into_iter().map(TenantId::new).collect(),
@@ -114,6 +124,7 @@ pub async fn is_needed(
                  OR EXISTS (SELECT FROM credentials WHERE tenant = $1 AND deleted_at IS NULL)
                  OR EXISTS (SELECT FROM providers WHERE tenant = $1 AND deleted_at IS NULL)
                  OR EXISTS (SELECT FROM policies WHERE tenant = $1 AND deleted_at IS NULL)
+                 OR EXISTS (SELECT FROM webhooks WHERE tenant = $1 AND deleted_at IS NULL)
                  OR EXISTS (SELECT FROM admin_tokens WHERE tenant = $1 AND deleted_at IS NULL)",
             id.as_str(),
             "",

@@ -7,6 +7,7 @@ use crate::{
     domain::{
         account::{AccountKind, WHOLE_LIFE},
         permission::{Allowed, MoveCredits},
+        report::CreditKind,
     },
     store::{StoreError, revision::Change},
 };
@@ -15,6 +16,7 @@ use crate::{
 pub struct Movement<'a> {
     pub tenant: &'a TenantId,
     pub amount_nano: i64,
+    pub kind: CreditKind,
     pub reason: &'a str,
     /// Empty: none.
     pub idempotency_key: &'a str,
@@ -60,8 +62,9 @@ pub async fn add_line(
     movement: &Movement<'_>,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO lines (id, attempt, kind, tenant, payer_kind, payer_owner, payer_period, charge_nano, reason, actor)
-         VALUES ($1, 0, 'credit', $2, $3, $2, $4, $5, $6, $7)",
+        "INSERT INTO lines (id, attempt, kind, tenant, payer_kind, payer_owner, payer_period, charge_nano, reason, actor,
+             credit)
+         VALUES ($1, 0, 'credit', $2, $3, $2, $4, $5, $6, $7, $8)",
     )
     .bind(movement.line)
     .bind(movement.tenant.as_str())
@@ -70,7 +73,25 @@ pub async fn add_line(
     .bind(-movement.amount_nano)
     .bind(movement.reason)
     .bind(allowed.actor())
+    .bind(movement.kind.as_str())
     .execute(change.connection())
     .await?;
     Ok(())
+}
+
+/// What of a tenant's credits is charged, presumed or lent; it stays so until the change ends.
+pub async fn taken(
+    change: &mut Change,
+    _allowed: &Allowed<MoveCredits>,
+    tenant: &TenantId,
+) -> Result<i64, StoreError> {
+    let taken: Option<i64> = sqlx::query_scalar(
+        "SELECT charged + presumed + lent FROM accounts WHERE kind = $1 AND owner = $2 AND period = $3 FOR UPDATE",
+    )
+    .bind(AccountKind::TenantCredits as i16)
+    .bind(tenant.as_str())
+    .bind(WHOLE_LIFE)
+    .fetch_optional(change.connection())
+    .await?;
+    Ok(taken.unwrap_or(0))
 }

@@ -9,7 +9,7 @@ use crate::{
         account::AccountKind,
         permission::{Allowed, ReadUsage},
     },
-    store::StoreError,
+    store::{StoreError, follow, report::FOLLOWER},
 };
 
 /// What a key has been charged, in nano-dollars.
@@ -21,6 +21,27 @@ pub struct Spent {
     pub this_month: i64,
 }
 
+impl Spent {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            ever: self.ever + other.ever,
+            today: self.today + other.today,
+            this_week: self.this_week + other.this_week,
+            this_month: self.this_month + other.this_month,
+        }
+    }
+}
+
+/// Sums of charges by their days.
+macro_rules! spent {
+    () => {
+        "coalesce(sum(charge_nano), 0)::bigint AS ever,
+         coalesce(sum(charge_nano) FILTER (WHERE day >= $2), 0)::bigint AS today,
+         coalesce(sum(charge_nano) FILTER (WHERE day >= $3), 0)::bigint AS this_week,
+         coalesce(sum(charge_nano) FILTER (WHERE day >= $4), 0)::bigint AS this_month"
+    };
+}
+
 /// Where the running day, week and month began.
 #[derive(Debug, Clone, Copy)]
 pub struct Since {
@@ -29,30 +50,51 @@ pub struct Since {
     pub month: DateTime<Utc>,
 }
 
-/// What a key of the access's tenant has been charged, by admission time.
+/// What a key of the access's tenant has been charged, by admission time: whole days of the roll-up, and what is not in it
+/// yet.
 ///
-/// Only attempts name a key, so the index alone answers this, however many there are.
+/// The connection must be one of [`report::reading`](crate::store::report::reading).
 pub async fn spent(
     db: &mut PgConnection,
     allowed: &Allowed<ReadUsage>,
     key: &str,
     since: Since,
 ) -> Result<Spent, StoreError> {
-    Ok(sqlx::query_as(
-        "SELECT coalesce(sum(charge_nano), 0)::bigint AS ever,
-             coalesce(sum(charge_nano) FILTER (WHERE id >= first_id($3)), 0)::bigint AS today,
-             coalesce(sum(charge_nano) FILTER (WHERE id >= first_id($4)), 0)::bigint AS this_week,
-             coalesce(sum(charge_nano) FILTER (WHERE id >= first_id($5)), 0)::bigint AS this_month
-         FROM lines WHERE key = $1
-             AND EXISTS (SELECT FROM keys WHERE id = $1 AND ($2::text IS NULL OR tenant = $2))",
-    )
+    let rolled_up: Spent = sqlx::query_as(concat!(
+        "SELECT ",
+        spent!(),
+        " FROM usage_days WHERE grain = 2 AND ($5::text IS NULL OR tenant = $5) AND key = $1"
+    ))
     .bind(key)
+    .bind(since.day.date_naive())
+    .bind(since.week.date_naive())
+    .bind(since.month.date_naive())
     .bind(allowed.scope())
-    .bind(since.day)
-    .bind(since.week)
-    .bind(since.month)
-    .fetch_one(db)
-    .await?)
+    .fetch_one(&mut *db)
+    .await?;
+    let rest = follow::rest(db, FOLLOWER).await?.stretch;
+    let mut spent = rolled_up;
+    for (from, until) in &rest.ids {
+        let fresh: Spent = sqlx::query_as(concat!(
+            "SELECT ",
+            spent!(),
+            " FROM (SELECT day_of(id) AS day, charge_nano FROM lines WHERE kind = 'attempt' AND key = $1
+                  AND ($5::text IS NULL OR tenant = $5) AND xid >= $6::xid8 AND id >= $7 AND id < $8) AS line"
+        ))
+        .persistent(false)
+        .bind(key)
+        .bind(since.day.date_naive())
+        .bind(since.week.date_naive())
+        .bind(since.month.date_naive())
+        .bind(allowed.scope())
+        .bind(&rest.from_xid)
+        .bind(from)
+        .bind(until)
+        .fetch_one(&mut *db)
+        .await?;
+        spent = spent.plus(fresh);
+    }
+    Ok(spent)
 }
 
 /// What a tenant's own credentials were billed for a key's calls, by admission day. Nothing of it was charged.

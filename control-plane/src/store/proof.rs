@@ -22,7 +22,7 @@ pub struct Mismatch {
     pub lent_by_leases: i64,
 }
 
-/// Adds up the whole ledger and every lease, account by account, and answers the accounts that say something else.
+/// Adds up the whole ledger, with what its dropped days added up to, and every lease, account by account, and answers the accounts that say something else.
 pub async fn accounts(pool: &PgPool) -> Result<Vec<Mismatch>, StoreError> {
     Ok(sqlx::query_as(
         "WITH charges AS (
@@ -33,20 +33,25 @@ pub async fn accounts(pool: &PgPool) -> Result<Vec<Mismatch>, StoreError> {
          ), presumptions AS (
              SELECT payer_kind AS kind, payer_owner AS owner, payer_period AS period, sum(charge_nano)::bigint AS total
              FROM lines WHERE lines.kind = 'presumed' GROUP BY payer_kind, payer_owner, payer_period
+         ), booked AS (
+             SELECT kind, owner, period, sum(charged)::bigint AS charged, sum(presumed)::bigint AS presumed FROM (
+                 SELECT kind, owner, period, total AS charged, 0 AS presumed FROM charges
+                 UNION ALL SELECT kind, owner, period, 0, total FROM presumptions
+                 UNION ALL SELECT kind, owner, period, charged, presumed FROM ledger_openings
+             ) AS part GROUP BY kind, owner, period
          ), loans AS (
              SELECT kind, owner, period, sum(granted - used - presumed)::bigint AS total
              FROM leases GROUP BY kind, owner, period
          )
          SELECT kind, owner, period, coalesce(a.tenant, '') AS tenant,
-             coalesce(a.charged, 0) AS charged, coalesce(c.total, 0) AS charged_by_lines,
-             coalesce(a.presumed, 0) AS presumed, coalesce(p.total, 0) AS presumed_by_lines,
+             coalesce(a.charged, 0) AS charged, coalesce(b.charged, 0) AS charged_by_lines,
+             coalesce(a.presumed, 0) AS presumed, coalesce(b.presumed, 0) AS presumed_by_lines,
              coalesce(a.lent, 0) AS lent, coalesce(l.total, 0) AS lent_by_leases
          FROM accounts a
-         FULL JOIN charges c USING (kind, owner, period)
-         FULL JOIN presumptions p USING (kind, owner, period)
+         FULL JOIN booked b USING (kind, owner, period)
          FULL JOIN loans l USING (kind, owner, period)
          WHERE (coalesce(a.charged, 0), coalesce(a.presumed, 0), coalesce(a.lent, 0))
-             IS DISTINCT FROM (coalesce(c.total, 0), coalesce(p.total, 0), coalesce(l.total, 0))
+             IS DISTINCT FROM (coalesce(b.charged, 0), coalesce(b.presumed, 0), coalesce(l.total, 0))
          ORDER BY kind, owner, period",
     )
     .fetch_all(pool)
@@ -65,7 +70,10 @@ pub struct CreditMismatch {
 pub async fn credits(pool: &PgPool) -> Result<Vec<CreditMismatch>, StoreError> {
     Ok(sqlx::query_as(
         "WITH granted AS (
-             SELECT tenant, -sum(charge_nano)::bigint AS total FROM lines WHERE kind = 'credit' GROUP BY tenant
+             SELECT tenant, sum(credits)::bigint AS total FROM (
+                 SELECT tenant, -charge_nano AS credits FROM lines WHERE kind = 'credit'
+                 UNION ALL SELECT tenant, credits FROM credit_openings
+             ) AS part GROUP BY tenant
          )
          SELECT t.id AS tenant, t.credits_nano AS credits, coalesce(g.total, 0) AS credits_by_lines
          FROM tenants t LEFT JOIN granted g ON g.tenant = t.id

@@ -30,6 +30,7 @@ pub(in crate::store) enum Table {
     Endpoints,
     Policies,
     AdminTokens,
+    Webhooks,
 }
 
 /// A transaction that changes config. Dropped without [`Change::commit`] nothing has happened.
@@ -171,6 +172,9 @@ async fn mark(
         Table::Policies => {
             (mark_owned!("policies", "row.owner = touched.first AND row.id = touched.second"), Some(owner))
         }
+        Table::Webhooks => {
+            (mark_owned!("webhooks", "row.owner = touched.first AND row.id = touched.second"), Some(owner))
+        }
         Table::AdminTokens => (mark!("admin_tokens", "", "row.id = touched.first"), None),
     };
     let (first, second): (Vec<&str>, Vec<&str>) =
@@ -222,6 +226,7 @@ pub async fn purge(pool: &PgPool, before: DateTime<Utc>) -> Result<u64, StoreErr
 
 /// Children first.
 const PURGES: &[&str] = &[
+    "DELETE FROM webhooks WHERE deleted_at < $1 RETURNING revision",
     "DELETE FROM policies WHERE deleted_at < $1 RETURNING revision",
     "DELETE FROM keys WHERE deleted_at < $1 RETURNING revision",
     "DELETE FROM credentials WHERE deleted_at < $1 RETURNING revision",
@@ -236,6 +241,7 @@ const PURGES: &[&str] = &[
          AND NOT EXISTS (SELECT FROM keys k WHERE k.tenant = t.id)
          AND NOT EXISTS (SELECT FROM credentials c WHERE c.tenant = t.id)
          AND NOT EXISTS (SELECT FROM policies p WHERE p.tenant = t.id)
+         AND NOT EXISTS (SELECT FROM webhooks w WHERE w.tenant = t.id)
          AND NOT EXISTS (SELECT FROM providers p WHERE p.tenant = t.id)
          AND NOT EXISTS (SELECT FROM admin_tokens a WHERE a.tenant = t.id) RETURNING revision",
 ];

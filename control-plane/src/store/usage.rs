@@ -16,6 +16,7 @@ use crate::{
         meta::Revision,
         page::{Listed, Page},
         permission::{Allowed, ReadUsage},
+        report::CreditKind,
         usage::{Filter, Generation, Line, Tokens},
     },
     store::{StoreError, unsigned},
@@ -165,7 +166,7 @@ fn id_range(filter: &Filter, before: Option<Uuid>) -> (Uuid, Uuid) {
 }
 
 /// The smallest UUIDv7 of a time, as the database's function of that name.
-fn first_id(at: DateTime<Utc>) -> Uuid {
+pub(in crate::store) fn first_id(at: DateTime<Utc>) -> Uuid {
     let ms = u128::try_from(at.timestamp_millis().max(0)).expect("not negative");
     Uuid::from_u128(ms << 80)
 }
@@ -219,7 +220,7 @@ macro_rules! line_columns {
         concat!(
             "id, attempt, kind, booked_at, tenant, key, payer_kind, payer_owner, payer_period, model, endpoint, \
              provider, cost_nano, charge_nano, house_nano, reserved_nano, provenance, price_incarnation, \
-             price_revision, price, markup_ppm, tenant_price, outcome, ended_at, instance, epoch, reason, actor, ",
+             price_revision, price, markup_ppm, tenant_price, outcome, ended_at, instance, epoch, reason, actor, credit, ",
             tokens!()
         )
     };
@@ -257,6 +258,7 @@ struct LineRow {
     epoch: i64,
     reason: String,
     actor: String,
+    credit: String,
 }
 
 impl TryFrom<LineRow> for Line {
@@ -266,6 +268,7 @@ impl TryFrom<LineRow> for Line {
         Ok(Self {
             id: generation_id(row.id)?,
             attempt: row.attempt.unsigned_abs(),
+            credit: (row.kind == "credit").then(|| CreditKind::parse(&row.credit, -row.charge_nano)),
             kind: row.kind,
             tenant: row.tenant,
             key: row.key,

@@ -87,7 +87,9 @@ const CONTROL_PLANE: &[Row] = &[
     // A policy's stages have one shape, on the admin's wire and on the fleet's.
     rim("grpc", &["domain", "auth", "service", "error", "distribution::policy"]),
     rim("rest", &["domain", "auth", "service", "error", "grpc"]),
-    rim("jobs", &["telemetry", "domain", "store", "auth", "service", "distribution", "money", "error", "settings"]),
+    // A secret is opened to sign with it, at the moment of sending.
+    rim("webhooks", &["domain", "store", "crypto", "settings"]),
+    rim("jobs", &["telemetry", "domain", "store", "auth", "service", "distribution", "money", "webhooks", "error", "settings"]),
     rim("app", &["*"]),
 ];
 

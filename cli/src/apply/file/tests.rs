@@ -65,6 +65,9 @@ tenants:
         expires_at: 2027-01-01T00:00:00Z
     credentials:                       # the tenant's own, for the providers above
       - {id: mine, provider: openai, secret: ${ACME_OPENAI}, fallback: true, order: -1, allowed_keys: [ci], rates: {concurrency: 4}}
+webhooks:
+  - {id: ops, url: "https://${HOST}/hook", secret: ${OPS_SECRET}, low_balance_usd: 5, thresholds: [50, 90]}
+  - {id: billing, tenant: acme, url: "https://acme.example/hook", events: [budget.threshold]}
 "#;
 
 fn variables(pairs: &[(&str, &str)]) -> Variables {
@@ -245,11 +248,15 @@ fn without_names(mut manifest: v1::Manifest) -> v1::Manifest {
             (key.secret_ref, key.secret) = Default::default();
         }
     }
+    for entry in &mut manifest.webhooks {
+        entry.secret_ref.clear();
+        entry.webhook.as_mut().unwrap().secret.clear();
+    }
     manifest
 }
 
 #[test]
 fn secrets_in_a_file_do_not_print() {
-    let text = "providers: [{id: p, adapter: a, base_url: u, credential: sk-canary}]\ntenants: [{id: t, keys: [{name: k, secret: canary}], credentials: [{id: c, provider: p, secret: canary}]}]";
+    let text = "providers: [{id: p, adapter: a, base_url: u, credential: sk-canary}]\ntenants: [{id: t, keys: [{name: k, secret: canary}], credentials: [{id: c, provider: p, secret: canary}]}]\nwebhooks: [{id: w, url: u, secret: canary}]";
     assert!(!format!("{:?}", File::parse(text).unwrap()).contains("canary"));
 }

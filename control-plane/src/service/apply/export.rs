@@ -14,9 +14,10 @@ use crate::{
         policy::Policy,
         provider::Provider,
         tenant::Tenant,
+        webhook::Webhook,
     },
     error::ServiceError,
-    service::{State, allow, policy},
+    service::{State, allow, policy, webhook},
     store,
 };
 
@@ -28,6 +29,8 @@ pub struct Exported {
     pub tenants: Vec<ExportedTenant>,
     /// The operator's, then those of tenants.
     pub policies: Vec<Policy>,
+    /// The same.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// A tenant and what belongs to it.
@@ -67,10 +70,12 @@ pub async fn export(state: &State, actor: &Actor) -> Result<Exported, ServiceErr
             let keys = keys(&mut tx, actor, &tenant).await?;
             let credentials = credentials(&mut tx, actor, (&tenant, &keys)).await?;
             all.policies.extend(policies(&mut tx, actor, Some(&tenant.id)).await?);
+            all.webhooks.extend(webhooks(&mut tx, actor, Some(&tenant.id)).await?);
             all.tenants.push(ExportedTenant { tenant, keys, credentials });
         }
     }
     all.policies.extend(policies(&mut tx, actor, None).await?);
+    all.webhooks.extend(webhooks(&mut tx, actor, None).await?);
     all.sort();
     Ok(all)
 }
@@ -84,6 +89,7 @@ impl Exported {
             endpoints.sort_by(|one, other| one.id.cmp(&other.id));
         }
         self.policies.sort_by(|one, other| (&one.tenant, &one.id).cmp(&(&other.tenant, &other.id)));
+        self.webhooks.sort_by(|one, other| (&one.tenant, &one.id).cmp(&(&other.tenant, &other.id)));
         self.tenants.sort_by(|one, other| one.tenant.id.cmp(&other.tenant.id));
         for of in &mut self.tenants {
             of.keys.sort_by(|one, other| one.draft.name.cmp(&other.draft.name));
@@ -141,6 +147,19 @@ async fn policies(
     let (mut all, mut pages) = (Vec::new(), Pages::default());
     while let Some(page) = pages.next()? {
         all.extend(pages.took(store::policy::list(&mut *db, &allowed, &page).await?));
+    }
+    Ok(all)
+}
+
+async fn webhooks(
+    db: &mut PgConnection,
+    actor: &Actor,
+    tenant: Option<&TenantId>,
+) -> Result<Vec<Webhook>, ServiceError> {
+    let allowed = webhook::may_read(actor, tenant)?;
+    let (mut all, mut pages) = (Vec::new(), Pages::default());
+    while let Some(page) = pages.next()? {
+        all.extend(pages.took(store::webhook::list(&mut *db, &allowed, &page).await?));
     }
     Ok(all)
 }

@@ -4,7 +4,9 @@
 
 use std::collections::HashSet;
 
-use switchyard_proto::id::{CredentialId, EndpointId, KeyId, ModelId, PolicyId, ProviderId, TenantId};
+use switchyard_proto::id::{
+    CredentialId, EndpointId, KeyId, ModelId, PolicyId, ProviderId, TenantId, WebhookId,
+};
 
 use crate::{
     domain::{
@@ -15,8 +17,8 @@ use crate::{
     error::ServiceError,
     service::{
         self, allow,
-        apply::{Action, Manifest, PolicyEntry, Run},
-        key, policy, provider,
+        apply::{Action, Manifest, PolicyEntry, Run, WebhookEntry},
+        key, policy, provider, webhook,
     },
     store::{
         self,
@@ -46,6 +48,12 @@ impl Run<'_> {
             let shown = domain::policy::shown(tenant.as_ref(), id);
             if !named.policies.contains(&shown) {
                 self.prune_policy((tenant.as_ref(), id), shown).await?;
+            }
+        }
+        for (tenant, id) in &owned.webhooks {
+            let shown = domain::webhook::shown(tenant.as_ref(), id);
+            if !named.webhooks.contains(&shown) {
+                self.prune_webhook((tenant.as_ref(), id), shown).await?;
             }
         }
         for id in owned.tenants.iter().filter(|id| !named.tenants.contains(id.as_str())) {
@@ -114,6 +122,20 @@ impl Run<'_> {
         let row = store::policy::lock(&mut self.change, &write, id).await?;
         let (before, drifted) = (self.mark(), row.meta.has_drifted());
         policy::delete_in(&mut self.change, &write, &row).await?;
+        self.tell_gone(before, shown, drifted);
+        Ok(())
+    }
+
+    /// Nor does one name a webhook.
+    async fn prune_webhook(
+        &mut self,
+        (tenant, id): (Option<&TenantId>, &WebhookId),
+        shown: String,
+    ) -> Result<(), ServiceError> {
+        let write = webhook::may_write(self.actor, tenant)?;
+        let row = store::webhook::lock(&mut self.change, &write, id).await?.webhook;
+        let (before, drifted) = (self.mark(), row.meta.has_drifted());
+        webhook::delete_in(&mut self.change, &write, &row).await?;
         self.tell_gone(before, shown, drifted);
         Ok(())
     }
@@ -207,6 +229,7 @@ struct Named<'a> {
     keys: HashSet<(&'a str, &'a str)>,
     credentials: HashSet<(&'a str, &'a str)>,
     policies: HashSet<String>,
+    webhooks: HashSet<String>,
 }
 
 impl<'a> Named<'a> {
@@ -230,6 +253,7 @@ impl<'a> Named<'a> {
             keys: keys.collect(),
             credentials: credentials.collect(),
             policies: manifest.policies.iter().map(PolicyEntry::shown).collect(),
+            webhooks: manifest.webhooks.iter().map(WebhookEntry::shown).collect(),
         }
     }
 }

@@ -13,10 +13,11 @@ use crate::{
         self, allow,
         apply::{
             CredentialEntry, EndpointEntry, KeyEntry, Made, Manifest, ModelEntry, PolicyEntry, ProviderEntry,
-            Run, TenantEntry, found,
+            Run, SecretOf, TenantEntry, WebhookEntry, found,
         },
         key, policy, provider,
         tenant::Rights,
+        webhook,
     },
     store,
 };
@@ -45,6 +46,10 @@ impl Run<'_> {
         for (index, entry) in manifest.policies.iter().enumerate() {
             let place = format!("policies[{index}]");
             self.policy(entry).await.map_err(|error| within(error, "policy.", &place))?;
+        }
+        for (index, entry) in manifest.webhooks.iter().enumerate() {
+            let place = format!("webhooks[{index}]");
+            self.webhook(entry).await.map_err(|error| within(error, "", &place))?;
         }
         for (index, tenant) in manifest.tenants.iter().enumerate() {
             for (number, entry) in tenant.keys.iter().enumerate() {
@@ -138,6 +143,30 @@ impl Run<'_> {
         Ok(())
     }
 
+    async fn webhook(&mut self, entry: &WebhookEntry) -> Result<(), ServiceError> {
+        let tenant = entry.tenant.as_ref();
+        let allowed = webhook::may_write(self.actor, tenant)?;
+        let stored = found(store::webhook::lock(&mut self.change, &allowed, &entry.id).await)?;
+        let drifted = stored.as_ref().is_some_and(|row| row.webhook.meta.has_drifted());
+        check_variable("webhook.secret", &entry.secret, &entry.secret_ref, stored.is_some())?;
+        let edit = webhook::Edit { draft: entry.draft.clone(), secret: entry.secret.clone() };
+        let (before, crypto) = (self.mark(), &self.state.crypto);
+        match stored {
+            None => {
+                let new = (tenant, &entry.id, edit);
+                let made = webhook::create_in(&mut self.change, &allowed, crypto, new).await?;
+                let owner = SecretOf::Webhook(entry.id.to_string());
+                let made = made.secret.map(|secret| Made { tenant: tenant.cloned(), owner, secret });
+                self.secrets.extend(made);
+            }
+            Some(row) => {
+                webhook::update_in(&mut self.change, &allowed, crypto, (row, edit)).await?;
+            }
+        }
+        self.tell(before, entry.shown(), drifted);
+        Ok(())
+    }
+
     async fn key(&mut self, tenant: &TenantId, entry: &KeyEntry) -> Result<(), ServiceError> {
         let allowed = allow::<WriteKeys>(self.actor, Some(tenant))?;
         let stored = store::key::lock_by_name(&mut self.change, &allowed, &entry.draft.name).await?;
@@ -148,8 +177,9 @@ impl Run<'_> {
             None => {
                 let new = key::NewKey { draft, secret, secret_ref: String::new() };
                 let made = key::create_in(&mut self.change, &allowed, tenant, new).await?;
-                let key = entry.draft.name.clone();
-                self.secrets.extend(made.secret.map(|secret| Made { tenant: tenant.clone(), key, secret }));
+                let owner = SecretOf::Key(entry.draft.name.clone());
+                let made = made.secret.map(|secret| Made { tenant: Some(tenant.clone()), owner, secret });
+                self.secrets.extend(made);
             }
             Some(row) => {
                 let edit = key::Edit { draft, secret, secret_ref: None };
