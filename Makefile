@@ -1,7 +1,7 @@
 # Recipes are in scripts/. ARGS is passed on: make run ARGS="--listen 127.0.0.1:9000"; make soak takes SECS, SEED and PROFILE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fmt bench bench-adapters bench-routing fuzz model soak check-all
+.PHONY: help run test fmt bench bench-adapters bench-routing bench-store fuzz model soak check-all
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ bench-adapters: ## measure what a streamed chunk and a big request cost, per dia
 
 bench-routing: ## measure what a plan costs, over four endpoints and over fifty
 	@scripts/bench-routing $(ARGS)
+
+bench-store: ## fill a database with ten million requests once, and measure booking beside a month's reports: ARGS=--quick
+	@scripts/bench-store $(ARGS)
 
 fuzz: ## feed every decoder and framer with mutated traffic, ten minutes each: make fuzz ARGS="-s 60 stream-gemini"
 	@scripts/fuzz $(ARGS)

@@ -5,7 +5,7 @@
 //!
 //! Map: `target` (what is measured and with which requests), `plan` (how long and hard), `connection` and `load`
 //! (the load), `process` (what the kernel knows), `driver` (the run), `report` (its results), `pass_through`
-//! (the yardstick), `child` (processes), `samples` (percentiles).
+//! (the yardstick), `child` (processes), `samples` (percentiles); `store` is a bench of its own, of the ledger's database.
 
 mod child;
 mod connection;
@@ -16,6 +16,7 @@ mod plan;
 mod process;
 mod report;
 mod samples;
+mod store;
 mod system;
 mod target;
 
@@ -45,6 +46,7 @@ pub struct Args {
 enum Command {
     PassThrough(pass_through::Args),
     Run(Box<RunArgs>),
+    Store(store::Args),
 }
 
 /// Measure the fault lab, a pass-through and the data planes given, and print the figures.
@@ -107,6 +109,8 @@ pub enum CommandError {
     Child(#[from] ChildError),
     #[error("cannot start a system to measure")]
     System(#[from] SystemError),
+    #[error("the store's bench failed")]
+    Store(#[from] store::StoreError),
     #[error("the bench failed")]
     Bench(#[from] BenchError),
     #[error("cannot write {path}")]
@@ -120,6 +124,7 @@ pub fn run(args: &Args) -> Result<(), CommandError> {
     match &args.command {
         Command::PassThrough(args) => Ok(pass_through::run(args)?),
         Command::Run(args) => run_all(args),
+        Command::Store(args) => Ok(store::run(args)?),
     }
 }
 
@@ -259,7 +264,7 @@ mod tests {
         let cli = Cli::try_parse_from(["bench", "run"].iter().chain(flags)).expect("the flags are in order");
         match cli.args.command {
             Command::Run(args) => args,
-            Command::PassThrough(_) => panic!("`run` was asked for"),
+            Command::PassThrough(_) | Command::Store(_) => panic!("`run` was asked for"),
         }
     }
 

@@ -148,11 +148,7 @@ async fn a_credential_at_its_rate_is_passed_over_for_the_next_candidate() {
     let generation = cluster.generation(second["id"].as_str().unwrap()).await;
     let decision: Value = serde_json::from_str(&generation.decision).unwrap();
     let skipped = &decision["skipped"][0];
-    assert_eq!(
-        (&skipped["provider"], &skipped["rule"]),
-        (&json!("one"), &json!("rate")),
-        "{decision:#}"
-    );
+    assert_eq!((&skipped["provider"], &skipped["rule"]), (&json!("one"), &json!("rate")), "{decision:#}");
     let mut only_one = ask("a/m");
     only_one["provider"] = json!({"only": ["one"]});
     let third = client.chat(only_one.clone()).await;

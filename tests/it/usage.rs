@@ -6,6 +6,7 @@ use switchyard_control_plane::{
     domain::lending::Holder,
     jobs,
     money::ingest::{Booked, Ingest},
+    service,
     settings::Retention,
 };
 use switchyard_proto::{clock, id::GenerationId, v1};

@@ -49,8 +49,7 @@ impl Report {
     pub fn lost(&self) -> u64 {
         let unbooked = u64::try_from(self.books.quarantined).unwrap_or(0);
         // Without the condition the accounts' own sums are kept elsewhere.
-        let unproven =
-            if self.plan.is_unguarded { 0 } else { self.proof.differences.len() };
+        let unproven = if self.plan.is_unguarded { 0 } else { self.proof.differences.len() };
         self.reckoning.lost + unbooked + unproven as u64
     }
 
