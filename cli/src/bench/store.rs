@@ -150,7 +150,7 @@ async fn with_plane(plane: &Plane, pool: &PgPool, plan: Plan) -> Result<Figures,
     figures.took("roll-up of what was new", began.elapsed());
     sqlx::query("ANALYZE").execute(pool).await?;
     let began = Instant::now();
-    let proof = switchyard_control_plane::jobs::proof::prove(pool).await;
+    let proof = switchyard_control_plane::service::ledger::prove_all(pool).await;
     let proof = proof.map_err(|error| StoreError::Booking(error.to_string()))?;
     if !proof.holds() {
         return Err(StoreError::Booking("the ledger does not add up".to_owned()));
