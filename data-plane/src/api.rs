@@ -2,7 +2,13 @@
 //!
 //! Pure. Surfaces do not know adapters; HTTP heads, keys and limits are the server's and the pipeline's.
 
+mod calls;
+pub mod completions;
+pub mod messages;
 pub mod openai_chat;
+pub mod responses;
+mod sealed;
+pub mod surface;
 
 use serde_json::Value;
 use switchyard_proto::code::ErrorCode;

@@ -33,6 +33,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant as Moment};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Response};
 use serde_json::Value;
@@ -40,7 +41,8 @@ use switchyard_proto::code::ErrorCode;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::api::openai_chat;
+use crate::api::messages;
+use crate::api::surface::Surface;
 use crate::config::Current;
 use crate::config::lookup::Lookup;
 use crate::config::snapshot::Endpoint;
@@ -109,11 +111,11 @@ pub struct Job<'a> {
 }
 
 impl Pipeline {
-    /// Carries one chat-completions call, in a task of its own.
-    pub async fn chat(self: Arc<Self>, inbound: Inbound) -> Response<ReplyBody> {
+    /// Carries one call of chat in any dialect, in a task of its own.
+    pub async fn chat(self: Arc<Self>, surface: Surface, inbound: Inbound) -> Response<ReplyBody> {
         let client = Client::of(&inbound.head, inbound.address, &self.settings.routing.policy_headers);
-        let trail = Trail::begin(client, self.config.load().revision.clone());
-        let (reply, pending) = reply::pair(head(&trail), self.settings.requests.keep_alive_after);
+        let trail = Trail::begin(surface, client, self.config.load().revision.clone());
+        let (reply, pending) = reply::pair(head(&trail), surface, self.settings.requests.keep_alive_after);
         let pipeline = self.clone();
         self.tasks.spawn(async move { pipeline.carry(inbound, reply, trail).await });
         pending.await.unwrap_or_else(|_| ending::lost())
@@ -137,7 +139,7 @@ impl Pipeline {
         let caller = self.identify(&config, &inbound.head, inbound.address).await?; // who
         trail.caller = Some(caller.clone());
         let body = self.collect(inbound).await?;
-        let request = openai_chat::decode(body)?; // what
+        let request = trail.surface.decode(body)?; // what
         trail.asks(&request);
         let client = trail.client.clone();
         let situation = Situation::of(self, &config, &caller, &request, &client, trail.id.seed());
@@ -174,17 +176,29 @@ impl Pipeline {
     /// What the request itself would be answered without being sent anywhere.
     pub async fn explain(&self, inbound: Inbound) -> Result<Value, RequestError> {
         let client = Client::of(&inbound.head, inbound.address, &self.settings.routing.policy_headers);
-        let trail = Trail::begin(client, self.config.load().revision.clone());
+        let surface = Surface::ChatCompletions;
+        let trail = Trail::begin(surface, client, self.config.load().revision.clone());
         let config = self.current()?;
         let caller = self.identify(&config, &inbound.head, inbound.address).await?;
         let body = self.collect(inbound).await?;
-        let request = openai_chat::decode(body)?;
+        let request = surface.decode(body)?;
         let situation = Situation::of(self, &config, &caller, &request, &trail.client, trail.id.seed());
         let (reading, usable) = (|at: &_| self.reading(at), |own: &_| situation::usable(&self.health, own));
         let senses = Senses { reading: &reading, usable: &usable };
         let inputs = situation.inputs(&senses);
         let plan = plan::plan(&config, &inputs)?;
         Ok(decision::explained(&plan, &inputs, &trail))
+    }
+
+    /// How many tokens a prompt has in Anthropic's dialect: an estimate, without a call.
+    ///
+    /// # Errors
+    /// What the request itself would be answered without being sent anywhere.
+    pub async fn count(&self, inbound: Inbound) -> Result<Bytes, RequestError> {
+        let config = self.current()?;
+        self.identify(&config, &inbound.head, inbound.address).await?;
+        let body = self.collect(inbound).await?;
+        Ok(messages::count(&messages::decode(body)?))
     }
 
     fn reading(&self, endpoint: &Endpoint) -> Reading {

@@ -2,11 +2,10 @@
 //!
 //! Installed into a throwaway environment; where the package registry is out of reach, the test says so and passes.
 
-use std::path::Path;
-use std::process::Stdio;
-
 use switchyard_tests::cluster::Cluster;
 use tokio::process::Command;
+
+use crate::python;
 
 const SCRIPT: &str = r#"
 import os
@@ -64,46 +63,9 @@ except openai.APIError:
 print("all is well")
 "#;
 
-/// A Python with the package; `None`, and a line that says why, where there is none to be had.
-async fn python(folder: &Path) -> Option<std::path::PathBuf> {
-    let environment = folder.join("venv");
-    let python = environment.join("bin/python");
-    let made = run(Command::new("python3").args(["-m", "venv"]).arg(&environment)).await;
-    let installed = match made {
-        Ok(_) => {
-            run(Command::new(&python).args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "openai",
-            ]))
-            .await
-        }
-        failed => failed,
-    };
-    match installed {
-        Ok(_) => Some(python),
-        Err(why) => {
-            let why = why.lines().last().unwrap_or_default();
-            eprintln!("skipped: the Python package `openai` cannot be installed here: {why}");
-            None
-        }
-    }
-}
-
-async fn run(command: &mut Command) -> Result<String, String> {
-    let output =
-        command.stdin(Stdio::null()).kill_on_drop(true).output().await.map_err(|error| error.to_string())?;
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
-}
-
 #[tokio::test]
 async fn it_reads_our_answers_streams_tools_and_errors() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some(python) = python(folder.path()).await else { return };
+    let Some(python) = python::with(&["openai"]).await else { return };
     let cluster = Cluster::start().await.unwrap();
     cluster.model("test/tools", &[("lab-anthropic", "tools")]).await.unwrap();
     cluster.model("test/limited", &[("lab", "status-429-7")]).await.unwrap();
@@ -111,7 +73,7 @@ async fn it_reads_our_answers_streams_tools_and_errors() {
     let client = cluster.client().await.unwrap();
     let mut command = Command::new(python);
     command.args(["-c", SCRIPT]).env("BASE", format!("{}/api/v1", client.url)).env("KEY", &client.key);
-    match run(command.env_remove("OPENAI_API_KEY")).await {
+    match python::run(command.env_remove("OPENAI_API_KEY")).await {
         Ok(said) => assert!(said.contains("all is well"), "{said}"),
         Err(said) => panic!("{said}"),
     }

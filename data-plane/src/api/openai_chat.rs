@@ -5,14 +5,14 @@
 mod answer;
 mod decode;
 mod error;
-mod explain;
+pub(in crate::api) mod explain;
 mod messages;
 mod preferences;
-mod scan;
+pub(in crate::api) mod scan;
 mod stream;
 mod wishes;
 
-pub use self::answer::encode;
+pub use self::answer::{decimal, encode, usage_json};
 pub use self::decode::decode;
-pub use self::error::encode_error;
+pub use self::error::{encode_error, error_object};
 pub use self::stream::StreamEncoder;

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::model::message::{ToolCall, ToolKind};
-use crate::model::response::{ChatResponse, Choice, Finish, FinishReason};
+use crate::model::response::{ChatResponse, Choice, Finish, FinishReason, ResponseMessage};
 use crate::model::usage::Usage;
 
 /// One step of a streamed answer.
@@ -90,6 +90,28 @@ pub struct Delta {
 }
 
 impl Delta {
+    /// A whole message as one piece.
+    pub fn of(message: &ResponseMessage) -> Self {
+        let message = message.clone();
+        let calls = message.tool_calls.into_iter().enumerate().map(|(index, call)| ToolDelta {
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            id: Some(call.id),
+            kind: call.kind,
+            name: Some(call.name),
+            arguments: call.arguments,
+        });
+        Self {
+            content: message.content,
+            refusal: message.refusal,
+            reasoning: message.reasoning,
+            reasoning_details: message.reasoning_details,
+            tool_calls: calls.collect(),
+            annotations: message.annotations,
+            images: message.images,
+            audio: message.audio,
+        }
+    }
+
     /// Whether a caller would see something: text, reasoning, a refusal, a tool call, an image, sound.
     pub fn is_content(&self) -> bool {
         let said = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());

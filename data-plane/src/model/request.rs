@@ -32,7 +32,15 @@ pub enum Dialect {
 #[derive(Debug, Clone)]
 pub struct Source {
     pub dialect: Dialect,
-    /// The whole body: one JSON object.
+    /// The whole body: one JSON object. Where a surface wrote it itself, in the dialect above, `own` is what came.
+    pub body: Bytes,
+    /// The body of a client that speaks Anthropic's dialect: members that only that dialect has are read from it.
+    pub own: Option<Own>,
+}
+
+/// What a client sent in a dialect that the router does not read itself.
+#[derive(Debug, Clone)]
+pub struct Own {
     pub body: Bytes,
 }
 
@@ -134,6 +142,8 @@ pub struct ChatRequest {
     pub debug_echo: bool,
     /// `debug.openrouter_metadata`: the answer is to say how it was routed.
     pub wants_metadata: bool,
+    /// Members that the answer repeats; empty on surfaces whose answers do not.
+    pub echo: serde_json::Map<String, Value>,
 }
 
 /// How the answer's text must look.

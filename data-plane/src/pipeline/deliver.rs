@@ -8,7 +8,6 @@ use switchyard_proto::v1::GenerationRecord;
 use tokio::time::Instant;
 
 use crate::adapters::failure::Failure;
-use crate::api::openai_chat::{self, StreamEncoder};
 use crate::api::{AnswerFacts, Bill as PrintedBill};
 use crate::error::RequestError;
 use crate::judge::Asked;
@@ -61,13 +60,15 @@ impl Delivery<'_> {
 
     async fn whole(self, answer: ChatResponse, status: u16, reply: &mut Reply, trail: &mut Trail) {
         let (facts, look) = (self.facts(trail), self.told.look(self.job, self.asked));
+        let job = self.job;
         let meter = Meter::of(&answer);
         let counted = meter.counted(&self.job.request.facts, None);
         self.told.ok(self.job, &counted);
         let bill = self.settle(&meter, &counted, ok(&meter, &counted, status), trail);
         let answer = ChatResponse { usage: Some(counted), ..answer };
         let printed = print(&bill, trail);
-        reply.whole(http::StatusCode::OK, openai_chat::encode(&answer, &facts, &printed));
+        let body = trail.surface.encode(&answer, &facts, &job.request.echo, &printed);
+        reply.whole(http::StatusCode::OK, body);
         if let Some(look) = look {
             look.after(&answer).await;
         }
@@ -82,7 +83,7 @@ impl Delivery<'_> {
         trail: &mut Trail,
     ) -> Result<(), RequestError> {
         let (patience, look) = (Patience::until(self.job.until), self.told.look(self.job, self.asked));
-        let mut encoder = StreamEncoder::new(&self.facts(trail));
+        let mut encoder = trail.surface.stream(&self.facts(trail), &self.job.request.echo);
         let mut out = BytesMut::new();
         encoder.replay(&answer, &mut out);
         let meter = Meter::of(&answer);
@@ -106,7 +107,7 @@ impl Delivery<'_> {
     ) -> Result<(), RequestError> {
         self.told.first_content = Some(self.begun.elapsed());
         let (wait, mut patience) = (wait(self.job, self.candidate), Patience::until(self.job.until));
-        let mut encoder = StreamEncoder::new(&self.facts(trail));
+        let mut encoder = trail.surface.stream(&self.facts(trail), &self.job.request.echo);
         let (mut meter, mut events, mut out) = (Meter::default(), Vec::new(), BytesMut::new());
         let (mut look, mut left) = (self.told.look(self.job, self.asked), None);
         while !meter.is_done {
@@ -133,6 +134,7 @@ impl Delivery<'_> {
                     out.clear();
                 }
                 Ok(Err(failure)) => {
+                    reply.encoder = Some(encoder);
                     let end = (Cut::of(&live), patience);
                     return Err(self.broken(&failure, &meter, end, out.freeze(), reply, trail).await);
                 }

@@ -2,12 +2,12 @@
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Response, StatusCode};
+use serde_json::Map;
 use switchyard_proto::clock;
 use switchyard_proto::code::ErrorCode;
 use switchyard_proto::v1::{GenerationRecord, TokenUsage};
 use tokio::time::{Duration, Instant};
 
-use crate::api::openai_chat::{self, StreamEncoder};
 use crate::api::{AnswerFacts, ErrorBody};
 use crate::error::{RequestError, Side};
 use crate::model::request::ChatRequest;
@@ -79,9 +79,9 @@ async fn tell(reply: &mut Reply, error: &RequestError, trail: &Trail) {
     };
     if reply.has_begun() {
         let mut out = BytesMut::new();
-        let encoder = StreamEncoder::new(&facts(trail));
-        encoder.error(&body, &mut out);
-        encoder.done(&mut out);
+        let encoder = reply.encoder.take();
+        let mut encoder = encoder.unwrap_or_else(|| trail.surface.stream(&facts(trail), &Map::new()));
+        encoder.fail(&body, &mut out);
         // Who did not hear of the failure must not take the stream for whole.
         if reply.send(out.freeze(), Instant::now() + LAST_WORDS).await.is_ok() {
             reply.end();
@@ -93,7 +93,7 @@ async fn tell(reply: &mut Reply, error: &RequestError, trail: &Trail) {
     if let Some(after) = error.retry_after.or(soon) {
         reply.header("retry-after", &after.as_secs_f64().ceil().max(1.0).to_string());
     }
-    reply.whole(status, openai_chat::encode_error(&body));
+    reply.whole(status, trail.surface.encode_error(&body, &trail.id.to_string()));
 }
 
 fn facts(trail: &Trail) -> AnswerFacts {
@@ -140,7 +140,7 @@ pub fn record(trail: &Trail, request: Option<&ChatRequest>) -> GenerationRecord 
         model: endpoint.map(|endpoint| endpoint.model.to_string()).unwrap_or_default(),
         provider: endpoint.map(|endpoint| endpoint.provider.id.to_string()).unwrap_or_default(),
         upstream_id: endpoint.map(|endpoint| endpoint.config.upstream_id.clone()).unwrap_or_default(),
-        surface: "chat_completions".to_owned(),
+        surface: trail.surface.name().to_owned(),
         streamed: trail.streamed,
         cancelled: trail.cancelled,
         status: trail.error.map_or(200, |code| u32::from(code.status().as_u16())),

@@ -211,6 +211,7 @@ mod tests {
 
     use super::*;
     use crate::adapters::Failure;
+    use crate::api::surface::Surface;
     use crate::config::fixtures::{endpoint, full, model, provider, resource};
     use crate::config::snapshot::Revision;
     use crate::pipeline::client::Client;
@@ -243,7 +244,7 @@ mod tests {
     #[test]
     fn what_stood_against_everybody_decides_status_and_when_to_come_again() {
         use FailureClass::{NotFound, RateLimited, Server};
-        let trail = Trail::begin(Client::default(), Revision::default());
+        let trail = Trail::begin(Surface::ChatCompletions, Client::default(), Revision::default());
         let check = |skips: Vec<Skip>, status: u16, availability: Option<&str>, wait: Option<u64>| {
             let shown = format!("{skips:?}");
             let error = exhausted(&trail, skips);

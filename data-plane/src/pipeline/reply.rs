@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::api::openai_chat::StreamEncoder;
+use crate::api::surface::{StreamEncoder, Surface};
 
 /// Pieces that may wait for a slow caller; the provider is read no faster.
 const WAITING: usize = 16;
@@ -48,6 +48,9 @@ pub struct Wait {
 /// The task's end.
 #[derive(Debug)]
 pub struct Reply {
+    surface: Surface,
+    /// What writes the stream, once something of it was written.
+    pub encoder: Option<StreamEncoder>,
     state: State,
     headers: HeaderMap,
     beat: Duration,
@@ -66,10 +69,11 @@ enum State {
 pub type Pending = oneshot::Receiver<Response<ReplyBody>>;
 
 /// A pair of ends. `headers` go with any head; `beat` is the silence that a streaming caller is left in.
-pub fn pair(headers: HeaderMap, beat: Duration) -> (Reply, Pending) {
+pub fn pair(headers: HeaderMap, surface: Surface, beat: Duration) -> (Reply, Pending) {
     let (sender, pending) = oneshot::channel();
     let next_beat = Instant::now() + beat;
-    (Reply { state: State::Waiting(sender), headers, beat, next_beat, is_gone: false }, pending)
+    let state = State::Waiting(sender);
+    (Reply { surface, encoder: None, state, headers, beat, next_beat, is_gone: false }, pending)
 }
 
 impl Reply {
@@ -162,13 +166,13 @@ impl Reply {
         }
     }
 
-    /// A comment that keeps proxies and clients from giving up; dropped where the caller is slow anyway.
+    /// A sign of life that keeps proxies and clients from giving up; dropped where the caller is slow anyway.
     fn keep_alive(&mut self) {
         self.begin();
         self.next_beat = Instant::now() + self.beat;
         if let State::Streaming(pieces, _) = &self.state {
             let mut comment = BytesMut::new();
-            StreamEncoder::keep_alive(&mut comment);
+            self.surface.keep_alive(&mut comment);
             let _ = pieces.try_send(comment.freeze());
         }
     }

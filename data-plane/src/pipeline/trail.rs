@@ -10,6 +10,7 @@ use switchyard_proto::id::GenerationId;
 use switchyard_proto::money::NanoUsd;
 use switchyard_proto::v1;
 
+use crate::api::surface::Surface;
 use crate::config::snapshot::{Endpoint, Revision};
 use crate::identity::Caller;
 use crate::model::request::ChatRequest;
@@ -27,6 +28,7 @@ const MOST_SKIPS: usize = 100;
 #[derive(Debug)]
 pub struct Trail {
     pub id: GenerationId,
+    pub surface: Surface,
     pub started: Instant,
     pub admitted_at: DateTime<Utc>,
     pub revision: Revision,
@@ -117,10 +119,11 @@ pub struct AnswerNote {
 
 impl Trail {
     /// A request's trail begins when its head was read.
-    pub fn begin(client: Client, revision: Revision) -> Self {
+    pub fn begin(surface: Surface, client: Client, revision: Revision) -> Self {
         let id = GenerationId::generate();
         Self {
             id,
+            surface,
             started: Instant::now(),
             admitted_at: id.admitted_at(),
             revision,

@@ -12,10 +12,12 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, json};
 use switchyard_proto::clock;
 use switchyard_proto::code::ErrorCode;
+use switchyard_proto::id::GenerationId;
 use tokio::time::timeout;
 
 use crate::account::{AccountApi, Forward};
-use crate::api::{ErrorBody, openai_chat};
+use crate::api::ErrorBody;
+use crate::api::surface::Surface;
 use crate::catalogue;
 use crate::error::RequestError;
 use crate::identity;
@@ -36,7 +38,7 @@ pub struct Client {
 /// The client port's router.
 pub fn router(client: Arc<Client>) -> Router {
     let api = Router::new()
-        .route("/chat/completions", post(chat))
+        .route("/messages/count_tokens", post(count_tokens))
         .route("/route/explain", post(explain))
         .route("/models", get(models))
         .route("/models/{author}/{slug}", get(model))
@@ -48,6 +50,12 @@ pub fn router(client: Arc<Client>) -> Router {
         .route("/credits", get(account))
         .route("/generation", get(account))
         .route("/activity", get(account));
+    let api = Surface::ALL.into_iter().fold(api, |api, surface| {
+        let call = async move |client: State<Arc<Client>>, peer, headers, body| {
+            chat(surface, client, peer, headers, body).await
+        };
+        api.route(surface.path(), post(call))
+    });
     let api = LATER.iter().fold(api, |api, path| api.route(path, any(later)));
     Router::new()
         .route("/", get(index))
@@ -60,10 +68,6 @@ pub fn router(client: Arc<Client>) -> Router {
 
 /// What OpenRouter has and we do not have yet.
 const LATER: &[&str] = &[
-    "/completions",
-    "/responses",
-    "/messages",
-    "/messages/count_tokens",
     "/embeddings",
     "/rerank",
     "/images",
@@ -75,22 +79,24 @@ const LATER: &[&str] = &[
 ];
 
 async fn chat(
+    surface: Surface,
     State(client): State<Arc<Client>>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     if client.pipeline.tasks.is_closed() {
-        return refuse(ErrorCode::Draining, "This instance is stopping. Try again on another.");
+        return refuse_on(surface, ErrorCode::Draining, "This instance is stopping. Try again on another.");
     }
     if client.pipeline.tasks.len() >= client.most {
-        return refuse(
+        return refuse_on(
+            surface,
             ErrorCode::Overloaded,
             "This instance carries as many requests as it can. Try again shortly.",
         );
     }
     let address = peer.map(|Extension(Peer(address))| address.ip());
-    client.pipeline.clone().chat(Inbound { head: headers, body, address }).await.map(Body::new)
+    client.pipeline.clone().chat(surface, Inbound { head: headers, body, address }).await.map(Body::new)
 }
 
 /// The plan of a chat request that is not sent.
@@ -104,6 +110,20 @@ async fn explain(
     match client.pipeline.explain(Inbound { head: headers, body, address }).await {
         Ok(plan) => json_response(200, Bytes::from(plan.to_string())),
         Err(error) => error_response(&error),
+    }
+}
+
+/// How long a prompt in Anthropic's dialect is.
+async fn count_tokens(
+    State(client): State<Arc<Client>>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let address = peer.map(|Extension(Peer(address))| address.ip());
+    match client.pipeline.count(Inbound { head: headers, body, address }).await {
+        Ok(count) => json_response(200, count),
+        Err(error) => error_response_on(Surface::Messages, &error),
     }
 }
 
@@ -202,6 +222,8 @@ async fn index() -> Response {
         "base_url": "/api/v1",
         "links": {
             "chat": "/api/v1/chat/completions",
+            "responses": "/api/v1/responses",
+            "messages": "/api/v1/messages",
             "models": "/api/v1/models",
             "key": "/api/v1/key",
         },
@@ -213,9 +235,18 @@ fn refuse(code: ErrorCode, text: &str) -> Response {
     error_response(&RequestError::new(code, text))
 }
 
+fn refuse_on(surface: Surface, code: ErrorCode, text: &str) -> Response {
+    error_response_on(surface, &RequestError::new(code, text))
+}
+
 /// An error of a request that never reached the pipeline.
 pub fn error_response(error: &RequestError) -> Response {
-    let body = openai_chat::encode_error(&ErrorBody {
+    error_response_on(Surface::ChatCompletions, error)
+}
+
+fn error_response_on(surface: Surface, error: &RequestError) -> Response {
+    let id = GenerationId::generate().to_string();
+    let body = ErrorBody {
         code: error.code,
         status: error.code.status().as_u16(),
         message: &error.public,
@@ -223,8 +254,11 @@ pub fn error_response(error: &RequestError) -> Response {
         provider_code: None,
         metadata: Some(&error.metadata).filter(|metadata: &&Map<_, _>| !metadata.is_empty()),
         routing: None,
-    });
-    let mut response = json_response(error.code.status().as_u16(), body);
+    };
+    let mut response = json_response(error.code.status().as_u16(), surface.encode_error(&body, &id));
+    if let Ok(id) = http::HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
     if error.code.is_retryable() {
         response.headers_mut().insert(header::RETRY_AFTER, http::HeaderValue::from_static("1"));
     }

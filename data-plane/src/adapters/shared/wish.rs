@@ -181,13 +181,18 @@ pub fn own_members(request: &ChatRequest, own: &[&str]) -> (Vec<(String, Value)>
     if request.source.dialect != Dialect::OpenAiChat {
         return (passed, unknown);
     }
-    let text = &request.source.body;
+    let text = request.source.own.as_ref().map_or(&request.source.body, |own| &own.body);
+    let is_translated = request.source.own.is_some();
     for member in members(text).unwrap_or_default() {
         let (key, value) = (&text[member.key], &text[member.value]);
         let Ok(name) = std::str::from_utf8(key) else { continue };
         if own.contains(&name) {
             passed.extend(serde_json::from_slice(value).ok().map(|value| (name.to_owned(), value)));
-        } else if value != b"null" && !READ.contains(&name) && Parameter::from_name(name).is_none() {
+        } else if !is_translated
+            && value != b"null"
+            && !READ.contains(&name)
+            && Parameter::from_name(name).is_none()
+        {
             unknown.push(Cow::Owned(name.to_owned()));
         }
     }

@@ -279,7 +279,7 @@ impl WireUsage {
 }
 
 /// Dollars as an exact JSON number, which a binary fraction would not be.
-fn decimal(amount: NanoUsd) -> Box<RawValue> {
+pub fn decimal(amount: NanoUsd) -> Box<RawValue> {
     RawValue::from_string(amount.to_string()).expect("a decimal is always JSON")
 }
 

@@ -228,7 +228,7 @@ impl Draft {
             .map_err(|(field, why)| bad(field, format!("{field} {why}")))?;
         let debug = self.debug.unwrap_or_default();
         let request = ChatRequest {
-            source: Source { dialect: Dialect::OpenAiChat, body: body.clone() },
+            source: Source { dialect: Dialect::OpenAiChat, body: body.clone(), own: None },
             facts: self.facts,
             model: self.model.filter(|model| !model.is_empty()),
             fallback_models: self.models.unwrap_or_default(),
@@ -259,6 +259,7 @@ impl Draft {
             transforms: self.transforms.unwrap_or_default(),
             debug_echo: debug.echo_upstream_body.unwrap_or(false),
             wants_metadata: debug.openrouter_metadata.unwrap_or(false),
+            echo: serde_json::Map::new(),
         };
         check_choice(&request)?;
         Ok(request)

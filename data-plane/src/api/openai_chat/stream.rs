@@ -206,25 +206,8 @@ fn splice_choices(chunk: &Chunk, choices: &[u8], out: &mut BytesMut) -> Option<(
 }
 
 fn said(choice: &Choice) -> Chunk {
-    let message = choice.message.clone();
-    let calls = message.tool_calls.into_iter().enumerate().map(|(index, call)| ToolDelta {
-        index: u32::try_from(index).unwrap_or(u32::MAX),
-        id: Some(call.id),
-        kind: call.kind,
-        name: Some(call.name),
-        arguments: call.arguments,
-    });
-    let delta = Delta {
-        content: message.content,
-        refusal: message.refusal,
-        reasoning: message.reasoning,
-        reasoning_details: message.reasoning_details,
-        tool_calls: calls.collect(),
-        annotations: message.annotations,
-        images: message.images,
-        audio: message.audio,
-    };
-    let piece = ChoiceDelta { index: choice.index, delta, finish: None, logprobs: choice.logprobs.clone() };
+    let (index, logprobs) = (choice.index, choice.logprobs.clone());
+    let piece = ChoiceDelta { index, delta: Delta::of(&choice.message), finish: None, logprobs };
     Chunk { choices: vec![piece], ..Chunk::default() }
 }
 

@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use super::{Gone, Untaken, Wait, pair};
+use crate::api::surface::Surface;
 
 const BEAT: Duration = Duration::from_secs(3);
 const STREAMING: Wait = Wait { streaming: true, leaves_with_caller: true };
@@ -23,7 +24,7 @@ fn runtime() -> tokio::runtime::Runtime {
 #[test]
 fn a_whole_answer_has_its_status_and_length() {
     runtime().block_on(async {
-        let (mut reply, pending) = pair(HeaderMap::new(), BEAT);
+        let (mut reply, pending) = pair(HeaderMap::new(), Surface::ChatCompletions, BEAT);
         reply.header("x-test", "1");
         reply.whole(StatusCode::BAD_GATEWAY, Bytes::from_static(b"{}"));
         let response = pending.await.unwrap();
@@ -38,7 +39,7 @@ fn a_whole_answer_has_its_status_and_length() {
 #[test]
 fn a_stream_begins_with_its_first_piece() {
     runtime().block_on(async {
-        let (mut reply, pending) = pair(HeaderMap::new(), BEAT);
+        let (mut reply, pending) = pair(HeaderMap::new(), Surface::ChatCompletions, BEAT);
         assert!(!reply.has_begun());
         reply.send(Bytes::from_static(b"one"), later()).await.unwrap();
         assert!(reply.has_begun());
@@ -53,7 +54,7 @@ fn a_stream_begins_with_its_first_piece() {
 fn silence_is_broken_by_comments_for_streams_only() {
     runtime().block_on(async {
         let beat = Duration::from_millis(5);
-        let (mut reply, pending) = pair(HeaderMap::new(), beat);
+        let (mut reply, pending) = pair(HeaderMap::new(), Surface::ChatCompletions, beat);
         let work = tokio::time::sleep(beat * 4);
         reply.wait(Wait { streaming: false, leaves_with_caller: false }, work).await.unwrap();
         assert!(!reply.has_begun());
@@ -67,12 +68,12 @@ fn silence_is_broken_by_comments_for_streams_only() {
 #[test]
 fn a_caller_who_leaves_ends_the_wait_or_not_as_asked() {
     runtime().block_on(async {
-        let (mut reply, pending) = pair(HeaderMap::new(), BEAT);
+        let (mut reply, pending) = pair(HeaderMap::new(), Surface::ChatCompletions, BEAT);
         drop(pending);
         assert_eq!(reply.wait(STREAMING, std::future::pending::<()>()).await, Err(Gone));
         assert!(reply.is_gone());
 
-        let (mut reply, pending) = pair(HeaderMap::new(), BEAT);
+        let (mut reply, pending) = pair(HeaderMap::new(), Surface::ChatCompletions, BEAT);
         drop(pending);
         let stays = Wait { streaming: true, leaves_with_caller: false };
         assert_eq!(reply.wait(stays, async { tokio::task::yield_now().await }).await, Ok(()));
@@ -82,7 +83,7 @@ fn a_caller_who_leaves_ends_the_wait_or_not_as_asked() {
 #[test]
 fn a_caller_who_leaves_within_a_stream_is_noticed() {
     runtime().block_on(async {
-        let (mut reply, pending) = pair(HeaderMap::new(), BEAT);
+        let (mut reply, pending) = pair(HeaderMap::new(), Surface::ChatCompletions, BEAT);
         reply.send(Bytes::from_static(b"one"), later()).await.unwrap();
         drop(pending.await.unwrap());
         assert_eq!(reply.wait(STREAMING, std::future::pending::<()>()).await, Err(Gone));
@@ -93,7 +94,7 @@ fn a_caller_who_leaves_within_a_stream_is_noticed() {
 #[test]
 fn a_stream_that_is_dropped_before_its_end_is_aborted() {
     runtime().block_on(async {
-        let (mut reply, pending) = pair(HeaderMap::new(), BEAT);
+        let (mut reply, pending) = pair(HeaderMap::new(), Surface::ChatCompletions, BEAT);
         reply.send(Bytes::from_static(b"one"), later()).await.unwrap();
         drop(reply);
         assert!(pending.await.unwrap().into_body().collect().await.is_err());
@@ -103,7 +104,7 @@ fn a_stream_that_is_dropped_before_its_end_is_aborted() {
 #[test]
 fn a_caller_who_never_reads_is_too_slow_at_the_last_moment() {
     runtime().block_on(async {
-        let (mut reply, _pending) = pair(HeaderMap::new(), BEAT);
+        let (mut reply, _pending) = pair(HeaderMap::new(), Surface::ChatCompletions, BEAT);
         let until = Instant::now() + Duration::from_millis(20);
         let mut sent = 0;
         let untaken = loop {
@@ -120,7 +121,7 @@ fn a_caller_who_never_reads_is_too_slow_at_the_last_moment() {
 #[test]
 fn how_long_a_caller_kept_us_waiting_is_told() {
     runtime().block_on(async {
-        let (mut reply, pending) = pair(HeaderMap::new(), BEAT);
+        let (mut reply, pending) = pair(HeaderMap::new(), Surface::ChatCompletions, BEAT);
         let piece = || Bytes::from_static(b"x");
         for _ in 0..super::WAITING {
             assert_eq!(reply.send(piece(), later()).await, Ok(Duration::ZERO));

@@ -1,0 +1,165 @@
+use switchyard_proto::code::ErrorCode;
+
+use super::*;
+use crate::model::event::{ChoiceDelta, Chunk, Start, ToolDelta};
+use crate::model::response::FinishReason;
+use crate::wire::sse::SseParser;
+
+fn facts() -> AnswerFacts {
+    AnswerFacts { id: "gen-1".into(), created: 7, model: "a/m".into(), provider: "P".into() }
+}
+
+fn piece(delta: Delta) -> Event {
+    Event::Chunk(Chunk { choices: vec![ChoiceDelta { delta, ..ChoiceDelta::default() }], ..Chunk::default() })
+}
+
+fn text(text: &str) -> Event {
+    piece(Delta { content: Some(text.into()), ..Delta::default() })
+}
+
+fn thought(detail: Value) -> Event {
+    piece(Delta { reasoning: Some("x".into()), reasoning_details: vec![detail], ..Delta::default() })
+}
+
+fn call(index: u32, id: Option<&str>, arguments: &str) -> Event {
+    let call = ToolDelta {
+        index,
+        id: id.map(Into::into),
+        name: id.map(|_| "f".into()),
+        arguments: arguments.into(),
+        ..ToolDelta::default()
+    };
+    piece(Delta { tool_calls: vec![call], ..Delta::default() })
+}
+
+fn finish(reason: FinishReason) -> Event {
+    let finish = Some(Finish { reason, native: None });
+    Event::Chunk(Chunk {
+        choices: vec![ChoiceDelta { finish, ..ChoiceDelta::default() }],
+        ..Chunk::default()
+    })
+}
+
+/// What a client reads of these events, whole answer included.
+fn read(events: &[Event]) -> Vec<Value> {
+    let mut encoder = StreamEncoder::new(&facts());
+    let mut out = BytesMut::new();
+    events.iter().for_each(|event| encoder.event(event, &mut out));
+    let usage = Usage { prompt_tokens: 10, cached_tokens: 4, completion_tokens: 3, ..Usage::default() };
+    encoder.usage(&usage, &Bill::default(), &mut out);
+    encoder.done(&mut out);
+    parse(out)
+}
+
+fn parse(out: BytesMut) -> Vec<Value> {
+    let mut parser = SseParser::default();
+    parser.push(out.freeze());
+    let mut all = Vec::new();
+    while let Ok(Some(event)) = parser.next_event() {
+        all.push(serde_json::from_slice(&event.data).unwrap());
+    }
+    all
+}
+
+/// Each event in a word or two, its block's index in it.
+fn short(events: &[Value]) -> Vec<String> {
+    let words = events.iter().map(|event| {
+        let kind = event["type"].as_str().unwrap();
+        let at = event["index"].as_u64().map(|at| at.to_string()).unwrap_or_default();
+        let inner =
+            event["content_block"]["type"].as_str().or(event["delta"]["type"].as_str()).unwrap_or_default();
+        format!("{kind}{at} {inner}").trim().to_owned()
+    });
+    words.collect()
+}
+
+#[test]
+fn blocks_follow_each_other_and_every_one_is_closed() {
+    let events = read(&[
+        Event::Start(Start::default()),
+        thought(json!({"type": "reasoning.text", "text": "hm", "format": "anthropic-claude-v1", "index": 0})),
+        thought(
+            json!({"type": "reasoning.text", "text": "", "signature": "s", "format": "anthropic-claude-v1", "index": 0}),
+        ),
+        text("Hi"),
+        text("!"),
+        call(0, Some("c1"), ""),
+        call(0, None, "{\"a\":1}"),
+        call(1, Some("c2"), "{}"),
+        finish(FinishReason::ToolCalls),
+        Event::Done,
+    ]);
+    assert_eq!(
+        short(&events),
+        [
+            "message_start",
+            "content_block_start0 thinking",
+            "content_block_delta0 thinking_delta",
+            "content_block_delta0 signature_delta",
+            "content_block_stop0",
+            "content_block_start1 text",
+            "content_block_delta1 text_delta",
+            "content_block_delta1 text_delta",
+            "content_block_stop1",
+            "content_block_start2 tool_use",
+            "content_block_delta2 input_json_delta",
+            "content_block_stop2",
+            "content_block_start3 tool_use",
+            "content_block_delta3 input_json_delta",
+            "content_block_stop3",
+            "message_delta",
+            "message_stop",
+        ]
+    );
+    assert_eq!(events[3]["delta"]["signature"], "s");
+    assert_eq!(events[15]["delta"]["stop_reason"], "tool_use");
+    let usage = &events[15]["usage"];
+    assert_eq!(
+        (&usage["input_tokens"], &usage["cache_read_input_tokens"], &usage["output_tokens"]),
+        (&json!(6), &json!(4), &json!(3))
+    );
+}
+
+#[test]
+fn an_answer_without_content_is_still_a_message() {
+    assert_eq!(
+        short(&read(&[finish(FinishReason::Stop)])),
+        ["message_start", "message_delta", "message_stop"]
+    );
+}
+
+#[test]
+fn a_failure_is_the_last_event() {
+    let mut encoder = StreamEncoder::new(&facts());
+    let mut out = BytesMut::new();
+    encoder.event(&text("Hi"), &mut out);
+    let error = ErrorBody {
+        code: ErrorCode::ProviderOverloaded,
+        status: 503,
+        message: "busy",
+        provider: None,
+        provider_code: None,
+        metadata: None,
+        routing: None,
+    };
+    encoder.error(&error, &mut out);
+    let events = parse(out);
+    let last = events.last().unwrap();
+    assert_eq!((&last["type"], &last["error"]["type"]), (&json!("error"), &json!("overloaded_error")));
+}
+
+#[test]
+fn a_replayed_answer_reads_like_a_streamed_one() {
+    let message =
+        crate::model::response::ResponseMessage { content: Some("Hi".into()), ..Default::default() };
+    let answer = ChatResponse {
+        choices: vec![crate::model::response::Choice { message, ..Default::default() }],
+        ..ChatResponse::default()
+    };
+    let mut encoder = StreamEncoder::new(&facts());
+    let mut out = BytesMut::new();
+    encoder.replay(&answer, &mut out);
+    encoder.usage(&Usage::default(), &Bill::default(), &mut out);
+    encoder.done(&mut out);
+    assert_eq!(short(&parse(out)), short(&read(&[text("Hi"), finish(FinishReason::Stop)])));
+}

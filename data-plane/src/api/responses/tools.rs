@@ -1,0 +1,118 @@
+//! Tools, flat as this dialect has them, and the choice among them.
+
+use bytes::BytesMut;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::api::BadRequest;
+use crate::api::openai_chat::explain::bad;
+use crate::wire::patch::{ObjectWriter, quoted};
+
+#[derive(Deserialize)]
+struct Tool<'a> {
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(borrow, default)]
+    parameters: Option<&'a RawValue>,
+    #[serde(default)]
+    strict: Option<bool>,
+    #[serde(borrow, default)]
+    format: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    cache_control: Option<&'a RawValue>,
+}
+
+/// The tools as chat completions has them; schemas stay byte for byte, tools that a provider runs stay as they are.
+///
+/// # Errors
+/// [`BadRequest`] naming the tool at fault.
+pub fn chat(tools: &[&RawValue]) -> Result<Vec<u8>, BadRequest> {
+    let mut out = vec![b'['];
+    for (at, raw) in tools.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        let blame = |member: &str, why: &str| {
+            let field = format!("tools[{at}]{member}");
+            let text = format!("{field} {why}");
+            bad(&field, text)
+        };
+        let tool: Tool<'_> = serde_json::from_str(raw.get()).map_err(|_| blame("", "is no tool object"))?;
+        let Some(kind @ ("function" | "custom")) = tool.kind.as_deref() else {
+            if tool.kind.is_none() {
+                return Err(blame(".type", "is required"));
+            }
+            out.extend_from_slice(raw.get().as_bytes());
+            continue;
+        };
+        let name = tool.name.as_deref().ok_or_else(|| blame(".name", "is required"))?;
+        out.extend(tool.nested(kind, name));
+    }
+    out.push(b']');
+    Ok(out)
+}
+
+impl Tool<'_> {
+    fn nested(&self, kind: &str, name: &str) -> Vec<u8> {
+        let mut inner = BytesMut::new();
+        let mut writer = ObjectWriter::open(&mut inner);
+        writer.member("name", &quoted(name));
+        if let Some(text) = &self.description {
+            writer.member("description", &quoted(text));
+        }
+        for (member, raw) in [("parameters", self.parameters), ("format", self.format)] {
+            if let Some(raw) = raw.filter(|raw| raw.get() != "null") {
+                writer.member(member, raw.get().as_bytes());
+            }
+        }
+        if let Some(strict) = self.strict {
+            writer.member("strict", strict.to_string().as_bytes());
+        }
+        writer.close();
+        let mut out = BytesMut::new();
+        let mut writer = ObjectWriter::open(&mut out);
+        writer.member("type", &quoted(kind));
+        writer.member(kind, &inner);
+        if let Some(mark) = self.cache_control {
+            writer.member("cache_control", mark.get().as_bytes());
+        }
+        writer.close();
+        out.to_vec()
+    }
+}
+
+/// The choice as chat completions has it.
+///
+/// # Errors
+/// [`BadRequest`] naming the member at fault.
+pub fn choice(choice: &Value) -> Result<Value, BadRequest> {
+    let Value::Object(object) = choice else { return Ok(choice.clone()) };
+    let named = |kind: &str| {
+        let name = object.get("name").and_then(Value::as_str);
+        let name = name.ok_or_else(|| bad("tool_choice.name", "tool_choice.name is required".to_owned()))?;
+        Ok(json!({"type": kind, kind: {"name": name}}))
+    };
+    match object.get("type").and_then(Value::as_str) {
+        Some("function") => named("function"),
+        Some("custom") => named("custom"),
+        Some("allowed_tools") => {
+            let tools = object.get("tools").and_then(Value::as_array);
+            let names = tools.into_iter().flatten().filter_map(|tool| tool.get("name"));
+            let tools: Vec<Value> =
+                names.map(|name| json!({"type": "function", "function": {"name": name}})).collect();
+            Ok(
+                json!({"type": "allowed_tools", "allowed_tools": {"mode": object.get("mode"), "tools": tools}}),
+            )
+        }
+        Some(_) => {
+            let text = "tool_choice.type is none of function, custom, allowed_tools";
+            Err(bad("tool_choice.type", text.to_owned()))
+        }
+        None => Err(bad("tool_choice.type", "tool_choice.type is required".to_owned())),
+    }
+}

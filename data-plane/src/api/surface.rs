@@ -1,0 +1,159 @@
+//! The surfaces of chat: which dialect a client speaks, and everything that follows from it.
+
+use bytes::{Bytes, BytesMut};
+use serde_json::{Map, Value};
+
+use crate::api::{AnswerFacts, BadRequest, Bill, ErrorBody, completions, messages, openai_chat, responses};
+use crate::model::event::Event;
+use crate::model::request::ChatRequest;
+use crate::model::response::ChatResponse;
+use crate::model::usage::Usage;
+
+/// A dialect of chat that clients speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Surface {
+    #[default]
+    ChatCompletions,
+    /// Legacy text completions.
+    Completions,
+    Responses,
+    Messages,
+}
+
+impl Surface {
+    /// Every surface.
+    pub const ALL: [Self; 4] = [Self::ChatCompletions, Self::Completions, Self::Responses, Self::Messages];
+
+    /// The name in records and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "chat_completions",
+            Self::Completions => "completions",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
+        }
+    }
+
+    /// Where it is called, below `/api/v1`.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "/chat/completions",
+            Self::Completions => "/completions",
+            Self::Responses => "/responses",
+            Self::Messages => "/messages",
+        }
+    }
+
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// [`BadRequest`] naming the member at fault.
+    pub fn decode(self, body: Bytes) -> Result<ChatRequest, BadRequest> {
+        match self {
+            Self::ChatCompletions => openai_chat::decode(body),
+            Self::Completions => completions::decode(body),
+            Self::Responses => responses::decode(body),
+            Self::Messages => messages::decode(body),
+        }
+    }
+
+    /// The body of a whole answer; `echo` is what the request has for its answer to repeat.
+    pub fn encode(
+        self,
+        answer: &ChatResponse,
+        facts: &AnswerFacts,
+        echo: &Map<String, Value>,
+        bill: &Bill,
+    ) -> Bytes {
+        match self {
+            Self::ChatCompletions => openai_chat::encode(answer, facts, bill),
+            Self::Completions => completions::encode(answer, facts, bill),
+            Self::Responses => responses::encode(answer, facts, echo, bill),
+            Self::Messages => messages::encode(answer, facts, bill),
+        }
+    }
+
+    /// The body of an error answer.
+    pub fn encode_error(self, error: &ErrorBody<'_>, request_id: &str) -> Bytes {
+        match self {
+            Self::Messages => messages::encode_error(error, request_id),
+            Self::ChatCompletions | Self::Completions | Self::Responses => openai_chat::encode_error(error),
+        }
+    }
+
+    /// What writes a streamed answer.
+    pub fn stream(self, facts: &AnswerFacts, echo: &Map<String, Value>) -> StreamEncoder {
+        match self {
+            Self::ChatCompletions => StreamEncoder::ChatCompletions(openai_chat::StreamEncoder::new(facts)),
+            Self::Completions => StreamEncoder::Completions(completions::StreamEncoder::new(facts)),
+            Self::Responses => StreamEncoder::Responses(Box::new(responses::StreamEncoder::new(facts, echo))),
+            Self::Messages => StreamEncoder::Messages(Box::new(messages::StreamEncoder::new(facts))),
+        }
+    }
+
+    /// Appends what keeps a stream's connection alive while there is nothing to say.
+    pub fn keep_alive(self, out: &mut BytesMut) {
+        match self {
+            Self::Messages => messages::StreamEncoder::keep_alive(out),
+            Self::ChatCompletions | Self::Completions | Self::Responses => {
+                openai_chat::StreamEncoder::keep_alive(out)
+            }
+        }
+    }
+}
+
+/// Writes one streamed answer in its surface's dialect.
+#[derive(Debug)]
+pub enum StreamEncoder {
+    ChatCompletions(openai_chat::StreamEncoder),
+    Completions(completions::StreamEncoder),
+    Responses(Box<responses::StreamEncoder>),
+    Messages(Box<messages::StreamEncoder>),
+}
+
+/// Calls the same method of whichever encoder it is.
+macro_rules! each {
+    ($encoder:expr, $inner:ident => $call:expr) => {
+        match $encoder {
+            StreamEncoder::ChatCompletions($inner) => $call,
+            StreamEncoder::Completions($inner) => $call,
+            StreamEncoder::Responses($inner) => $call,
+            StreamEncoder::Messages($inner) => $call,
+        }
+    };
+}
+
+impl StreamEncoder {
+    /// Appends what an event shows; counts and end wait for the bill.
+    pub fn event(&mut self, event: &Event, out: &mut BytesMut) {
+        each!(self, inner => inner.event(event, out));
+    }
+
+    /// Appends a whole answer as if it had been streamed; counts and end are not in it.
+    pub fn replay(&mut self, answer: &ChatResponse, out: &mut BytesMut) {
+        each!(self, inner => inner.replay(answer, out));
+    }
+
+    /// Appends the counts.
+    pub fn usage(&mut self, usage: &Usage, bill: &Bill, out: &mut BytesMut) {
+        each!(self, inner => inner.usage(usage, bill, out));
+    }
+
+    /// Appends the end.
+    pub fn done(&mut self, out: &mut BytesMut) {
+        match self {
+            Self::ChatCompletions(inner) => inner.done(out),
+            Self::Completions(inner) => inner.done(out),
+            Self::Messages(inner) => inner.done(out),
+            Self::Responses(_) => {}
+        }
+    }
+
+    /// Appends a failure and whatever ends a stream that failed.
+    pub fn fail(&mut self, error: &ErrorBody<'_>, out: &mut BytesMut) {
+        each!(self, inner => inner.error(error, out));
+        if let Self::ChatCompletions(_) | Self::Completions(_) = self {
+            self.done(out);
+        }
+    }
+}
