@@ -508,14 +508,6 @@ mod tests {
         check("ac", "acac");
         check("b", "bbbb");
         check("", "abbc");
-        assert!(picks(&[], |_| true, 1).is_empty());
-        for seed in 0..24 {
-            let mut all: Vec<String> = picks(&credentials, |_| true, seed)
-                .iter()
-                .map(|credential| credential.id.to_string())
-                .collect();
-            all.sort();
-            assert_eq!(all, ["a", "b", "c"], "each once, whoever is first");
-        }
+        assert!(pick(&[], |_| true, 1).is_none());
     }
 }

@@ -53,7 +53,7 @@ async fn an_account_of_costs_gets_back_what_the_provider_did_not_bill() {
     let mut reservation = reservation(&[("credits", 400), ("cred", 300)]);
     reservation.charges[1].account.kind = AccountKind::CredentialBudget;
     let costs = reservation.charges[1].account.clone();
-    let hold = world.permit().await.reserve(reservation).await.unwrap();
+    let hold = world.permit().await.reserve(reservation, Vec::new()).await.unwrap();
     // The tenant pays more than the provider bills.
     let settled = hold.settle(Settlement { cost: NanoUsd(50), ..settlement(90) });
     assert_eq!(settled, Settled { charged: NanoUsd(90), house: NanoUsd(0) });

@@ -56,7 +56,8 @@ fn shown(snapshot: &Snapshot, user: Option<&str>, is_byok: bool) -> Vec<String> 
     let at = "2026-11-23T10:20:00Z".parse().unwrap();
     let payers = Payers { caller: &caller, user, at };
     let endpoint = &snapshot.model("a/m").unwrap().endpoints[0];
-    let credential = Credential { id: "cred_1".into(), tenant: None, secret: Secret::new("s"), weight: 1 };
+    let (secret, rates) = (Secret::new("s"), None);
+    let credential = Credential { id: "cred_1".into(), tenant: None, secret, weight: 1, rates };
     let worst = WorstCase { output_cap: 1, cost: NanoUsd(10), charge: NanoUsd(12) };
     let charges = match is_byok {
         true => payers.byok_charges(&worst),
