@@ -33,8 +33,10 @@ use self::{
     books::Books, furnish::Furniture, load::Load, reckoning::Reckoning, system::System, watch::Watch,
 };
 
-/// After everything is well again: until all lines are booked and all leases given back.
+/// After everything is well again: until all lines are booked.
 const QUIET: Duration = Duration::from_secs(90);
+/// The same until all leases are given back. A loan whose answer was lost goes back in its data plane's next session.
+const GIVEN_BACK: Duration = Duration::from_secs(30);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 /// Load before the first fault: says how fast this machine is.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(3);
@@ -88,16 +90,16 @@ async fn strike(plan: &Plan, system: &Arc<System>) -> Result<u32> {
     Ok(revived)
 }
 
-/// Waits until every call has its line and no data plane holds money any more, at most so long as `QUIET` says.
+/// Waits until every call has its line, and for a while until no data plane holds money any more.
 ///
 /// Where the grant's condition is gone the sums are past mending, so the lines are all that is waited for.
 async fn settle(system: &System, is_unguarded: bool) -> Result<Books> {
     let began = Instant::now();
     loop {
-        let is_over = began.elapsed() > QUIET;
-        if is_over || is_unguarded || books::is_settled(&system.store).await? {
+        let is_patient = began.elapsed() < GIVEN_BACK && !is_unguarded;
+        if !is_patient || books::is_settled(&system.store).await? {
             let books = Books::read(&system.store, is_unguarded).await?;
-            if is_over || books.have_all(&system.lab.calls()) {
+            if began.elapsed() > QUIET || books.have_all(&system.lab.calls()) {
                 return Ok(books);
             }
         }

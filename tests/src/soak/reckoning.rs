@@ -35,6 +35,8 @@ pub struct Reckoning {
     pub spent_keys: u64,
     /// What accounts are over their limits in the end, in nano-dollars.
     pub overspend: i64,
+    /// What all accounts together may spend, in nano-dollars.
+    pub limits: i64,
 }
 
 /// Lines of one kind.

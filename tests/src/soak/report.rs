@@ -67,8 +67,14 @@ impl Report {
         self.plan.faults.iter().filter(|fault| fault.kind == kind).count()
     }
 
-    /// The floors that were missed. `share` of those that depend on the machine's speed is asked for.
+    /// What all accounts together may spend, in nano-dollars.
+    pub fn limits(&self) -> i64 {
+        self.reckoning.limits
+    }
+
+    /// The floors that were missed. A slow machine is asked for a share of the requests, and not for what follows from many.
     pub fn shortfalls(&self, share: f64) -> Vec<String> {
+        let of_many = if share < 1.0 { 0.0 } else { 1.0 };
         let minutes = self.plan.lasts.as_secs_f64() / 60.0;
         let mut short = Vec::new();
         let mut floor = |what: &str, seen: f64, least: f64| {
@@ -78,8 +84,8 @@ impl Report {
         };
         floor("requests", self.tally.sent as f64, REQUESTS * minutes * share);
         floor("faults", self.plan.faults.len() as f64, FAULTS * minutes.min(1.0));
-        floor("keys spent", self.reckoning.spent_keys as f64, SPENT_KEYS * minutes * share);
-        floor("refused for money", self.tally.refused_for_money as f64, REFUSED * minutes * share);
+        floor("keys spent", self.reckoning.spent_keys as f64, SPENT_KEYS * minutes * of_many);
+        floor("refused for money", self.tally.refused_for_money as f64, REFUSED * minutes * of_many);
         for kind in KINDS {
             floor(kind.name(), self.faults(kind) as f64, 2.0);
         }

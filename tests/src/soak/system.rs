@@ -45,9 +45,9 @@ const PLANE_SETTINGS: &[(&str, &str)] = &[
     ("SWITCHYARD_JOURNAL_SEGMENT_BYTES", "1048576"),
 ];
 
-/// A data plane that is silent for longer than this is presumed lost, and comes back later.
+/// A data plane that is silent for some seconds more than this is presumed lost, and comes back later.
 const CONTROL_SETTINGS: &[(&str, &str)] =
-    &[("SWITCHYARD_LOG", "error"), ("SWITCHYARD_MONEY_PRESUME_AFTER_S", "3")];
+    &[("SWITCHYARD_LOG", "error"), ("SWITCHYARD_MONEY_PRESUME_AFTER_S", "1")];
 
 /// A running system.
 pub struct System {
