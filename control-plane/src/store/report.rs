@@ -11,7 +11,7 @@ use crate::{
     },
     store::{
         StoreError,
-        follow::{self, Stretch},
+        follow::{self, Stretch, start},
         rollup::{attempts, finished, sums},
         unsigned,
     },
@@ -122,6 +122,8 @@ fn statement(
     if grain == 0 {
         query.push(" AND tenant = ''");
     }
+    query.push(" AND day >= ").push_bind(question.from);
+    query.push(" AND day < ").push_bind(question.until);
     conditions(&mut query, tenant, question);
     for range in fresh.iter().flat_map(|stretch| &stretch.ids) {
         let stretch = fresh.expect("there is a range of it");
@@ -150,8 +152,8 @@ fn statement(
 const WHOLE: &str = "day, tenant, key, user_id, model, provider, requests, errors, attempts, prompt_tokens, \
     cached_tokens, cache_write_tokens, completion_tokens, reasoning_tokens, images, cost_nano, charge_nano, \
     byok_cost_nano";
-const COUNTED: &str =
-    "day, tenant, key, user_id, model, provider, requests, errors, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0";
+const COUNTED: &str = "day, tenant, key, user_id, model, provider, requests, errors, 0::bigint, \
+    0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint";
 
 /// Adds rows that are not rolled up yet. The source's own parameters come as values of one row.
 fn part(
@@ -160,6 +162,8 @@ fn part(
     (stretch, (from, until)): (&Stretch, (Uuid, Uuid)),
     (tenant, question): (Option<&str>, &Question),
 ) {
+    // Days are those of ids, so that none has to be made of an id to leave rows out.
+    let (from, until) = (from.max(start(question.from)), until.min(start(question.until)));
     query.push(format!(" UNION ALL SELECT {columns} FROM ("));
     let mut rest = source;
     while let Some((text, after)) = rest.split_once('$') {
@@ -178,8 +182,6 @@ fn part(
 }
 
 fn conditions(query: &mut QueryBuilder<Postgres>, tenant: Option<&str>, question: &Question) {
-    query.push(" AND day >= ").push_bind(question.from);
-    query.push(" AND day < ").push_bind(question.until);
     let wanted = [
         ("tenant", tenant),
         ("key", question.key.as_deref()),

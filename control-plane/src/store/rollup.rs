@@ -21,8 +21,8 @@ macro_rules! in_stretch {
 macro_rules! attempts {
     () => {
         concat!(
-            "SELECT tenant, day_of(id) AS day, key, ''::text AS user_id, model, provider, 0 AS requests, 0 AS errors,
-                 1 AS attempts, prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens, reasoning_tokens,
+            "SELECT tenant, day_of(id) AS day, key, ''::text AS user_id, model, provider, 0::bigint AS requests,
+                 0::bigint AS errors, 1::bigint AS attempts, prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens, reasoning_tokens,
                  images, CASE WHEN is_own THEN 0 ELSE cost_nano END AS cost_nano, charge_nano,
                  CASE WHEN is_own THEN cost_nano ELSE 0 END AS byok_cost_nano
              FROM (SELECT *, charge_nano = 0 AND cost_nano > 0 AND EXISTS (SELECT FROM credentials c
@@ -38,8 +38,8 @@ macro_rules! attempts {
 macro_rules! finished {
     () => {
         concat!(
-            "SELECT tenant, day_of(id) AS day, key, user_id, model, provider, 1 AS requests,
-                 (status >= 400 OR error_type <> '')::integer AS errors, attempts, prompt_tokens, cached_tokens,
+            "SELECT tenant, day_of(id) AS day, key, user_id, model, provider, 1::bigint AS requests,
+                 (status >= 400 OR error_type <> '')::integer::bigint AS errors, attempts::bigint AS attempts, prompt_tokens, cached_tokens,
                  cache_write_tokens, completion_tokens, reasoning_tokens, images, cost_nano, charge_nano,
                  0::bigint AS byok_cost_nano
              FROM generations WHERE ",
