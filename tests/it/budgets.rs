@@ -247,7 +247,7 @@ async fn a_ten_cent_key_works_from_ten_data_planes_and_all_of_its_money_can_be_u
     let clients: Vec<Client> =
         cluster.planes.iter().map(|plane| Client::new(plane.url(), key.secret.clone())).collect();
     // At once: more worst cases than the limit holds, so some wait for what others do not need.
-    let answers = join_all(clients.iter().map(|client| until_not_busy(client))).await;
+    let answers = join_all(clients.iter().map(until_not_busy)).await;
     let mut spent = 0.0;
     for answer in &answers {
         assert_eq!(answer.status, 200, "{}", answer.text);

@@ -36,7 +36,7 @@ async fn check(packages: &[&str], script: &str) {
         command.env_remove(name);
     }
     match python::run(&mut command).await {
-        Ok(said) => println!("{}", said.trim()),
+        Ok(said) => eprintln!("{}", said.trim()),
         Err(said) => panic!("{said}"),
     }
 }

@@ -128,10 +128,10 @@ fn shown(report: &v1::ReportUsageResponse, columns: &[Column]) -> anyhow::Result
     let is_summed = all.len() != 1;
     if let (true, Some(total)) = (is_summed, &report.total) {
         let mut total = to_json("UsageRow", total)?;
-        if let (Some((_, name)), Some(fields)) = (columns.first(), total.as_object_mut()) {
-            if fields.get(*name).is_some_and(Value::is_string) {
-                fields.insert((*name).to_owned(), "total".into());
-            }
+        if let (Some((_, name)), Some(fields)) = (columns.first(), total.as_object_mut())
+            && fields.get(*name).is_some_and(Value::is_string)
+        {
+            fields.insert((*name).to_owned(), "total".into());
         }
         all.push(total);
     }

@@ -149,6 +149,14 @@ async fn answers_have_snake_case_names_and_defaults_and_no_absent_messages() {
         "revision": "18446744073709551615",
         "managed_by": "",
         "credits_left_usd": "",
+        "budgets": [],
+        "include_byok_in_budgets": false,
+        "price_book": [],
+        "allowed_providers": [],
+        "ignored_providers": [],
+        "zdr": false,
+        "data_collection": "",
+        "allowed_regions": [],
     });
     assert_eq!((status, body), (200, expected));
 }
@@ -209,7 +217,12 @@ async fn a_patch_means_the_fields_it_names() {
 async fn a_resource_can_be_sent_back_as_it_was_read() {
     let (_, read) = call("GET", "/admin/v1/tenants/acme", "").await;
     let mask = patched(&json!({"tenant": read})).await.update_mask.unwrap();
-    assert_eq!(mask.paths, ["name", "disabled", "prepaid", "markup_ppm", "allowed_models"]);
+    let own = [
+        ["name", "disabled", "prepaid", "markup_ppm", "allowed_models"].as_slice(),
+        &["budgets", "include_byok_in_budgets", "price_book"],
+        &["allowed_providers", "ignored_providers", "zdr", "data_collection", "allowed_regions"],
+    ];
+    assert_eq!(mask.paths, own.concat());
 }
 
 #[tokio::test]

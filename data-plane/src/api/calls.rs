@@ -57,7 +57,6 @@ impl Calls {
     }
 
     /// The next thing to tell, and of which call.
-    #[expect(clippy::should_implement_trait, reason = "more may come after none")]
     pub fn next(&mut self) -> Option<(usize, Step)> {
         loop {
             let is_last = self.at + 1 >= self.calls.len();

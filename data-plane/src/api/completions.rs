@@ -114,7 +114,7 @@ fn head(facts: &AnswerFacts, tier: Option<&str>, out: &mut BytesMut) {
         head["service_tier"] = json!(tier);
     }
     let head = head.to_string();
-    out.put_slice(head[..head.len() - 1].as_bytes());
+    out.put_slice(&head.as_bytes()[..head.len() - 1]);
 }
 
 fn close(metadata: Option<&Value>, out: &mut BytesMut) {

@@ -227,10 +227,7 @@ mod tests {
     fn failed(class: FailureClass, wait: Option<u64>) -> Skip {
         let retry_after = wait.map(Duration::from_secs);
         let failure = Failure { retry_after, ..Failure::new(class, "x") };
-        Skip::Failed(
-            Box::new(Failed { failure, reached: true, refused: true, usage: None, unused_bytes: 0 }),
-            at(),
-        )
+        Skip::Failed(Box::new(Failed { failure, reached: true, refused: true, usage: None }), at())
     }
 
     fn shut(cause: Cause, seconds: u64) -> Skip {

@@ -167,8 +167,7 @@ pub fn settle_failed(hold: Option<Hold>, job: &Job<'_>, candidate: &Candidate, f
         // Nobody bills for turning a request down.
         (Usage { provenance: usage::Provenance::ProviderFinal, ..Usage::default() }, NanoUsd::ZERO)
     } else {
-        let produced = Meter { text_bytes: failed.unused_bytes, ..Meter::default() };
-        unseen(endpoint, at, &job.request.facts, (failed.usage, produced))
+        unseen(endpoint, at, &job.request.facts, failed.usage)
     };
     hold.settle(shown(free(usage, cost, job, failure.class.as_str(), status), endpoint, at));
 }
@@ -204,7 +203,7 @@ pub fn settle_unseen(
     }
     let Some(hold) = hold else { return };
     let (endpoint, at) = (&candidate.endpoint, hold.started_at());
-    let (usage, cost) = unseen(endpoint, at, &job.request.facts, (None, Meter::default()));
+    let (usage, cost) = unseen(endpoint, at, &job.request.facts, None);
     hold.settle(shown(free(usage, cost, job, outcome, 0), endpoint, at));
 }
 
@@ -214,14 +213,9 @@ fn release(hold: Option<Hold>, outcome: &'static str) {
     }
 }
 
-/// What the provider may bill us for an answer that nobody saw: by its own word, or by what it produced.
-fn unseen(
-    endpoint: &Endpoint,
-    at: DateTime<Utc>,
-    facts: &Facts,
-    (partial, produced): (Option<Usage>, Meter),
-) -> (Usage, NanoUsd) {
-    let usage = produced.counted(facts, partial.filter(|usage| usage.total_tokens() > 0));
+/// What the provider may bill us for an answer that nobody saw.
+fn unseen(endpoint: &Endpoint, at: DateTime<Utc>, facts: &Facts, partial: Option<Usage>) -> (Usage, NanoUsd) {
+    let usage = Meter::default().counted(facts, partial.filter(|usage| usage.total_tokens() > 0));
     (usage, endpoint.tariff.at(at).cost(&price::tokens(&usage, facts)))
 }
 

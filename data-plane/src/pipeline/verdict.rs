@@ -89,13 +89,7 @@ async fn to_its_end(live: &mut Live) -> Result<ChatResponse, Box<Failed>> {
         events.drain(..).for_each(|event| fold.push(&event));
         match step {
             Err(failure) => {
-                return Err(Box::new(Failed {
-                    failure,
-                    reached: true,
-                    refused: false,
-                    usage: live.usage(),
-                    unused_bytes: 0,
-                }));
+                return Err(Box::new(Failed { failure, reached: true, refused: false, usage: live.usage() }));
             }
             Ok(()) if is_done => return Ok(fold.finish()),
             Ok(()) => {}

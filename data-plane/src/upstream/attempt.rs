@@ -61,9 +61,6 @@ pub struct Failed {
     /// Whether the provider turned it down by status, which none bills.
     pub refused: bool,
     pub usage: Option<Usage>,
-    /// Bytes of a whole answer that nobody could use: its provider had produced all of it before the first came. 0 if none
-    /// came.
-    pub unused_bytes: u64,
 }
 
 /// Runs one try up to its commit point or its failure.
@@ -118,18 +115,13 @@ async fn whole(
     waits: &Waits,
 ) -> Result<ChatResponse, Failed> {
     let (head, body) = response.into_parts();
-    let unused = |failure, unused_bytes| Failed { unused_bytes, ..Failed::broken(failure) };
-    let announced = hyper::body::Body::size_hint(&body).lower().min(MAX_ANSWER_BYTES as u64);
-    let body = collect(body, waits, waits.until).await.map_err(|failure| unused(failure, announced))?;
+    let body = collect(body, waits, waits.until).await.map_err(Failed::broken)?;
     watch.whole(&body);
     adapter.decode(head.status, &head.headers, &body, context).map_err(|failure| {
-        // An answer that says that it failed is none.
-        let is_answer = failure.class == FailureClass::Malformed;
-        let bytes = if is_answer { body.len() as u64 } else { 0 };
-        if is_answer {
+        if failure.class == FailureClass::Malformed {
             watch.unreadable_whole(body);
         }
-        unused(failure, bytes)
+        Failed::broken(failure)
     })
 }
 
@@ -158,13 +150,13 @@ impl Failed {
     pub(super) fn unsigned(class: FailureClass) -> Self {
         let failure =
             Failure::new(class, "the router has no usable credential for the provider at the moment");
-        Self { failure, reached: false, refused: false, usage: None, unused_bytes: 0 }
+        Self { failure, reached: false, refused: false, usage: None }
     }
 
     /// Never sent: our own fault or the row's.
     fn unsent(reason: &str) -> Self {
         let failure = Failure::new(FailureClass::Auth, format!("the request could not be made: {reason}"));
-        Self { failure, reached: false, refused: false, usage: None, unused_bytes: 0 }
+        Self { failure, reached: false, refused: false, usage: None }
     }
 
     pub(super) fn unanswered(error: &SendError) -> Self {
@@ -176,15 +168,15 @@ impl Failed {
             SendError::Private(_) => (false, Failure::new(FailureClass::Server, error.to_string())),
             SendError::Broken(_) => (true, cut()),
         };
-        Self { failure, reached, refused: false, usage: None, unused_bytes: 0 }
+        Self { failure, reached, refused: false, usage: None }
     }
 
     fn refused(failure: Failure) -> Self {
-        Self { failure, reached: true, refused: true, usage: None, unused_bytes: 0 }
+        Self { failure, reached: true, refused: true, usage: None }
     }
 
     pub(super) fn broken(failure: Failure) -> Self {
-        Self { failure, reached: true, refused: false, usage: None, unused_bytes: 0 }
+        Self { failure, reached: true, refused: false, usage: None }
     }
 }
 

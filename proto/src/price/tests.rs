@@ -311,7 +311,9 @@ impl Chance {
     fn parts(&mut self) -> v1::PriceParts {
         let given: Vec<(&str, String)> = given::NAMES
             .iter()
-            .filter_map(|name| self.0.random_bool(0.5).then(|| (*name, self.amount())))
+            .map(|name| (*name, self.0.random_bool(0.5), self.amount()))
+            .filter(|(_, is_given, _)| *is_given)
+            .map(|(name, _, amount)| (name, amount))
             .collect();
         let mut price = v1::PriceParts::of_named(|name| {
             given.iter().find(|(own, _)| *own == name).map_or_else(String::new, |(_, text)| text.clone())

@@ -1,6 +1,6 @@
 //! The parts of the system, the wires between them, and how they are struck.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -296,7 +296,7 @@ fn children(parent: u32) -> Result<Vec<u32>> {
 }
 
 /// The second word after the command's name, which stands in brackets and may hold anything.
-fn parent_of(process: &PathBuf) -> Option<u32> {
+fn parent_of(process: &Path) -> Option<u32> {
     let stat = std::fs::read_to_string(process.join("stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }

@@ -113,7 +113,7 @@ impl<'a> Turns<'a> {
         if block.is_error == Some(true) {
             self.failed.insert(id);
         }
-        let content = block.content.map_or(Ok(json!("")), |content| results(content))?;
+        let content = block.content.map_or(Ok(json!("")), results)?;
         let mut message = json!({"role": "tool", "tool_call_id": id, "content": content});
         if let Some(mark) = &block.cache_control {
             message["cache_control"] = mark.clone();
