@@ -59,6 +59,7 @@ use crate::pipeline::reply::{Reply, ReplyBody, Wait};
 use crate::pipeline::retries::Budgets;
 use crate::pipeline::situation::{Senses, Situation};
 use crate::pipeline::trail::{AttemptNote, Trail};
+use crate::price;
 use crate::routing::health::{Health, Reading};
 use crate::routing::inputs::Inputs;
 use crate::routing::plan::{self, Candidate, Plan};
@@ -198,7 +199,7 @@ impl Pipeline {
         let config = self.current()?;
         self.identify(&config, &inbound.head, inbound.address).await?;
         let body = self.collect(inbound).await?;
-        Ok(messages::count(&messages::decode(body)?))
+        Ok(messages::count(price::prompt_estimate(&messages::decode(body)?.facts)))
     }
 
     fn reading(&self, endpoint: &Endpoint) -> Reading {

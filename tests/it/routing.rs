@@ -329,7 +329,7 @@ async fn an_accounts_rules_hold_for_every_request_of_its_keys() {
         assert_eq!(client.chat(ask(json!({}))).await.ok()["provider"], "home");
     }
     let refused = client.chat(ask(json!({"provider": {"only": ["abroad"]}}))).await;
-    assert_eq!(refused.status, StatusCode::NOT_FOUND, "{refused:?}");
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{refused:?}");
     let refused = client.chat(ask(json!({"provider": {"ignore": ["home"]}}))).await;
     let expected = (StatusCode::FORBIDDEN, json!("region_restricted"));
     let (status, code, rules) = availability(&refused);

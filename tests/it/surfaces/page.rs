@@ -11,10 +11,11 @@ use crate::surfaces::{DEEDS, Seen};
 const BLESS: &str = "SWITCHYARD_BLESS";
 
 /// Cells that cannot be: surface (empty: all), adapter (empty: all), deed, and why.
-const KNOWN: [(&str, &str, &str, &str); 4] = [
+const KNOWN: [(&str, &str, &str, &str); 5] = [
     ("completions", "", "tools", "the dialect has no tools"),
     ("completions", "", "image", "the dialect has no images"),
     ("completions", "", "schema", "the dialect has no schemas"),
+    ("", "bedrock", "schema", "asked in words, and the lab's Bedrock reads no schema there"),
     ("", "cohere", "image", "the lab's Cohere model takes no images"),
 ];
 

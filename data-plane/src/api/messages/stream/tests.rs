@@ -1,3 +1,5 @@
+//! A streamed answer as a client of Messages reads it.
+
 use switchyard_proto::code::ErrorCode;
 
 use super::*;
