@@ -81,7 +81,7 @@ fn the_promises_hold_whatever_dies() {
 #[test]
 fn the_promises_hold_whatever_the_network_does() {
     use Fault::{Fence, Reconnect, Resend, Slow};
-    check("network", Setup { kinds: &[Fence, Reconnect, Resend, Slow], ..SMALL });
+    check("network", Setup { faults: 1, kinds: &[Fence, Reconnect, Resend, Slow], ..SMALL });
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn the_promises_hold_whatever_becomes_of_limits() {
 #[test]
 fn the_promises_hold_when_the_store_goes_back_in_time() {
     use Fault::{Crash, Reconnect, Restore, Slow};
-    check("restore", Setup { attempts: 1, kinds: &[Crash, Reconnect, Restore, Slow], ..SMALL });
+    check("restore", Setup { faults: 1, kinds: &[Crash, Reconnect, Restore, Slow], ..SMALL });
 }
 
 #[test]
