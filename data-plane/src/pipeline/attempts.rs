@@ -29,6 +29,8 @@ pub struct Attempts<'a> {
     job: &'a Job<'a>,
     permit: Option<&'a Permit>,
     entered: Entered<'a>,
+    /// Whom this request is to find out about: it holds the probe.
+    probing: Option<&'a Candidate>,
     gathered: Gathered,
     /// What stood against every candidate so far.
     skips: Vec<Skip>,
@@ -75,7 +77,16 @@ impl<'a> Attempts<'a> {
     pub fn new(pipeline: &'a Pipeline, job: &'a Job<'a>, permit: Option<&'a Permit>) -> Self {
         let gathered = Gathered::new(&pipeline.fetcher);
         let entered = Entered::default();
-        Self { pipeline, job, permit, entered, gathered, skips: Vec::new(), barred: Vec::new() }
+        Self {
+            pipeline,
+            job,
+            permit,
+            entered,
+            probing: None,
+            gathered,
+            skips: Vec::new(),
+            barred: Vec::new(),
+        }
     }
 
     /// Tries until an answer is given.
@@ -185,17 +196,21 @@ impl<'a> Attempts<'a> {
     }
 
     /// Why nothing is to be sent to it now; where it has to be found out whether it is well again, this request is to.
-    fn shut(&self, candidate: &Candidate) -> Option<Shut> {
+    fn shut(&mut self, candidate: &'a Candidate) -> Option<Shut> {
         let endpoint = &candidate.endpoint;
-        match self.pipeline.health.pass(&endpoint.model, &endpoint.id, candidate.is_byok()) {
+        let passage = self.pipeline.health.pass(&endpoint.model, &endpoint.id, candidate.is_byok());
+        self.probing = (passage == Passage::Probe).then_some(candidate);
+        match passage {
             Passage::Free | Passage::Probe => None,
             Passage::Shut(shut) => Some(shut),
         }
     }
 
-    /// It was not asked after all, or it answers: the next probe may go.
-    fn give_back(&self, candidate: &Candidate) {
-        self.pipeline.health.give_back(&candidate.endpoint.model, &candidate.endpoint.id);
+    /// It was not asked after all, or it answers: the next probe may go, if this request held it.
+    fn give_back(&mut self, candidate: &Candidate) {
+        if self.probing.take_if(|held| std::ptr::eq(*held, candidate)).is_some() {
+            self.pipeline.health.give_back(&candidate.endpoint.model, &candidate.endpoint.id);
+        }
     }
 
     /// Takes a retry out of the provider's share.
