@@ -13,8 +13,16 @@ use crate::model::usage::Usage;
 use crate::wire::patch::{ObjectWriter, is_named, members};
 use crate::wire::sse;
 
-/// Members that chat completions does not have; `logprobs` has another meaning there.
+/// Members that are not passed on: chat completions does not have them, or means something else by them.
 const OWN: [&str; 6] = ["prompt", "suffix", "echo", "best_of", "logprobs", "messages"];
+
+/// What no chat model can do, with the values that ask for nothing.
+const UNABLE: [(&str, &[&[u8]]); 4] = [
+    ("echo", &[b"null", b"false"]),
+    ("suffix", &[b"null", b"\"\""]),
+    ("best_of", &[b"null", b"1"]),
+    ("logprobs", &[b"null", b"false"]),
+];
 
 /// Reads a request body.
 ///
@@ -30,8 +38,8 @@ pub fn decode(body: Bytes) -> Result<ChatRequest, BadRequest> {
         let is = |name: &str| is_named(&body, member, name);
         if is("prompt") {
             prompt = Some(value);
-        } else if is("echo") && value == b"true" || is("suffix") && value != b"null" && value != b"\"\"" {
-            let name = if is("echo") { "echo" } else { "suffix" };
+        } else if let Some((name, _)) = UNABLE.iter().find(|(name, idle)| is(name) && !idle.contains(&value))
+        {
             return Err(bad(name, format!("{name} is not supported: no chat model can do it")));
         } else if !OWN.iter().any(|name| is(name)) {
             writer.raw(&body[member.key.start - 1..member.value.end]);
@@ -214,12 +222,11 @@ mod tests {
     #[test]
     fn a_prompt_becomes_one_message_and_the_rest_stays() {
         let body =
-            br#"{"model":"a/m","prompt":"say hi","max_tokens":5,"logprobs":2,"provider":{"order":["p"]}}"#;
+            br#"{"model":"a/m","prompt":"say hi","max_tokens":5,"logprobs":null,"provider":{"order":["p"]}}"#;
         let request = decode(Bytes::from_static(body)).unwrap();
         assert_eq!(request.facts.messages, 1);
         assert_eq!(request.max_output_tokens, Some(5));
         assert_eq!(request.provider.order.len(), 1);
-        assert_eq!(request.sampling.logprobs, None);
     }
 
     #[test]
@@ -231,6 +238,8 @@ mod tests {
             (r#"{"model":"m","prompt":7}"#, "prompt"),
             (r#"{"model":"m","prompt":"a","echo":true}"#, "echo"),
             (r#"{"model":"m","prompt":"a","suffix":"b"}"#, "suffix"),
+            (r#"{"model":"m","prompt":"a","best_of":2}"#, "best_of"),
+            (r#"{"model":"m","prompt":"a","logprobs":2}"#, "logprobs"),
             (r#"{"model":"m","prompt":"a","max_tokens":"x"}"#, "max_tokens"),
         ] {
             let refused = decode(Bytes::copy_from_slice(body.as_bytes())).unwrap_err();
