@@ -4,6 +4,8 @@
 
 mod calls;
 pub mod completions;
+#[cfg(test)]
+mod fixtures;
 pub mod messages;
 pub mod openai_chat;
 pub mod responses;

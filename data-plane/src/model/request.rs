@@ -35,13 +35,7 @@ pub struct Source {
     /// The whole body: one JSON object. Where a surface wrote it itself, in the dialect above, `own` is what came.
     pub body: Bytes,
     /// The body of a client that speaks Anthropic's dialect: members that only that dialect has are read from it.
-    pub own: Option<Own>,
-}
-
-/// What a client sent in a dialect that the router does not read itself.
-#[derive(Debug, Clone)]
-pub struct Own {
-    pub body: Bytes,
+    pub own: Option<Bytes>,
 }
 
 /// Something in a request that cannot be understood.

@@ -181,7 +181,7 @@ pub fn own_members(request: &ChatRequest, own: &[&str]) -> (Vec<(String, Value)>
     if request.source.dialect != Dialect::OpenAiChat {
         return (passed, unknown);
     }
-    let text = request.source.own.as_ref().map_or(&request.source.body, |own| &own.body);
+    let text = request.source.own.as_ref().unwrap_or(&request.source.body);
     let is_translated = request.source.own.is_some();
     for member in members(text).unwrap_or_default() {
         let (key, value) = (&text[member.key], &text[member.value]);

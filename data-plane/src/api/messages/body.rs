@@ -11,7 +11,7 @@ use crate::api::messages::turns::{Turn, Turns};
 use crate::api::openai_chat;
 use crate::api::openai_chat::explain::{bad, explain};
 use crate::model::message::Role;
-use crate::model::request::{ChatRequest, Lazy, Own};
+use crate::model::request::{ChatRequest, Lazy};
 use crate::wire::patch::ObjectWriter;
 
 /// The body of a call, with the members that OpenRouter adds.
@@ -126,7 +126,7 @@ pub fn decode(body: Bytes) -> Result<ChatRequest, BadRequest> {
         request.messages = Lazy::ready(marked(&request, &turns)?);
     }
     request.facts.body_bytes = body.len() as u64;
-    request.source.own = Some(Own { body });
+    request.source.own = Some(body);
     Ok(request)
 }
 

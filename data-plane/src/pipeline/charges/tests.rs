@@ -25,7 +25,7 @@ fn snapshot(
     let mut provider = fixtures::provider("p");
     let [tenant, key] = fixtures::tenant();
     let (Some(Body::Tenant(mut tenant)), Some(Body::Key(mut key))) = (tenant.body, key.body) else {
-        unreachable!()
+        panic!("the fixture is a tenant and its key")
     };
     change(&mut tenant, &mut key, &mut provider);
     let bodies = [

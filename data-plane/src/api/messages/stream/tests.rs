@@ -3,44 +3,9 @@
 use switchyard_proto::code::ErrorCode;
 
 use super::*;
-use crate::model::event::{ChoiceDelta, Chunk, Start, ToolDelta};
+use crate::api::fixtures::{call, facts, finish, parse, text, thought};
+use crate::model::event::Start;
 use crate::model::response::FinishReason;
-use crate::wire::sse::SseParser;
-
-fn facts() -> AnswerFacts {
-    AnswerFacts { id: "gen-1".into(), created: 7, model: "a/m".into(), provider: "P".into() }
-}
-
-fn piece(delta: Delta) -> Event {
-    Event::Chunk(Chunk { choices: vec![ChoiceDelta { delta, ..ChoiceDelta::default() }], ..Chunk::default() })
-}
-
-fn text(text: &str) -> Event {
-    piece(Delta { content: Some(text.into()), ..Delta::default() })
-}
-
-fn thought(detail: Value) -> Event {
-    piece(Delta { reasoning: Some("x".into()), reasoning_details: vec![detail], ..Delta::default() })
-}
-
-fn call(index: u32, id: Option<&str>, arguments: &str) -> Event {
-    let call = ToolDelta {
-        index,
-        id: id.map(Into::into),
-        name: id.map(|_| "f".into()),
-        arguments: arguments.into(),
-        ..ToolDelta::default()
-    };
-    piece(Delta { tool_calls: vec![call], ..Delta::default() })
-}
-
-fn finish(reason: FinishReason) -> Event {
-    let finish = Some(Finish { reason, native: None });
-    Event::Chunk(Chunk {
-        choices: vec![ChoiceDelta { finish, ..ChoiceDelta::default() }],
-        ..Chunk::default()
-    })
-}
 
 /// What a client reads of these events, whole answer included.
 fn read(events: &[Event]) -> Vec<Value> {
@@ -51,16 +16,6 @@ fn read(events: &[Event]) -> Vec<Value> {
     encoder.usage(&usage, &Bill::default(), &mut out);
     encoder.done(&mut out);
     parse(out)
-}
-
-fn parse(out: BytesMut) -> Vec<Value> {
-    let mut parser = SseParser::default();
-    parser.push(out.freeze());
-    let mut all = Vec::new();
-    while let Ok(Some(event)) = parser.next_event() {
-        all.push(serde_json::from_slice(&event.data).unwrap());
-    }
-    all
 }
 
 /// Each event in a word or two, its block's index in it.
