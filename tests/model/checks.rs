@@ -28,8 +28,13 @@ pub const SMALL: Setup = Setup {
 
 /// Whether there is time for wider bounds.
 #[expect(clippy::disallowed_methods, reason = "who runs the tests says how long they may take")]
-fn is_large() -> bool {
+pub fn is_large() -> bool {
     std::env::var("SWITCHYARD_MODEL").is_ok_and(|bounds| bounds == "large")
+}
+
+/// How many faults are allowed where there are many kinds of them.
+fn few() -> u8 {
+    if is_large() { SMALL.faults } else { 1 }
 }
 
 /// The same with one more fault, where there is time.
@@ -81,7 +86,7 @@ fn the_promises_hold_whatever_dies() {
 #[test]
 fn the_promises_hold_whatever_the_network_does() {
     use Fault::{Fence, Reconnect, Resend, Slow};
-    check("network", Setup { faults: 1, kinds: &[Fence, Reconnect, Resend, Slow], ..SMALL });
+    check("network", Setup { faults: few(), kinds: &[Fence, Reconnect, Resend, Slow], ..SMALL });
 }
 
 #[test]
@@ -93,7 +98,7 @@ fn the_promises_hold_whatever_becomes_of_limits() {
 #[test]
 fn the_promises_hold_when_the_store_goes_back_in_time() {
     use Fault::{Crash, Reconnect, Restore, Slow};
-    check("restore", Setup { faults: 1, kinds: &[Crash, Reconnect, Restore, Slow], ..SMALL });
+    check("restore", Setup { faults: few(), kinds: &[Crash, Reconnect, Restore, Slow], ..SMALL });
 }
 
 #[test]

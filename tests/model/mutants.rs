@@ -5,7 +5,7 @@
 use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::{
-    checks::SMALL,
+    checks::{SMALL, is_large},
     guards::Guards,
     properties::{ADDS_UP, COVERED, HOME, NO_OVERCHARGE, ON_LEDGER, REAL_SPEND, WITHIN_LIMIT},
     setup::{
@@ -16,9 +16,14 @@ use crate::{
 
 /// Takes guards away, and expects a promise to be broken by at most so many of these faults.
 ///
-/// That it holds with the guards standing is what `checks` says, with all of these faults.
+/// That it holds with the guards standing is what `checks` says; where there is time it is seen here too, with the same faults.
 #[track_caller]
 fn kills(guards: Guards, kinds: &'static [Fault], promise: &'static str) {
+    if is_large() {
+        let whole = Setup { guards: Guards::ALL, kinds, faults: kinds.len() as u8, ..SMALL };
+        let checker = whole.checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+        assert!(checker.discovery(promise).is_none(), "broken with every guard: {promise}");
+    }
     let mutant = Setup { guards, kinds, faults: kinds.len() as u8, ..SMALL };
     let checker = mutant.checker().finish_when(HasDiscoveries::AllOf([promise].into())).spawn_bfs().join();
     let Some(path) = checker.discovery(promise) else {
