@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     seconds: u64,
     /// Rough figures: 300,000 requests in a folder of their own, ten seconds of new ones.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["generations", "seconds"])]
     quick: bool,
     /// Write the figures as JSON here too.
     #[arg(long, value_name = "FILE")]

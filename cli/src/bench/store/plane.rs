@@ -1,5 +1,8 @@
 //! A whole control plane in this process, with its jobs, and its admin API over the network as people use it.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -102,7 +105,9 @@ async fn token(url: &str, file: &Path) -> Result<Secret, PlaneError> {
     pool.close().await;
     match made {
         Ok(Some(token)) => {
-            std::fs::write(file, token.expose())?;
+            let mut options = OpenOptions::new();
+            options.create(true).truncate(true).write(true).mode(0o600);
+            options.open(file)?.write_all(token.expose().as_bytes())?;
             Ok(token)
         }
         Ok(None) => match std::fs::read_to_string(file) {
