@@ -8,7 +8,7 @@ mod cells;
 mod dialects;
 mod heard;
 mod page;
-mod queue;
+pub mod queue;
 mod system;
 mod table;
 

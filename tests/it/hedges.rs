@@ -1,16 +1,14 @@
 //! Two attempts side by side where a policy wants that: when the second is sent, what the loser costs, and what is learnt
 //! of it.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
 use http::StatusCode;
 use serde_json::{Value, json};
 use switchyard_proto::v1;
 use switchyard_tests::client::{Client, chunks};
 use switchyard_tests::cluster::{Cluster, Shape, plain_endpoint};
 use switchyard_tests::wait;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::faults::queue::FullQueue;
 
 fn ask(policy: &str) -> Value {
     json!({"model": format!("policy/{policy}"), "debug": {"openrouter_metadata": true},
@@ -171,31 +169,10 @@ async fn a_hedge_that_could_cost_more_than_its_cap_is_not_sent_and_the_record_sa
     cluster.stop().await.unwrap();
 }
 
-/// A port that takes no more connections: who connects waits.
-struct FullPort {
-    address: SocketAddr,
-    _listener: TcpListener,
-    _waiting: Vec<TcpStream>,
-}
-
-impl FullPort {
-    async fn open() -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let (listener, mut waiting) = (socket.listen(1).unwrap(), Vec::new());
-        let address = listener.local_addr().unwrap();
-        let within = Duration::from_millis(300);
-        while let Ok(taken) = tokio::time::timeout(within, TcpStream::connect(address)).await {
-            waiting.push(taken.unwrap());
-        }
-        Self { address, _listener: listener, _waiting: waiting }
-    }
-}
-
 #[tokio::test]
 async fn a_loser_that_never_connected_is_released_and_costs_nothing() {
-    let port = FullPort::open().await;
-    let address = format!("http://{}/v1", port.address);
+    let queue = FullQueue::start().await;
+    let address = format!("http://{}/v1", queue.addr);
     let (cluster, client) = cluster(Shape::default(), |_| ("openai", address)).await;
     warm(&client).await;
     cluster.lab.script(["slow-first-400"]).unwrap();

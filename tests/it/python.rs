@@ -13,24 +13,23 @@ pub async fn with(packages: &[&str]) -> Option<PathBuf> {
         return Some(python);
     }
     // Made apart and moved into place: another test may be at it too.
-    let apart = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).ok()?;
-    match install(&apart.path().join("made"), packages).await {
-        Ok(()) => {}
-        Err(why) => {
-            let why = why.lines().last().unwrap_or_default().to_owned();
-            eprintln!("skipped: the Python packages {packages:?} cannot be installed here: {why}");
-            return None;
-        }
-    }
-    if std::fs::rename(apart.path().join("made"), &folder).is_err() && !folder.join("complete").exists() {
+    let apart = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's folder can be written");
+    let made = apart.path().join("made");
+    let venv = run(Command::new("python3").args(["-m", "venv"]).arg(&made)).await;
+    venv.unwrap_or_else(|why| panic!("python3 makes no environment: {why}"));
+    if let Err(why) = install(&made, packages).await {
+        let why = why.lines().last().unwrap_or_default();
+        eprintln!("skipped: the Python packages {packages:?} cannot be installed here: {why}");
         return None;
+    }
+    if let Err(why) = std::fs::rename(&made, &folder) {
+        assert!(folder.join("complete").exists(), "{}: {why}", folder.display());
     }
     Some(python)
 }
 
 /// Environments name their own folder only in scripts, which nobody here runs, so they can be moved.
 async fn install(folder: &Path, packages: &[&str]) -> Result<(), String> {
-    run(Command::new("python3").args(["-m", "venv"]).arg(folder)).await?;
     let mut pip = Command::new(folder.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
     run(&mut pip).await?;

@@ -62,3 +62,15 @@ async fn a_caller_who_does_not_read_is_ended_as_such_and_pays_what_was_produced(
     drop(stream);
     cluster.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_provider_that_bills_on_is_read_to_its_end_without_the_caller() {
+    let (cluster, client) = cluster(false).await;
+    // As long as the caller may keep us waiting, so long the rest may take afterwards.
+    let (stream, id) = ask(&client, 12_000).await;
+    let line = cluster.lines(&id, 1).await.remove(0);
+    assert_eq!((line.outcome.as_str(), line.provenance()), ("slow_reader", v1::Provenance::ProviderFinal));
+    assert!(line.tokens.unwrap_or_default().completion >= PIECES * PIECE / 4, "{line:?}");
+    drop(stream);
+    cluster.stop().await.unwrap();
+}

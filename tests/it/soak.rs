@@ -15,6 +15,9 @@ async fn nothing_is_overspent_and_nothing_billed_is_lost_while_every_part_is_kil
     assert_eq!((report.overspend(), report.lost()), (0, 0), "{report}");
     // It should all have come back. But a loan whose answer was lost stays lent until its data plane's next session.
     assert!(report.stranded() <= report.limits() / 100, "{report}");
+    assert!(report.tally.served.len() as u64 > report.tally.sent / 10, "{report}");
+    assert!(report.tally.refused_for_money > 0, "{report}");
+    assert_eq!(report.strays, [""; 0], "{report}");
     assert!(KINDS.iter().all(|kind| report.faults(*kind) >= 2), "{report}");
     // A slow machine does less in a minute; what it does must still mean something.
     let share = (report.speed / FAST).min(1.0) / 2.0;

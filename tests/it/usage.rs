@@ -10,7 +10,10 @@ use switchyard_control_plane::{
     settings::Retention,
 };
 use switchyard_proto::{clock, id::GenerationId, v1};
-use switchyard_tests::{admin::AdminPort, wait::until_true};
+use switchyard_tests::{
+    admin::AdminPort,
+    wait::{clear_of_midnight, until_true},
+};
 use tokio::task::JoinSet;
 
 /// A record's id, of some time ago.
@@ -249,6 +252,7 @@ async fn many_writers_and_two_control_planes_lose_nothing_and_double_nothing() {
 
 #[tokio::test]
 async fn late_lines_of_an_old_day_go_to_that_day() {
+    clear_of_midnight().await;
     let port = AdminPort::start().await.unwrap();
     book(&port, Request::default()).await;
     roll_up(&port).await;
@@ -275,6 +279,7 @@ async fn late_lines_of_an_old_day_go_to_that_day() {
 
 #[tokio::test]
 async fn reports_say_the_same_before_and_after_the_roll_up() {
+    clear_of_midnight().await;
     let port = AdminPort::start().await.unwrap();
     let yesterday = days_ago(1);
     for request in [
@@ -349,6 +354,7 @@ async fn a_report_is_asked_for_by_days_and_names_that_exist() {
 
 #[tokio::test]
 async fn what_a_tenant_pays_its_providers_itself_is_told_apart() {
+    clear_of_midnight().await;
     let port = AdminPort::start().await.unwrap();
     port.tenant("acme").await.unwrap();
     port.provider("p", "sk-upstream").await.unwrap();
@@ -400,6 +406,7 @@ fn months() -> [(String, DateTime<Utc>); 2] {
 
 #[tokio::test]
 async fn a_statement_is_what_the_ledger_adds_up_to() {
+    clear_of_midnight().await;
     let port = AdminPort::start().await.unwrap();
     let tenant = v1::Tenant { id: "acme".to_owned(), ..Default::default() };
     let request = v1::CreateTenantRequest { tenant: Some(tenant), credits_usd: "10".to_owned() };
@@ -467,6 +474,7 @@ async fn a_store_that_was_copied_into_another_server_is_rolled_up_afresh() {
 
 #[tokio::test]
 async fn dropped_days_leave_their_sums_behind() {
+    clear_of_midnight().await;
     let port = AdminPort::start().await.unwrap();
     let tenant = v1::Tenant { id: "acme".to_owned(), ..Default::default() };
     let request = v1::CreateTenantRequest { tenant: Some(tenant), credits_usd: "10".to_owned() };

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::Timelike;
+use switchyard_proto::clock;
+
 /// Far more than anything here takes, even on a machine that is busy with other things.
 const DEADLINE: Duration = Duration::from_secs(30);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
@@ -19,6 +22,16 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
         assert!(began.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
+}
+
+/// Waits until the UTC day lasts longer than any test: for tests of what starts afresh with it.
+///
+/// # Panics
+/// As [`until`].
+pub async fn clear_of_midnight() {
+    const MARGIN: u32 = 20;
+    let lasts = async || clock::now().num_seconds_from_midnight() < 24 * 60 * 60 - MARGIN;
+    until_true("a day that lasts", lasts).await;
 }
 
 /// Looks until a question is answered with yes.

@@ -19,6 +19,7 @@ async fn forward(plane: &Plane, secret: &str, path: &str, query: &str) -> (u32, 
 
 #[tokio::test]
 async fn a_key_sees_its_limit_and_what_it_spent() {
+    switchyard_tests::wait::clear_of_midnight().await;
     let plane = Plane::start().await;
     plane.tenant("acme", "10.00").await;
     let made = plane.key("one", "5.00", v1::Reset::Daily).await;
@@ -85,6 +86,7 @@ async fn a_key_sees_its_limit_and_what_it_spent() {
 
 #[tokio::test]
 async fn what_own_credentials_were_billed_is_shown_apart() {
+    switchyard_tests::wait::clear_of_midnight().await;
     let plane = Plane::start().await;
     plane.tenant("acme", "10.00").await;
     let made = plane.key("one", "5.00", v1::Reset::Never).await;

@@ -1,5 +1,6 @@
 //! Budgets of tenants, users and provider credentials: what they lend, and that their windows hold.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use switchyard_proto::{clock, id::GenerationId, window::Window};
 use v1::{
     GrantOutcome::{Busy, Exhausted, Granted, UnknownAccount, Unlimited, Withheld},
@@ -17,9 +18,11 @@ fn budget(window: &str, usd: &str) -> v1::Budget {
     v1::Budget { window: window.into(), usd: usd.into() }
 }
 
-/// The tenant's account of a window's running period, or of one so many hours ago.
-fn tenant_account(window: &str, hours_ago: i64) -> v1::AccountPeriod {
-    let at = clock::now() - chrono::TimeDelta::hours(hours_ago);
+/// The tenant's account of a window's period at this time, or so many hours before it.
+///
+/// Each test takes the time once: the full hour may pass within it.
+fn tenant_account(window: &str, now: DateTime<Utc>, hours_ago: i64) -> v1::AccountPeriod {
+    let at = now - TimeDelta::hours(hours_ago);
     account(v1::AccountKind::TenantBudget, "acme", &Window::parse(window).unwrap().period(at))
 }
 
@@ -99,11 +102,12 @@ async fn budgets_must_strictly_decrease_as_their_windows_narrow() {
 
 #[tokio::test]
 async fn each_budget_lends_under_its_own_limit_and_one_that_is_gone_lends_no_more() {
+    let now = clock::now();
     let plane = Plane::start().await;
     plane.tenant("acme", "").await;
     plane.set_budgets(vec![budget("monthly", "5"), budget("daily", "2"), budget("24h", "1")]).await.unwrap();
     let mut data_plane = DataPlane::current(&plane, "dp").await;
-    let accounts = ["monthly", "daily", "24h", "weekly"].map(|window| tenant_account(window, 0));
+    let accounts = ["monthly", "daily", "24h", "weekly"].map(|window| tenant_account(window, now, 0));
     let asks: Vec<_> = accounts.iter().map(|account| (account, 2 * USD, 1)).collect();
     let grants = acquire(&plane, &data_plane, &asks).await;
     let shown: Vec<_> =
@@ -131,10 +135,11 @@ async fn each_budget_lends_under_its_own_limit_and_one_that_is_gone_lends_no_mor
 
 #[tokio::test]
 async fn a_rolling_window_counts_what_its_earlier_slots_spent_and_lent() {
+    let now = clock::now();
     let plane = Plane::start().await;
     plane.tenant("acme", "").await;
     plane.set_budgets(vec![budget("2h", "1")]).await.unwrap();
-    let (earlier, running) = (tenant_account("2h", 1), tenant_account("2h", 0));
+    let (earlier, running) = (tenant_account("2h", now, 1), tenant_account("2h", now, 0));
     let one = DataPlane::current(&plane, "one").await;
     let mut other = DataPlane::current(&plane, "other").await;
     let part = USD * 6 / 10;
@@ -159,11 +164,12 @@ async fn a_rolling_window_counts_what_its_earlier_slots_spent_and_lent() {
 
 #[tokio::test]
 async fn what_slid_out_of_a_rolling_window_counts_no_more() {
+    let now = clock::now();
     let plane = Plane::start().await;
     plane.tenant("acme", "").await;
     plane.set_budgets(vec![budget("2h", "1")]).await.unwrap();
     for (hours_ago, charged) in [(2, 300_000_000_i64), (3, 400_000_000), (50, 900_000_000)] {
-        let slot = tenant_account("2h", hours_ago);
+        let slot = tenant_account("2h", now, hours_ago);
         sqlx::query(
             "INSERT INTO accounts (kind, owner, period, tenant, charged) VALUES (2, 'acme', $1, 'acme', $2)",
         )
@@ -174,13 +180,14 @@ async fn what_slid_out_of_a_rolling_window_counts_no_more() {
         .unwrap();
     }
     let data_plane = DataPlane::current(&plane, "dp").await;
-    let grants = acquire(&plane, &data_plane, &[(&tenant_account("2h", 0), 1, 1)]).await;
+    let grants = acquire(&plane, &data_plane, &[(&tenant_account("2h", now, 0), 1, 1)]).await;
     // The last two hours lie within three slots: the running one and two before it.
     assert_eq!((grants[0].outcome(), grants[0].headroom_nano), (Granted, USD * 7 / 10 - 1));
 }
 
 #[tokio::test]
 async fn slots_of_a_rolling_window_never_lend_more_than_its_limit_whoever_asks_at_once() {
+    let now = clock::now();
     let plane = std::sync::Arc::new(Plane::start().await);
     plane.tenant("acme", "").await;
     plane.set_budgets(vec![budget("3h", "1")]).await.unwrap();
@@ -192,7 +199,7 @@ async fn slots_of_a_rolling_window_never_lend_more_than_its_limit_whoever_asks_a
             let mut held = 0;
             for round in 0..20_u64 {
                 // Half of them think that it is an hour earlier.
-                let slot = tenant_account("3h", i64::from((number + round) % 2 == 0));
+                let slot = tenant_account("3h", now, i64::from((number + round) % 2 == 0));
                 let least = 1_000_000 * (1 + (number + round) % 40);
                 held += acquire(&plane, &data_plane, &[(&slot, 10 * least, least)]).await[0].granted_nano;
             }

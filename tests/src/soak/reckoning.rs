@@ -61,8 +61,12 @@ impl Reckoning {
         served: &[String],
         limits: &BTreeMap<(i16, String), i64>,
     ) -> Self {
-        let mut found =
-            Self { calls: calls.len() as u64, lines: books.lines.len() as u64, ..Self::default() };
+        let mut found = Self {
+            calls: calls.len() as u64,
+            lines: books.lines.len() as u64,
+            limits: limits.values().sum(),
+            ..Self::default()
+        };
         let mut seen: HashMap<&str, &Called> = HashMap::new();
         for call in calls {
             found.billed_calls += u64::from(call.is_billed);

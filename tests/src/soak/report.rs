@@ -17,6 +17,8 @@ const REQUESTS: f64 = 20_000.0;
 const FAULTS: f64 = 30.0;
 const SPENT_KEYS: f64 = 50.0;
 const REFUSED: f64 = 100.0;
+/// Of ten a second: a store that is struck does not answer.
+const LOOKS: f64 = 100.0;
 
 /// One run from its plan to its reckoning.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ impl Report {
 
     /// Whether everything that is promised was kept.
     pub fn is_clean(&self) -> bool {
-        self.overspend() == 0 && self.lost() == 0
+        self.overspend() == 0 && self.lost() == 0 && self.strays.is_empty()
     }
 
     /// What is left with data planes, in nano-dollars.
@@ -83,9 +85,10 @@ impl Report {
             }
         };
         floor("requests", self.tally.sent as f64, REQUESTS * minutes * share);
-        floor("faults", self.plan.faults.len() as f64, FAULTS * minutes.min(1.0));
+        floor("faults", self.plan.faults.len() as f64, FAULTS * minutes.max(1.0));
         floor("keys spent", self.reckoning.spent_keys as f64, SPENT_KEYS * minutes * of_many);
         floor("refused for money", self.tally.refused_for_money as f64, REFUSED * minutes * of_many);
+        floor("looks at the accounts", (self.watched.looks - self.watched.missed) as f64, LOOKS * minutes);
         for kind in KINDS {
             floor(kind.name(), self.faults(kind) as f64, 2.0);
         }
