@@ -116,36 +116,32 @@ impl Redis {
             return self.take_degraded(wants);
         }
         let now = Instant::now();
-        let mut parts: Vec<Part<'_>> = Vec::with_capacity(wants.len());
+        let mut trying = Trying { redis: self, parts: Vec::with_capacity(wants.len()), is_asked: false };
         for want in wants {
             let part = self.part(*want);
             if let Some(wait) = self.shared.slices.denied_for(&part.name, now) {
-                self.undo(&parts);
                 return Err(self.limited(&part, wait, now));
             }
-            parts.push(self.take_local(part, now));
+            trying.parts.push(self.take_local(part, now));
         }
-        if parts.iter().all(|part| part.is_local) {
-            self.borrow_ahead(&parts, now);
-            return Ok(self.granted(&parts, now));
+        if trying.parts.iter().all(|part| part.is_local) {
+            self.borrow_ahead(&trying.parts, now);
+            return Ok(self.granted(&trying.taken(), now));
         }
-        match tokio::time::timeout(self.times.deadline, self.take_remote(&parts, now)).await {
+        trying.is_asked = true;
+        match tokio::time::timeout(self.times.deadline, self.take_remote(&trying.parts, now)).await {
             Ok(Ok(Answer::Taken)) => {
                 self.shared.breaker.passed();
-                Ok(self.granted(&parts, now))
+                Ok(self.granted(&trying.taken(), now))
             }
             Ok(Ok(Answer::Limited(limited))) => {
                 self.shared.breaker.passed();
-                self.undo(&parts);
+                trying.is_asked = false;
                 Err(limited)
             }
             Ok(Err(_)) | Err(_) => {
                 self.shared.breaker.failed();
-                self.undo(&parts);
-                // Redis may have heard of it all the same, and nobody is under way in these slots.
-                for part in parts.iter().filter(|part| part.is_slot() && !part.is_local) {
-                    self.shared.chores.abandoned(&part.name, &part.slot);
-                }
+                drop(trying);
                 self.take_degraded(wants)
             }
         }
@@ -248,15 +244,6 @@ impl Redis {
         }
     }
 
-    fn undo(&self, parts: &[Part<'_>]) {
-        for part in parts.iter().filter(|part| part.is_local) {
-            match part.is_slot() {
-                true => self.shared.leave(&part.name, &part.slot),
-                false => self.shared.slices.put_back(&part.name, part.want.amount),
-            }
-        }
-    }
-
     fn granted(&self, parts: &[Part<'_>], now: Instant) -> Granted {
         for part in parts.iter().filter(|part| part.is_slot() && !part.is_local) {
             self.shared.chores.entered(&part.name, &part.slot);
@@ -339,6 +326,36 @@ struct Part<'a> {
 impl Part<'_> {
     fn is_slot(&self) -> bool {
         self.want.limit.measure == Measure::Concurrency
+    }
+}
+
+/// What is taken of the limits so far: given back where the rest is refused, or where nobody waits for it any more.
+struct Trying<'r, 'a> {
+    redis: &'r Redis,
+    parts: Vec<Part<'a>>,
+    /// Redis may have heard of what is not local.
+    is_asked: bool,
+}
+
+impl<'a> Trying<'_, 'a> {
+    /// All of it; nothing is given back.
+    fn taken(&mut self) -> Vec<Part<'a>> {
+        std::mem::take(&mut self.parts)
+    }
+}
+
+impl Drop for Trying<'_, '_> {
+    fn drop(&mut self) {
+        let shared = &self.redis.shared;
+        for part in &self.parts {
+            match (part.is_local, part.is_slot()) {
+                (true, true) => shared.leave(&part.name, &part.slot),
+                (true, false) => shared.slices.put_back(&part.name, part.want.amount),
+                // Nobody is under way in this slot.
+                (false, true) if self.is_asked => shared.chores.abandoned(&part.name, &part.slot),
+                (false, _) => {}
+            }
+        }
     }
 }
 
