@@ -172,8 +172,8 @@ impl Next<'_> {
         endpoint(config, provider, revision)
     }
 
-    fn tenant(&mut self, config: v1::TenantConfig, revision: u64) {
-        let (id, disabled) = (TenantId::new(config.id.as_str()), config.disabled);
+    fn tenant(&mut self, mut config: v1::TenantConfig, revision: u64) {
+        let id = TenantId::new(config.id.as_str());
         let read = book::book(&config);
         let old = || self.before.tenants.get(&id).map(|old| old.book.clone());
         // What was narrowed holds in any case: an unreadable book leaves the old one.
@@ -182,18 +182,21 @@ impl Next<'_> {
             self.refuse(ResourceKind::ResourceTenant, id.as_str(), fault);
         }
         let Some(book) = book else { return };
-        match caller::tenant(config, book, revision) {
-            Ok(row) => {
-                self.snapshot.tenants.insert(id, Arc::new(row));
+        let row = match caller::limits(&config) {
+            Ok((budgets, user_limit)) => {
+                Some(Tenant { id: id.clone(), budgets, user_limit, config, book, revision })
             }
+            // Unreadable limits leave the old ones, and undo nothing that was narrowed beside them.
             Err(fault) => {
-                if let Some(old) = self.before.tenants.get(&id) {
-                    let mut old = Tenant::clone(old);
-                    old.config.disabled |= disabled;
-                    self.snapshot.tenants.insert(id.clone(), Arc::new(old));
-                }
                 self.refuse(ResourceKind::ResourceTenant, id.as_str(), fault);
+                self.before.tenants.get(&id).map(|old| {
+                    config.disabled |= old.config.disabled;
+                    Tenant { config, book, ..Tenant::clone(old) }
+                })
             }
+        };
+        if let Some(row) = row {
+            self.snapshot.tenants.insert(id, Arc::new(row));
         }
     }
 

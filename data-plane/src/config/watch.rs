@@ -214,6 +214,7 @@ fn checksum(encoded: &[u8]) -> u64 {
 }
 
 /// Tenants, keys and providers' credentials that a push touches: what is remembered of their budgets may be wrong now.
+/// Of a provider that is gone only its own name is known; denials end by themselves a second later.
 fn owners(resources: &[Resource]) -> Vec<String> {
     let ids = resources.iter().flat_map(|resource| match &resource.body {
         Some(Body::Tenant(tenant)) => vec![tenant.id.clone()],

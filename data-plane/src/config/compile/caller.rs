@@ -8,14 +8,14 @@ use switchyard_proto::v1;
 use switchyard_proto::window::Window;
 
 use super::{Fault, fault};
-use crate::config::snapshot::book::Book;
-use crate::config::snapshot::{Budget, Key, Limit, Tenant};
+use crate::config::snapshot::{Budget, Key, Limit};
 
-pub(super) fn tenant(config: v1::TenantConfig, book: Book, revision: u64) -> Result<Tenant, Fault> {
+/// What a tenant may spend, broadest window first, and each of its users.
+pub(super) fn limits(config: &v1::TenantConfig) -> Result<(Vec<Budget>, Option<Limit>), Fault> {
     let mut budgets = config.budgets.iter().map(budget).collect::<Result<Vec<_>, _>>()?;
     budgets.sort_by_key(|budget| std::cmp::Reverse(budget.window.hours()));
     let user_limit = config.user_limit.as_ref().map(|given| limit("user_limit", given)).transpose()?;
-    Ok(Tenant { id: TenantId::new(config.id.as_str()), budgets, user_limit, config, book, revision })
+    Ok((budgets, user_limit))
 }
 
 fn budget(budget: &v1::Budget) -> Result<Budget, Fault> {

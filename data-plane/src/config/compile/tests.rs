@@ -1,7 +1,9 @@
 //! What becomes of a push: what applies, what is refused by name, and what stays.
 
 use switchyard_proto::v1::resource::Body;
-use switchyard_proto::v1::{DataPolicy, KeyConfig, Price, ProviderConfig, ResourceKind, Tombstone};
+use switchyard_proto::v1::{
+    Budget, DataPolicy, KeyConfig, Price, ProviderConfig, ResourceKind, TenantConfig, Tombstone,
+};
 
 use crate::config::fixtures::{SECRET, endpoint, full, model, provider, push, resource, tenant};
 use crate::config::snapshot::Snapshot;
@@ -52,6 +54,27 @@ fn disabling_is_never_refused() {
     let next = push(&base(), false, [resource(Body::Key(broken))], 2);
     assert_eq!(next.refused[0].field, "sha256");
     assert!(next.snapshot.keys.get(&KeyHash::of(SECRET)).unwrap().config.disabled);
+}
+
+#[test]
+fn limits_that_cannot_be_read_leave_the_old_ones_and_keep_what_was_narrowed_beside_them() {
+    let tenant = |budget: &str, disabled| {
+        let budgets = vec![Budget { window: "daily".into(), usd: budget.into() }];
+        let config =
+            TenantConfig { id: "acme".into(), name: "new".into(), budgets, disabled, ..Default::default() };
+        [resource(Body::Tenant(config))]
+    };
+    let first = push(&base(), false, tenant("5", false), 2);
+    assert_eq!(first.refused, []);
+    let next = push(&first.snapshot, false, tenant("much", true), 3);
+    assert_eq!((next.refused.len(), next.refused[0].field.as_str()), (1, "budgets.usd"));
+    let kept = next.snapshot.tenants.get("acme").unwrap();
+    assert!(kept.config.disabled, "narrowing cannot be refused");
+    assert_eq!((kept.config.name.as_str(), kept.budgets.len()), ("new", 1));
+    assert_eq!(kept.budgets, first.snapshot.tenants.get("acme").unwrap().budgets);
+    // What is unreadable cannot widen anything either.
+    let again = push(&next.snapshot, false, tenant("much", false), 4);
+    assert!(again.snapshot.tenants.get("acme").unwrap().config.disabled);
 }
 
 #[test]
