@@ -110,6 +110,7 @@ impl<'a> Told<'a> {
             credential: self.credential.as_ref(),
             first_content: self.first_content,
             seed: self.seed,
+            held: self.held,
             ..Report::new(
                 &endpoint.model,
                 &endpoint.id,

@@ -74,6 +74,7 @@ impl Health {
     }
 
     /// Whether an endpoint belongs behind those that do well.
+    #[cfg(test)]
     pub fn is_failing(&self, model: &ModelId, endpoint: &EndpointId) -> bool {
         self.reading(model, endpoint).is_failing()
     }

@@ -109,8 +109,9 @@ impl Cell {
             Some(_) if !report.is_about_the_credential() => self.failed_at.store(now, Ordering::Relaxed),
             Some(_) | None => {}
         }
-        let duration = u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX);
-        self.breaker.tell(now.saturating_sub(duration).max(1), now, report.seed, told);
+        let age = report.duration.saturating_add(report.held);
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        self.breaker.tell(now.saturating_sub(age).max(1), now, report.seed, told);
     }
 
     /// Takes what was found in an answer with tool calls.

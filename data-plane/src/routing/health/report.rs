@@ -24,8 +24,10 @@ pub struct Report<'a> {
     pub retry_after: Option<Duration>,
     /// From sending to the first content; absent without any, and for answers that came whole.
     pub first_content: Option<Duration>,
-    /// From sending to the end.
+    /// From sending to the end, without what the caller held up.
     pub duration: Duration,
+    /// How long the caller held it up.
+    pub held: Duration,
     pub completion_tokens: u64,
     /// Decides how long pauses are.
     pub seed: u64,
@@ -56,6 +58,7 @@ impl<'a> Report<'a> {
             retry_after: None,
             first_content: None,
             duration,
+            held: Duration::ZERO,
             completion_tokens: 0,
             seed: 0,
         }
