@@ -25,7 +25,7 @@ pub struct Facts {
     pub endpoint: EndpointId,
     pub provider: ProviderId,
     pub credential: CredentialId,
-    /// The endpoint's price in the snapshot that made the plan: that of the moment, for short prompts.
+    /// The endpoint's price in the snapshot that made the plan: that of the moment, without overrides.
     pub price: Arc<v1::Price>,
     /// The tenant's own; absent: it pays the cost with the mark-up.
     pub tenant_price: Option<Arc<v1::PriceParts>>,

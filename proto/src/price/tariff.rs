@@ -146,11 +146,6 @@ impl Tariff {
         dearest.max().unwrap_or_default()
     }
 
-    /// The moments from which other versions hold.
-    pub fn moments(&self) -> impl Iterator<Item = DateTime<Utc>> {
-        self.later.iter().map(|(from, _)| *from)
-    }
-
     fn versions(&self) -> impl Iterator<Item = &Version> {
         std::iter::once(&self.first).chain(self.later.iter().map(|(_, version)| version))
     }
