@@ -1,7 +1,7 @@
 //! Every fault of the lab against a whole system: what the caller sees, what was tried, what it costs, how that is known.
 //!
-//! Each fault has four cells in each dialect: streamed and whole, alone and with a healthy provider behind it. What must be
-//! in a cell is written in `faults/table.rs` and `faults/dialects.rs`, by reasoning, and `docs/faults.md` is what was seen:
+//! Each fault has four cells in each dialect, and on each surface: streamed and whole, alone and with a healthy provider behind
+//! it. What must be in a cell is written in `faults/table.rs` and `faults/dialects.rs`, by reasoning, and `docs/faults.md` is what was seen:
 //! `SWITCHYARD_BLESS=1` writes the page once both agree.
 
 mod cells;
@@ -9,6 +9,7 @@ mod dialects;
 mod heard;
 mod page;
 pub mod queue;
+mod surfaces;
 mod system;
 mod table;
 
@@ -20,8 +21,9 @@ use switchyard_cli::fault_lab::behaviours;
 use crate::failover::DIALECTS;
 use crate::faults::cells::{Cell, Run, Seen};
 use crate::faults::heard::Heard;
+use crate::faults::surfaces::SURFACES;
 use crate::faults::system::System;
-use crate::faults::table::{ANSWERS, FRAMINGS, Load, ROWS};
+use crate::faults::table::{ANSWERS, Asks, FRAMINGS, Load, ROWS};
 
 /// Kinds of cells with how many of them are under way at once. What waits for a deadline is silent and goes together; what
 /// works is few enough not to look like a slow provider. What is large keeps lab and router busy, so that nothing beside
@@ -29,7 +31,7 @@ use crate::faults::table::{ANSWERS, FRAMINGS, Load, ROWS};
 const AT_ONCE: [(Run, usize); 3] = [(Run::Quick, 24), (Run::Timed, 48), (Run::Heavy, 1)];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_ends_as_the_table_says_in_every_dialect() {
+async fn every_fault_ends_as_the_table_says_in_every_dialect_and_on_every_surface() {
     let system = System::start().await;
     let mut runs = Vec::new();
     for (kind, at_once) in AT_ONCE {
@@ -66,7 +68,7 @@ fn every_behaviour_of_the_lab_is_in_the_table_or_is_no_fault() {
 }
 
 #[test]
-fn every_fault_has_four_cells_in_every_dialect_unless_it_is_a_giant() {
+fn every_fault_has_four_cells_in_every_dialect_unless_it_is_large_and_on_every_surface_that_can_ask_for_it() {
     let cells = cells::all();
     for row in ROWS {
         let dialects = match row.load {
@@ -74,8 +76,11 @@ fn every_fault_has_four_cells_in_every_dialect_unless_it_is_a_giant() {
             Load::Heavy => FRAMINGS.len(),
             Load::Giant => 1,
         };
+        let others =
+            SURFACES.iter().filter(|surface| !surface.is_chat() && surface.can_ask(row.asks)).count();
+        assert!(others == 3 || (others == 2 && row.asks != Asks::Text), "{}", row.fault);
         let of_row = cells.iter().filter(|cell| cell.row.fault == row.fault);
-        assert_eq!(of_row.count(), 4 * dialects, "{}", row.fault);
+        assert_eq!(of_row.count(), 4 * (dialects + others), "{}", row.fault);
     }
 }
 

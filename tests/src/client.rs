@@ -86,7 +86,12 @@ impl Client {
     /// A streaming chat call; `stream` is added to the body.
     pub async fn stream(&self, mut body: Value) -> Stream {
         body["stream"] = true.into();
-        let response = self.send("/api/v1/chat/completions", body.to_string(), &[]).await;
+        self.stream_at("/api/v1/chat/completions", body.to_string()).await
+    }
+
+    /// A streaming call of any surface, whose body asks for that.
+    pub async fn stream_at(&self, path: &str, body: String) -> Stream {
+        let response = self.send(path, body, &[]).await;
         let (status, headers) = (response.status(), response.headers().clone());
         Stream { status, headers, response, buffer: BytesMut::new() }
     }

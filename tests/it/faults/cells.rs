@@ -5,15 +5,15 @@ use switchyard_proto::v1;
 
 use crate::failover::{self, DIALECTS};
 use crate::faults::dialects;
-use crate::faults::table::{Asks, Expected, FIRST, Load, ROWS, Row, SECOND, Under};
+use crate::faults::surfaces::{SURFACES, Surface};
+use crate::faults::table::{Expected, FIRST, FRAMINGS, Load, ROWS, Row, SECOND, Under};
 
-const WORDS: &str = "one two three four five six";
-
-/// One fault in one dialect and form, without or with a healthy provider behind it.
+/// One fault in one dialect and form, asked on one surface, without or with a healthy provider behind it.
 #[derive(Clone, Copy)]
 pub struct Cell {
     pub row: &'static Row,
     pub dialect: &'static failover::Row,
+    pub surface: &'static Surface,
     /// Where it stands among all.
     pub place: usize,
     pub streamed: bool,
@@ -39,17 +39,32 @@ pub struct Seen {
     pub attempts: Vec<String>,
 }
 
-/// All cells: fault by fault, in each form after form, dialect after dialect.
+/// All cells: fault by fault, in each form after form; on chat completions dialect after dialect, then on the other surfaces
+/// in one dialect.
 pub fn all() -> Vec<Cell> {
-    let forms = [true, false];
-    let cells = ROWS.iter().flat_map(|row| forms.map(|streamed| (row, streamed)));
-    let cells = cells.flat_map(|(row, streamed)| {
-        let spoken = DIALECTS.iter().filter(|dialect| row.is_run_in(dialect.adapter));
-        spoken.flat_map(move |dialect| [false, true].map(|has_second| (row, dialect, streamed, has_second)))
-    });
-    let cell =
-        |(place, (row, dialect, streamed, has_second))| Cell { row, dialect, place, streamed, has_second };
-    cells.enumerate().map(cell).collect()
+    let mut cells = Vec::new();
+    for row in ROWS {
+        for streamed in [true, false] {
+            for (dialect, surface) in spoken(row) {
+                for has_second in [false, true] {
+                    let place = cells.len();
+                    cells.push(Cell { row, dialect, surface, place, streamed, has_second });
+                }
+            }
+        }
+    }
+    cells
+}
+
+/// In which dialect a fault is met, and on which surface it is asked for.
+fn spoken(row: &'static Row) -> impl Iterator<Item = (&'static failover::Row, &'static Surface)> {
+    let [chat, others @ ..] = &SURFACES;
+    let met = DIALECTS.iter().filter(|dialect| row.is_run_in(dialect.adapter));
+    let plain = DIALECTS.iter().filter(|dialect| dialect.adapter == FRAMINGS[0]);
+    let asked = others.iter().filter(|surface| surface.can_ask(row.asks));
+    let asked: Vec<_> =
+        plain.flat_map(|dialect| asked.clone().map(move |surface| (dialect, surface))).collect();
+    met.map(move |dialect| (dialect, chat)).chain(asked)
 }
 
 impl Cell {
@@ -68,7 +83,8 @@ impl Cell {
     /// Which cell it is, for people.
     pub fn name(&self) -> String {
         let company = if self.has_second { "with a second" } else { "alone" };
-        format!("{} {} {} {company}", self.row.fault, self.dialect.adapter, self.form())
+        let (fault, adapter, surface) = (self.row.fault, self.dialect.adapter, self.surface.name);
+        format!("{fault} {surface} {adapter} {} {company}", self.form())
     }
 
     /// The cells of one fault in one dialect share it: a credential that is refused is refused to all of them.
@@ -79,7 +95,7 @@ impl Cell {
     }
 
     pub fn is_first_of_provider(&self) -> bool {
-        self.streamed && !self.has_second
+        self.streamed && !self.has_second && self.surface.is_chat()
     }
 
     pub fn model(&self) -> String {
@@ -94,26 +110,10 @@ impl Cell {
     }
 
     pub fn body(&self) -> Value {
-        let mut body = json!({
-            "model": self.model(),
-            "provider": {"order": [self.provider(), SECOND]},
-            "max_tokens": 200,
-            "messages": [{"role": "user", "content": WORDS}],
-        });
-        match self.row.asks {
-            Asks::Text => {}
-            Asks::Tools => {
-                let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}});
-                let function = json!({"name": "weather", "parameters": parameters});
-                body["tools"] = json!([{"type": "function", "function": function}]);
-            }
-            Asks::Json => {
-                let schema =
-                    json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]});
-                let named = json!({"name": "number", "schema": schema});
-                body["response_format"] = json!({"type": "json_schema", "json_schema": named});
-            }
-        }
+        let mut body = self.surface.body(self.row.asks);
+        body["model"] = json!(self.model());
+        body["provider"] = json!({"order": [self.provider(), SECOND]});
+        body["stream"] = json!(self.streamed);
         body
     }
 
@@ -138,8 +138,8 @@ impl Seen {
     /// What is wrong with it: a value that is missing, or another than the table has.
     pub fn wrong(&self) -> Option<String> {
         let expected = self.cell.expected();
-        let (caller, attempts) =
-            (expected.caller(self.cell.has_second), expected.attempts(self.cell.has_second));
+        let caller = self.cell.surface.caller(expected, self.cell.has_second);
+        let attempts = expected.attempts(self.cell.has_second);
         let is_whole = |told: &String| told.split(' ').filter(|value| !value.is_empty()).count() == 4;
         let is_complete =
             !self.caller.is_empty() && !self.attempts.is_empty() && self.attempts.iter().all(is_whole);

@@ -68,12 +68,12 @@ impl System {
     }
 
     pub async fn call(&self, cell: &Cell) -> Heard {
-        let asked = cell.body();
+        let (surface, asked) = (cell.surface, cell.body().to_string());
         let call = async {
             if cell.streamed {
-                Heard::of_stream(self.client.stream(asked).await).await
+                Heard::of_stream(surface, self.client.stream_at(surface.path, asked).await).await
             } else {
-                Heard::of(&self.client.chat(asked).await)
+                Heard::of(surface, &self.client.post(surface.path, asked, &[]).await)
             }
         };
         let heard = timeout(PATIENCE, call).await;
