@@ -121,8 +121,10 @@ impl Delivery<'_> {
                 Ok(Ok(())) if meter.is_done => {}
                 Ok(Ok(())) => {
                     if !out.is_empty() && !reply.is_gone() {
-                        match patience.hand_on(out.split().freeze(), reply).await {
-                            Ok(held) => self.stood_still(&mut live, held),
+                        let (held, taken) = patience.hand_on(out.split().freeze(), reply).await;
+                        self.stood_still(&mut live, held);
+                        match taken {
+                            Ok(()) => {}
                             Err(untaken) if wait.leaves_with_caller => {
                                 self.called_off(&meter, &Cut::of(&live), word(untaken), trail);
                                 return Ok(());
@@ -267,11 +269,13 @@ impl Patience {
         Instant::now() + self.left
     }
 
-    /// Sends a piece, and tells how long the caller kept us waiting for that.
-    async fn hand_on(&mut self, piece: Bytes, reply: &mut Reply) -> Result<Duration, Untaken> {
-        let held = reply.send(piece, self.ends()).await?;
+    /// Sends a piece, and tells how long the caller kept us waiting for that, whether or not it was taken.
+    async fn hand_on(&mut self, piece: Bytes, reply: &mut Reply) -> (Duration, Result<(), Untaken>) {
+        let began = Instant::now();
+        let sent = reply.send(piece, began + self.left).await;
+        let held = sent.unwrap_or_else(|_| began.elapsed());
         self.left = self.left.saturating_sub(held);
-        Ok(held)
+        (held, sent.map(drop))
     }
 }
 
