@@ -150,6 +150,29 @@ async fn where_both_fail_both_are_told_of_and_neither_is_sent_again() {
 }
 
 #[tokio::test]
+async fn a_hedge_that_found_no_room_beside_the_first_is_tried_once_the_first_failed() {
+    let (cluster, client) = of_labs().await;
+    warm(&client).await;
+    // The prompt's bound is about 130 tokens: a thousand of an answer are covered once, and not twice.
+    let limit = Some(v1::SpendLimit { usd: "0.003".to_owned(), reset: v1::Reset::Never.into() });
+    let key = v1::Key { name: "small".to_owned(), limit, ..Default::default() };
+    let key = cluster.key_with("acme", key).await.unwrap();
+    cluster.settled().await;
+    let client = client.with_key(&key.secret);
+    let mut body = ask("quick");
+    body["max_tokens"] = json!(1000);
+    cluster.lab.script(["hang-3000", "echo"]).unwrap();
+    let (id, said, _) = stream(&client, body).await;
+    assert!(said.iter().any(|chunk| chunk["provider"] == "two"), "{said:?}");
+    let (_, booked) = lines(&cluster, &id, 2).await;
+    assert_eq!(
+        booked.last().map(|(_, provider, word)| (provider.as_str(), word.as_str())),
+        Some(("two", "ok"))
+    );
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_hedge_that_could_cost_more_than_its_cap_is_not_sent_and_the_record_says_so() {
     let (cluster, client) = of_labs().await;
     warm(&client).await;

@@ -105,11 +105,9 @@ impl<'a> Race<'a, '_> {
             let mut preparing = pin!(second(trail));
             tokio::select! {
                 biased;
-                outcome = &mut one => match outcome {
-                    // An answer needs no second: what is under way for it is dropped, and holds nothing yet.
-                    Outcome::Committed(_) => (Some(outcome), None),
-                    Outcome::Failed(_) => (Some(outcome), preparing.await),
-                },
+                // What is under way for the second is dropped, and gives back what it took: an answer needs none, and after
+                // a failure its turn comes with all that the first held.
+                outcome = &mut one => (Some(outcome), None),
                 ready = &mut preparing => (None, ready),
             }
         };
@@ -121,12 +119,6 @@ impl<'a> Race<'a, '_> {
             }
         };
         let (other, shot) = match (early, ready) {
-            (Some(Outcome::Failed(failed)), Some((other, shot))) => {
-                lost.push((first.candidate, failed));
-                first.fail(job, &lost[0].1, trail);
-                let trying = shot.send(self.pipeline, job, &self.asked);
-                return other.follow(trying, job, reply, trail).await;
-            }
             (Some(outcome), _) => return Ok(first.land(outcome)),
             (None, None) => return first.follow(one, job, reply, trail).await,
             (None, Some(ready)) => ready,

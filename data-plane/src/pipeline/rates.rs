@@ -78,10 +78,18 @@ impl<'a> Entered<'a> {
         if let Some((_, passage)) = self.0.iter().find(|(entered, _)| **entered == model.id) {
             return Ok(passage.clone());
         }
-        let owner = (Owner::Model(&model.id), Rates::from(model.config.rates.as_ref()));
-        let passage = limits.pass(owner, tokens).await?;
+        let rates = Rates::from(model.config.rates.as_ref());
+        if rates.is_open() {
+            return Ok(None);
+        }
+        let passage = limits.pass((Owner::Model(&model.id), rates), tokens).await?;
         self.0.push((&model.id, passage.clone()));
         Ok(passage)
+    }
+
+    /// No other model is tried any more: what was entered there ends.
+    pub fn keep(&mut self, model: &ModelId) {
+        self.0.retain(|(entered, _)| *entered == model);
     }
 }
 
