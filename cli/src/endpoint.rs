@@ -144,6 +144,10 @@ struct BillingFlags {
     /// Most web searches of one answer where the request asks for none
     #[arg(long, value_name = "N")]
     max_searches_unasked: Option<u64>,
+    /// Tokens of a stream that money is taken for at a time where it is short; for endpoints that stream all they bill and stop
+    /// billing when they are left
+    #[arg(long, value_name = "TOKENS")]
+    step_tokens: Option<u64>,
 }
 
 impl Endpoint {
@@ -239,6 +243,7 @@ impl BillingFlags {
             tokens_per_video: self.tokens_per_video.or(before.tokens_per_video),
             max_searches: self.max_searches.or(before.max_searches),
             max_searches_unasked: self.max_searches_unasked.or(before.max_searches_unasked),
+            step_tokens: self.step_tokens.or(before.step_tokens),
         };
         (after != before).then_some(after)
     }

@@ -128,6 +128,31 @@ impl Journal {
         Ok(Slot::new(Arc::clone(self), intent, promise))
     }
 
+    /// Writes an open intent again as `record`, which reserves more; what its closing is promised from now on.
+    ///
+    /// # Errors
+    /// When the disk or the setting has no room: then nothing is changed.
+    fn raise(
+        &self,
+        intent: &mut Intent,
+        record: v1::AttemptRecord,
+        promised: u64,
+    ) -> Result<u64, JournalError> {
+        let attempt = (record.generation.clone(), record.attempt);
+        let mut payload = Vec::with_capacity(1024);
+        payload::put(&mut payload, &intent.traceparent, &usage_record::Kind::Attempt(record.clone()));
+        let mut bytes = Vec::with_capacity(payload.len() + frame::HEADER);
+        frame::put(&mut bytes, Kind::Intent, |out| out.extend_from_slice(&payload));
+        let promise = slot::promise(payload.len()).max(promised);
+        let mut writer = self.writer();
+        writer.intend(&bytes, promise - promised)?;
+        writer.state.raised(attempt, &record, payload);
+        drop(writer);
+        intent.draws = state::draws(&record);
+        intent.record = record;
+        Ok(promise)
+    }
+
     /// Writes the generation of a request that had no attempt to carry it.
     ///
     /// # Errors

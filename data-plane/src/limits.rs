@@ -72,15 +72,6 @@ pub enum AdmitError {
     },
 }
 
-impl AdmitError {
-    /// The code that callers see.
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            Self::Limited { .. } => ErrorCode::RateLimitExceeded,
-        }
-    }
-}
-
 /// Why an attempt may not be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ReserveError {
@@ -156,6 +147,7 @@ impl Limits {
     /// The most that one attempt could reserve on this account; `None` while nothing is known of it.
     ///
     /// An estimate: other instances borrow too.
+    #[cfg(test)]
     pub fn affordable(&self, account: &Account) -> Option<NanoUsd> {
         self.leases.affordable(account)
     }
@@ -168,7 +160,7 @@ impl Limits {
         self.leases.left(account)
     }
 
-    /// Tenants and keys changed: what was denied to them is asked again.
+    /// Tenants, keys and providers' credentials changed: what was denied to them is asked again.
     pub fn config_changed(&self, owners: &[&str]) {
         self.leases.config_changed(owners);
     }

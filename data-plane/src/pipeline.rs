@@ -4,6 +4,7 @@
 //! request runs in a task of its own, so a caller who leaves never tears an attempt apart.
 
 pub mod attempts;
+pub mod cap;
 pub mod charges;
 pub mod client;
 pub mod decision;
@@ -24,6 +25,7 @@ pub mod retries;
 pub mod rules;
 pub mod situation;
 pub mod skips;
+pub mod steps;
 pub mod told;
 pub mod trail;
 pub mod verdict;

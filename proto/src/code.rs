@@ -55,6 +55,8 @@ codes! {
     PaymentRequired = "payment_required", PAYMENT_REQUIRED, ResourceExhausted, false;
     /// A budget is spent that somebody else set for the caller.
     BudgetExceeded = "budget_exceeded", FORBIDDEN, ResourceExhausted, false;
+    /// The caller's money was used up amid an answer; only ever told in a stream.
+    BudgetExhausted = "budget_exhausted", PAYMENT_REQUIRED, ResourceExhausted, false;
     RateLimitExceeded = "rate_limit_exceeded", TOO_MANY_REQUESTS, ResourceExhausted, true;
     /// Provider or router has no room right now.
     ProviderOverloaded = "provider_overloaded", SERVICE_UNAVAILABLE, Unavailable, true;

@@ -51,6 +51,7 @@ mod sdk_rust;
 mod servers;
 mod slow_readers;
 mod soak;
+mod steps;
 mod surfaces;
 mod tidy;
 mod traces;

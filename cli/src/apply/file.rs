@@ -188,6 +188,8 @@ pub struct Billing {
     pub max_searches: Option<u64>,
     #[serde(skip_serializing_if = "is_default")]
     pub max_searches_unasked: Option<u64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub step_tokens: Option<u64>,
 }
 
 /// A customer organisation.

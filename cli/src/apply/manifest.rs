@@ -261,7 +261,8 @@ billing!(
     tokens_per_file,
     tokens_per_video,
     max_searches,
-    max_searches_unasked
+    max_searches_unasked,
+    step_tokens
 );
 
 impl Tenant {

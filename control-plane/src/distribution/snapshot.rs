@@ -155,6 +155,7 @@ fn billing(facts: &BTreeMap<String, u64>) -> v1::Billing {
         tokens_per_video: get("tokens_per_video"),
         max_searches: get("max_searches"),
         max_searches_unasked: get("max_searches_unasked"),
+        step_tokens: get("step_tokens"),
     }
 }
 

@@ -120,6 +120,7 @@ fn billing(billing: Option<&BillingMessage>) -> Billing {
         ("tokens_per_video", billing.tokens_per_video),
         ("max_searches", billing.max_searches),
         ("max_searches_unasked", billing.max_searches_unasked),
+        ("step_tokens", billing.step_tokens),
     ];
     Billing(named.into_iter().filter_map(|(name, tokens)| Some((name.to_owned(), tokens?))).collect())
 }
@@ -134,6 +135,7 @@ fn from_billing(billing: &Billing) -> BillingMessage {
         tokens_per_video: get("tokens_per_video"),
         max_searches: get("max_searches"),
         max_searches_unasked: get("max_searches_unasked"),
+        step_tokens: get("step_tokens"),
     }
 }
 
@@ -179,6 +181,7 @@ mod tests {
             tokens_per_video: Some(0),
             max_searches: Some(5),
             max_searches_unasked: Some(6),
+            step_tokens: Some(7),
         };
         let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
         let fields = pool.get_message_by_name("switchyard.v1.Billing").unwrap().fields().count();

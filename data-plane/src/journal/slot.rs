@@ -10,7 +10,7 @@ use switchyard_proto::{
 };
 
 use super::{
-    Journal,
+    Journal, JournalError,
     account::Account,
     frame::{self, Kind},
     payload,
@@ -51,6 +51,24 @@ pub(super) fn promise(payload: usize) -> u64 {
 impl Slot {
     pub(super) fn new(journal: Arc<Journal>, intent: Intent, promise: u64) -> Self {
         Self { journal, intent: Some(intent), promise }
+    }
+
+    /// Writes the intent again, with this much more of each charge, in their order, and the cost that bounds it now.
+    ///
+    /// # Errors
+    /// When the disk or the setting has no room: then nothing is changed.
+    pub fn raise(&mut self, more_nano: &[u64], cost_bound: u64) -> Result<(), JournalError> {
+        let Some(intent) = &mut self.intent else { return Ok(()) };
+        let mut record = intent.record.clone();
+        for (charge, more) in record.charges.iter_mut().zip(more_nano) {
+            charge.reserved_nano = charge.reserved_nano.saturating_add(*more);
+            charge.charged_nano = charge.reserved_nano;
+        }
+        record.reserved_nano = record.charges.first().map_or(0, |charge| charge.reserved_nano);
+        record.charge_nano = record.reserved_nano;
+        record.cost_nano = record.cost_nano.max(cost_bound);
+        self.promise = self.journal.raise(intent, record, self.promise)?;
+        Ok(())
     }
 
     /// Writes the ending that `book` makes of the open line: the line as it is booked, and the request's generation

@@ -127,11 +127,18 @@ impl State {
 
     fn fold_intent(&mut self, bytes: &[u8]) -> Option<()> {
         let record = attempt(bytes)?;
-        for (account, reserved, _) in leased(&record) {
-            self.taken(&account, record.epoch, reserved);
-        }
-        self.opened((record.generation, record.attempt), bytes.to_vec());
+        self.raised((record.generation.clone(), record.attempt), &record, bytes.to_vec());
         Some(())
+    }
+
+    /// An intent, or one that is open already and reserves more now: the difference is taken.
+    pub fn raised(&mut self, key: AttemptKey, record: &v1::AttemptRecord, intent: Vec<u8>) {
+        let before = self.open.get(&key).and_then(|intent| attempt(intent)).map(|record| draws(&record));
+        for (account, reserved) in draws(record) {
+            let had = before.iter().flatten().find(|(before, _)| *before == account);
+            self.taken(&account, record.epoch, reserved.saturating_sub(had.map_or(0, |(_, had)| *had)));
+        }
+        self.opened(key, intent);
     }
 
     fn fold_closing(&mut self, bytes: &[u8]) -> Option<()> {
@@ -194,6 +201,11 @@ pub(super) fn attempt(bytes: &[u8]) -> Option<v1::AttemptRecord> {
     }
 }
 
+/// What an intent takes from each lease.
+pub(super) fn draws(record: &v1::AttemptRecord) -> Vec<(Account, u64)> {
+    leased(record).map(|(account, reserved, _)| (account, reserved)).collect()
+}
+
 /// Account, reserved and charged amounts of the charges that leases paid.
 fn leased(record: &v1::AttemptRecord) -> impl Iterator<Item = (Account, u64, u64)> {
     record.charges.iter().filter(|charge| charge.leased).filter_map(|charge| {
@@ -235,10 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn balances_follow_grants_intents_closings_and_returns() {
+    fn balances_follow_grants_intents_that_are_raised_closings_and_returns() {
         let mut state = State::default();
         for (kind, bytes, left) in [
             (Kind::Grant, grant("k", 100), 100),
+            (Kind::Intent, line("k", 20, 20), 80),
+            (Kind::Intent, line("k", 60, 60), 40),
             (Kind::Intent, line("k", 60, 60), 40),
             (Kind::Closing, line("k", 60, 10), 90),
             (Kind::Closing, line("k", 60, 10), 90),

@@ -77,9 +77,7 @@ impl Limits {
         passages: Vec<Arc<Passage>>,
     ) -> Result<Hold, ReserveError> {
         let Reservation { generation, attempt, charges, cost_bound, facts, traceparent } = reservation;
-        let reserved = charges.first().map_or(NanoUsd::ZERO, |due| due.amount);
-        let paying = charges.iter().filter(|due| due.side() == Side::Charge);
-        let covered = paying.map(|due| due.amount).max().unwrap_or(NanoUsd::ZERO);
+        let (reserved, covered) = covered(&charges);
         let taken = self.leases.take(charges).await?;
         let charges = taken.dues.iter().map(charge).collect();
         let record = record::interrupted(generation, attempt, taken.epoch, charges, cost_bound, &facts);
@@ -103,6 +101,41 @@ impl Hold {
     /// The most that the payer of record can be charged.
     pub fn reserved(&self) -> NanoUsd {
         self.reserved
+    }
+
+    /// What its accounts cover.
+    pub fn dues(&self) -> &[Due] {
+        &self.taken.dues
+    }
+
+    /// Takes more from the accounts, until each covers its `amount`; one that covers more keeps it. Waits for a grant as
+    /// [`Permit::reserve`](super::Permit::reserve) does.
+    ///
+    /// # Errors
+    /// When an account cannot cover it, its lease's session is over, or the journal takes no intent: nothing is taken then. Of
+    /// an account that cannot, `affordable` is what it could cover beyond what it does.
+    pub async fn raise(
+        &mut self,
+        amount: impl Fn(&Due) -> NanoUsd,
+        cost_bound: NanoUsd,
+    ) -> Result<(), ReserveError> {
+        let more = |due: &Due| {
+            let amount = amount(due).saturating_sub(due.amount);
+            Due { amount, leased: due.leased && amount > NanoUsd::ZERO, ..due.clone() }
+        };
+        let more: Vec<Due> = self.taken.dues.iter().map(more).collect();
+        let more = self.leases.take_more(&self.taken, more).await?;
+        if let Some(slot) = &mut self.slot
+            && let Err(error) = slot.raise(&amounts(&more.dues), cost_bound.0)
+        {
+            self.leases.untake(&more);
+            return Err(ReserveError::Journal(error));
+        }
+        for (due, more) in self.taken.dues.iter_mut().zip(&more.dues) {
+            due.amount = due.amount.saturating_add(more.amount);
+        }
+        (self.reserved, self.covered) = covered(&self.taken.dues);
+        Ok(())
     }
 
     /// When the attempt began: its price is of that moment.
@@ -156,6 +189,17 @@ impl Drop for Hold {
             self.leases.settle(&self.taken, all, all);
         }
     }
+}
+
+/// What the payer of record covers, and the most that any account does of what the tenant owes.
+fn covered(dues: &[Due]) -> (NanoUsd, NanoUsd) {
+    let reserved = dues.first().map_or(NanoUsd::ZERO, |due| due.amount);
+    let paying = dues.iter().filter(|due| due.side() == Side::Charge);
+    (reserved, paying.map(|due| due.amount).max().unwrap_or(NanoUsd::ZERO))
+}
+
+fn amounts(dues: &[Due]) -> Vec<u64> {
+    dues.iter().map(|due| due.amount.0).collect()
 }
 
 /// A provider that bills more than its endpoint's row bounds needs an operator.

@@ -9,7 +9,7 @@ mod entry;
 mod lots;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -111,18 +111,52 @@ impl Leases {
         if let Some((epoch, lineage)) = taken {
             return Ok(Taken { dues, epoch, lineage });
         }
-        let start = Instant::now();
-        let taken = self.wait_and_take(&mut dues, start).await;
-        metrics::histogram!(names::LEASE_WAIT).record(start.elapsed());
+        let taken = self.wait_and_take(&mut dues, &[], |dues| self.take_now(dues)).await;
         let (epoch, lineage) = taken?;
         Ok(Taken { dues, epoch, lineage })
     }
 
-    async fn wait_and_take(&self, dues: &mut [Due], start: Instant) -> Result<(u64, u64), ReserveError> {
+    /// Takes `more` beside what an attempt has: from the session that lent the first part, for an attempt is booked as of one.
+    ///
+    /// # Errors
+    /// As [`Leases::take`]; and where that session lends no more.
+    pub async fn take_more(&self, taken: &Taken, more: Vec<Due>) -> Result<Taken, ReserveError> {
+        let (epoch, lineage, mut dues) = (taken.epoch, taken.lineage, more);
+        let is_void = || lineage != self.lineage() || epoch <= self.released();
+        let now =
+            |dues: &mut [Due]| (!is_void() && self.take_from(epoch, dues, Instant::now())).then_some(());
+        if now(&mut dues).is_none() {
+            if is_void() || self.epoch() != Some(epoch) {
+                return Err(ReserveError::Unavailable);
+            }
+            self.wait_and_take(&mut dues, &taken.dues, now).await?;
+        }
+        Ok(Taken { dues, epoch, lineage })
+    }
+
+    /// Asks for money until `take` finds enough. What the attempt has `held` so far is nothing that could come back to it.
+    async fn wait_and_take<T>(
+        &self,
+        dues: &mut [Due],
+        held: &[Due],
+        take: impl Fn(&mut [Due]) -> Option<T>,
+    ) -> Result<T, ReserveError> {
+        let start = Instant::now();
+        let taken = self.wait_until((dues, held), start, take).await;
+        metrics::histogram!(names::LEASE_WAIT).record(start.elapsed());
+        taken
+    }
+
+    async fn wait_until<T>(
+        &self,
+        (dues, held): (&mut [Due], &[Due]),
+        start: Instant,
+        take: impl Fn(&mut [Due]) -> Option<T>,
+    ) -> Result<T, ReserveError> {
         let (waiter, mut was_busy) = (Arc::new(Notify::new()), false);
         loop {
             let now = Instant::now();
-            let busy_until = self.line_up(dues, &waiter, now)?;
+            let busy_until = self.line_up((dues, held), &waiter, now)?;
             was_busy |= busy_until.is_some();
             let deadline = match was_busy {
                 true => start + self.settings.wait,
@@ -137,7 +171,7 @@ impl Leases {
             let until = busy_until.map_or(deadline, |until| until.min(deadline));
             // A wake-up and a time-out lead to the same: look again.
             tokio::time::timeout_at(until.into(), waiter.notified()).await.ok();
-            if let Some(taken) = self.take_now(dues) {
+            if let Some(taken) = take(dues) {
                 return Ok(taken);
             }
         }
@@ -193,12 +227,12 @@ impl Leases {
     /// would do so in vain. What is asked for is asked as one group, of which all or nothing is lent.
     fn line_up(
         &self,
-        dues: &[Due],
+        (dues, held): (&[Due], &[Due]),
         waiter: &Arc<Notify>,
         now: Instant,
     ) -> Result<Option<Instant>, ReserveError> {
         let epoch = self.epoch().ok_or(ReserveError::Unavailable)?;
-        let busy_until = self.known(dues, epoch, now)?;
+        let busy_until = self.known((dues, held), epoch, now)?;
         let (mut group, mut short) = (Vec::new(), false);
         for due in dues.iter().filter(|due| due.leased) {
             let is_asked = self.with(&due.account, |entry| {
@@ -226,15 +260,21 @@ impl Leases {
     }
 
     /// What is known to stand against an attempt; until when an account is busy.
-    fn known(&self, dues: &[Due], epoch: u64, now: Instant) -> Result<Option<Instant>, ReserveError> {
+    fn known(
+        &self,
+        (dues, held): (&[Due], &[Due]),
+        epoch: u64,
+        now: Instant,
+    ) -> Result<Option<Instant>, ReserveError> {
         let (mut busy_until, mut away) = (None, None);
         for due in dues.iter().filter(|due| due.leased) {
-            match self.with(&due.account, |entry| stands(entry, due, epoch, now)) {
+            let own = own(held, due);
+            match self.with(&due.account, |entry| stands(entry, (due, own), epoch, now)) {
                 Stands::Open => {}
                 Stands::Busy(until) => {
                     busy_until = Some(busy_until.map_or(until, |other: Instant| other.max(until)));
                 }
-                Stands::Exhausted => return Err(self.exhausted(dues, due, epoch)),
+                Stands::Exhausted => return Err(self.exhausted((dues, held), due, epoch)),
                 Stands::Away => away = Some(ReserveError::Unavailable),
                 Stands::Unknown => return Err(ReserveError::UnknownAccount { kind: due.account.kind }),
             }
@@ -243,13 +283,13 @@ impl Leases {
     }
 
     /// Names the first account that cannot cover its part, as far as is known: accounts are listed so that it says most.
-    fn exhausted(&self, dues: &[Due], known: &Due, epoch: u64) -> ReserveError {
+    fn exhausted(&self, (dues, held): (&[Due], &[Due]), known: &Due, epoch: u64) -> ReserveError {
         let is_short = |due: &&Due| {
             due.leased
                 && self.with(&due.account, |entry| {
                     let affordable = entry.affordable(epoch);
                     affordable.is_some_and(|most| most < due.amount.0)
-                        && !entry.may_come_back(epoch, due.amount.0)
+                        && !entry.may_come_back(epoch, due.amount.0, own(held, due))
                 })
         };
         let due = dues.iter().find(is_short).unwrap_or(known);
@@ -293,6 +333,7 @@ impl Leases {
     }
 
     /// See [`Entry::affordable`].
+    #[cfg(test)]
     pub fn affordable(&self, account: &Account) -> Option<NanoUsd> {
         let epoch = self.epoch().unwrap_or(self.last_epoch);
         self.shard(account).get(account)?.affordable(epoch).map(NanoUsd)
@@ -305,12 +346,11 @@ impl Leases {
 
     /// These owners changed: their denials are dropped.
     pub fn config_changed(&self, owners: &[&str]) {
-        for owner in owners {
-            for (account, entry) in self.shard_of(owner).iter_mut() {
-                if is_of(account, owner) {
-                    entry.forget_answers();
-                }
-            }
+        let owners: HashSet<&str> = owners.iter().copied().collect();
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let changed = shard.iter_mut().filter(|(account, _)| owners.contains(config_owner(account)));
+            changed.for_each(|(_, entry)| entry.forget_answers());
         }
     }
 
@@ -348,11 +388,7 @@ impl Leases {
     }
 
     fn shard(&self, account: &Account) -> MutexGuard<'_, Shard> {
-        self.shard_of(config_owner(account))
-    }
-
-    fn shard_of(&self, owner: &str) -> MutexGuard<'_, Shard> {
-        let hash = self.hasher.hash_one(owner) as usize;
+        let hash = self.hasher.hash_one(&account.owner) as usize;
         lock(&self.shards[hash % SHARDS])
     }
 }
@@ -360,15 +396,20 @@ impl Leases {
 /// Whose config limits an account: a user's is that of its key, or of its tenant for all keys.
 fn config_owner(account: &Account) -> &str {
     let owner = account.owner.as_ref();
-    match (account.kind, owner.splitn(3, '/').collect::<Vec<_>>().as_slice()) {
-        (AccountKind::UserBudget, [tenant, "", _]) => tenant,
-        (AccountKind::UserBudget, [_, key, _]) => key,
+    if account.kind != AccountKind::UserBudget {
+        return owner;
+    }
+    let mut parts = owner.splitn(3, '/');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(tenant), Some(""), Some(_)) => tenant,
+        (Some(_), Some(key), Some(_)) => key,
         _ => owner,
     }
 }
 
-fn is_of(account: &Account, owner: &str) -> bool {
-    config_owner(account) == owner
+/// What an attempt itself has of an account.
+fn own(held: &[Due], due: &Due) -> u64 {
+    held.iter().find(|held| held.leased && held.account == due.account).map_or(0, |held| held.amount.0)
 }
 
 /// What is known to stand against a reservation at one account.
@@ -381,7 +422,7 @@ enum Stands {
     Unknown,
 }
 
-fn stands(entry: &Entry, due: &Due, epoch: u64, now: Instant) -> Stands {
+fn stands(entry: &Entry, (due, own): (&Due, u64), epoch: u64, now: Instant) -> Stands {
     let shortage = due.amount.0.saturating_sub(entry.free(epoch));
     if shortage == 0 {
         return Stands::Open;
@@ -390,7 +431,7 @@ fn stands(entry: &Entry, due: &Due, epoch: u64, now: Instant) -> Stands {
         None => Stands::Open,
         Some((Refusal::Busy, until)) => Stands::Busy(until),
         // Worst cases of attempts under way hold the rest; most of it comes back.
-        Some((Refusal::Exhausted { .. }, until)) if entry.may_come_back(epoch, due.amount.0) => {
+        Some((Refusal::Exhausted { .. }, until)) if entry.may_come_back(epoch, due.amount.0, own) => {
             Stands::Busy(until)
         }
         Some((Refusal::Exhausted { .. }, _)) => Stands::Exhausted,

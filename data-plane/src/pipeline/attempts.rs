@@ -36,6 +36,8 @@ pub struct Attempts<'a> {
     skips: Vec<Skip>,
     /// Models that the request itself is at fault for: another model may still take it.
     barred: Vec<&'a ModelId>,
+    /// Whether money may be taken while an answer of this stage comes.
+    may_step: bool,
 }
 
 /// One pass over the candidates of a stage.
@@ -86,6 +88,7 @@ impl<'a> Attempts<'a> {
             gathered,
             skips: Vec::new(),
             barred: Vec::new(),
+            may_step: false,
         }
     }
 
@@ -123,6 +126,8 @@ impl<'a> Attempts<'a> {
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> Result<Staged, RequestError> {
+        // An answer that is judged is read to its end before anybody hears of it.
+        self.may_step = !rules.judges();
         let now = Instant::now();
         let mut open: Vec<(&'a Candidate, Instant)> =
             stage.candidates.iter().map(|candidate| (candidate, now)).collect();
@@ -306,9 +311,10 @@ impl<'a> Attempts<'a> {
             return None;
         }
         let gathered = self.gathered.add_beside(&pipeline.fetcher, job, second).await;
-        let ready = self.equip(second, gathered, trail).await;
+        // One that finds no room beside the first may find it when the first has failed.
+        let ready = self.equip(second, gathered, trail).await.ok().flatten()?;
         round.tried.push(second);
-        ready.ok().flatten()
+        Some(ready)
     }
 
     async fn equip(
@@ -318,7 +324,8 @@ impl<'a> Attempts<'a> {
         trail: &mut Trail,
     ) -> Result<Option<(Flight<'a>, Shot<'a>)>, RequestError> {
         let (pipeline, job) = (self.pipeline, self.job);
-        let given = Given { permit: self.permit, fetched: &self.gathered.files };
+        let (permit, fetched) = (self.permit, &self.gathered.files);
+        let given = Given { permit, fetched, may_step: self.may_step };
         let ready = match gathered {
             Ok(()) => reserve::reserve(pipeline, job, candidate, given, &mut self.entered, trail).await,
             Err(skip) => Err(skip),
@@ -371,10 +378,13 @@ impl<'a> Attempts<'a> {
         } else {
             (flight, answer)
         };
+        self.entered.keep(&candidate.model.id);
         trail.first_content = Some(trail.started.elapsed());
-        let Flight { number, candidate, hold, begun, told, .. } = flight;
+        let Flight { number, candidate, hold, begun, told, steps, .. } = flight;
         let asked = rules.asked();
-        Delivery { job, number, candidate, hold, begun, told, asked }.run(answer, reply, trail).await?;
+        Delivery { job, number, candidate, hold, begun, told, asked, steps }
+            .run(answer, reply, trail)
+            .await?;
         Ok(Tried::Given)
     }
 

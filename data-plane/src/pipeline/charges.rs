@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
+use switchyard_proto::code::ErrorCode;
 use switchyard_proto::money::NanoUsd;
 use switchyard_proto::v1::{self, AccountKind};
 use switchyard_proto::window::Window;
@@ -174,6 +175,12 @@ pub fn short(account: &Account, limit: NanoUsd, affordable_tokens: u64, asked_to
     RequestError::new(rule.refusal, text)
         .with("limit_source", rule.source)
         .with("affordable_tokens", affordable_tokens)
+}
+
+/// What a caller hears of an answer that ended because an account covered no more of it.
+pub fn ended(account: &Account, limit: NanoUsd) -> RequestError {
+    let text = format!("{}: the answer ends here. What was produced is charged.", used_up(account, limit));
+    RequestError::new(ErrorCode::BudgetExhausted, text).with("limit_source", account.kind.rule().source)
 }
 
 fn used_up(account: &Account, limit: NanoUsd) -> String {

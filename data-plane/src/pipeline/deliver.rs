@@ -11,14 +11,16 @@ use crate::adapters::failure::Failure;
 use crate::api::{AnswerFacts, Bill as PrintedBill};
 use crate::error::RequestError;
 use crate::judge::Asked;
-use crate::limits::Hold;
+use crate::limits::{Hold, ReserveError};
 use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
 use crate::pipeline::meter::{self, Bill, Ended, Meter};
 use crate::pipeline::reply::{Gone, Reply, Untaken};
+use crate::pipeline::reserve::Skip;
+use crate::pipeline::steps::Steps;
 use crate::pipeline::told::Told;
 use crate::pipeline::trail::{AnswerNote, Trail};
-use crate::pipeline::{Job, decision, ending, explain, note, wait};
+use crate::pipeline::{Job, charges, decision, ending, explain, note, wait};
 use crate::price::Owes;
 use crate::routing::plan::Candidate;
 use crate::upstream::attempt::Answer;
@@ -28,6 +30,9 @@ use crate::upstream::live::Live;
 const CANCELLED: &str = "cancelled";
 /// The outcome of an attempt whose caller did not read in time.
 const SLOW_READER: &str = "slow_reader";
+
+/// The outcome of an attempt whose caller's money was used up amid its answer.
+const BUDGET_EXHAUSTED: &str = "budget_exhausted";
 
 /// A committed attempt on its way to the caller.
 pub struct Delivery<'a> {
@@ -40,6 +45,8 @@ pub struct Delivery<'a> {
     pub told: Told<'a>,
     /// What the answer was held against, where it was judged.
     pub asked: Option<&'a Asked>,
+    /// Where money is taken while the answer comes.
+    pub steps: Option<Steps>,
 }
 
 impl Delivery<'_> {
@@ -117,8 +124,14 @@ impl Delivery<'_> {
                 look.iter_mut().for_each(|look| look.take(&event));
                 encoder.event(&event, &mut out);
             }
+            let covered = self.cover(&meter).await;
             match step {
                 Ok(Ok(())) if meter.is_done => {}
+                Ok(Ok(())) if let Err(error) = covered => {
+                    reply.encoder = Some(encoder);
+                    let end = (Cut::of(&live), patience);
+                    return Err(self.spent(error, &meter, end, out.freeze(), reply, trail).await);
+                }
                 Ok(Ok(())) => {
                     if !out.is_empty() && !reply.is_gone() {
                         let (held, taken) = patience.hand_on(out.split().freeze(), reply).await;
@@ -162,6 +175,16 @@ impl Delivery<'_> {
         Ok(())
     }
 
+    /// Takes more money where that is done while an answer comes, and more of it is to come.
+    async fn cover(&mut self, meter: &Meter) -> Result<(), ReserveError> {
+        match (&mut self.steps, &mut self.hold) {
+            (Some(steps), Some(hold)) if meter.finish.is_none() => {
+                steps.cover(meter.text_bytes, self.job, self.candidate, hold).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Nobody reads, because the caller did not.
     fn stood_still(&mut self, live: &mut Live, held: Duration) {
         if !held.is_zero() {
@@ -178,6 +201,32 @@ impl Delivery<'_> {
         self.told.cancelled();
         let ended = Ended { outcome, ..ok(meter, &counted, cut.status) };
         self.settle(meter, &counted, ended, trail);
+    }
+
+    /// There is no money for the rest: the provider is left, the caller hears why in-band and pays what was produced.
+    async fn spent(
+        self,
+        error: ReserveError,
+        meter: &Meter,
+        (cut, patience): (Cut, Patience),
+        rest: Bytes,
+        reply: &mut Reply,
+        trail: &mut Trail,
+    ) -> RequestError {
+        let error = match error {
+            ReserveError::Exhausted { account, limit, .. } => charges::ended(&account, limit),
+            error => Skip::Refused(error).into(),
+        };
+        let counted = meter.counted(&self.job.request.facts, cut.usage);
+        self.told.cancelled();
+        decision::keep(trail, self.job.inputs, self.job.plan);
+        trail.error = Some(error.code);
+        let ended = Ended { outcome: BUDGET_EXHAUSTED, ..ok(meter, &counted, cut.status) };
+        self.settle(meter, &counted, ended, trail);
+        if !rest.is_empty() && !reply.is_gone() {
+            let _ = reply.send(rest, patience.ends()).await;
+        }
+        error
     }
 
     /// The provider broke off after the commit point: the caller hears why in-band, and pays nothing but fees.

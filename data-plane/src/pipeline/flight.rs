@@ -9,6 +9,7 @@ use crate::limits::Hold;
 use crate::model::deadlines::Deadlines;
 use crate::pipeline::reply::{Gone, Reply};
 use crate::pipeline::reserve::Ready;
+use crate::pipeline::steps::Steps;
 use crate::pipeline::told::Told;
 use crate::pipeline::trail::{AttemptNote, Trail};
 use crate::pipeline::{Job, Pipeline, meter, note, wait};
@@ -30,6 +31,8 @@ pub struct Flight<'a> {
     pub told: Told<'a>,
     /// The output cap, where money made it lower than the endpoint's own.
     pub lowered_cap: Option<u64>,
+    /// Where money is taken while the answer comes.
+    pub steps: Option<Steps>,
     reach: Arc<Reach>,
 }
 
@@ -54,10 +57,10 @@ pub fn ready<'a>(
     candidate: &'a Candidate,
     ready: Ready,
 ) -> (Flight<'a>, Shot<'a>) {
-    let Ready { encoded, hold, credential, number, lowered_cap } = ready;
+    let Ready { encoded, hold, credential, number, lowered_cap, steps } = ready;
     let (begun, reach) = (Moment::now(), Arc::new(Reach::default()));
     let told = Told::new(pipeline, job, candidate, credential.as_ref(), begun);
-    let flight = Flight { number, candidate, hold, begun, told, lowered_cap, reach: reach.clone() };
+    let flight = Flight { number, candidate, hold, begun, told, lowered_cap, steps, reach: reach.clone() };
     (flight, Shot { candidate, encoded, credential, reach })
 }
 

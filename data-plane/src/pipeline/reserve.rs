@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use http::{HeaderName, HeaderValue};
 use switchyard_proto::clock;
 use switchyard_proto::code::ErrorCode;
 use switchyard_proto::id::CredentialId;
 use switchyard_proto::money::NanoUsd;
-use switchyard_proto::price::Span;
 use switchyard_proto::v1::AccountKind;
-use tokio::time::Instant;
 
 use crate::adapters::{Encoded, Target, Unsupported};
 use crate::config::snapshot::{Credential, Endpoint};
@@ -23,12 +20,14 @@ use crate::limits::{
 };
 use crate::model::media::Fetched;
 use crate::model::request::ChatRequest;
+use crate::pipeline::cap::Cap;
 use crate::pipeline::charges::{self, Payers};
 use crate::pipeline::rates::{self, Entered};
 use crate::pipeline::reply::Reply;
+use crate::pipeline::steps::Steps;
 use crate::pipeline::trail::Trail;
 use crate::pipeline::{Job, Pipeline};
-use crate::price::{self, Bounds, WorstCase};
+use crate::price::WorstCase;
 use crate::routing::health::Shut;
 use crate::routing::plan::Candidate;
 use crate::routing::refusal;
@@ -49,6 +48,8 @@ pub struct Ready {
     pub number: u32,
     /// The output cap, where money made it lower than the endpoint's own.
     pub lowered_cap: Option<u64>,
+    /// Where money is taken while the answer comes.
+    pub steps: Option<Steps>,
 }
 
 /// What the attempts of a request have in common.
@@ -57,6 +58,8 @@ pub struct Given<'a> {
     /// None without governance.
     pub permit: Option<&'a Permit>,
     pub fetched: &'a Fetched,
+    /// Whether more money can be taken while an answer comes.
+    pub may_step: bool,
 }
 
 /// Why a candidate was not tried, or what became of the try.
@@ -117,9 +120,10 @@ pub async fn admit(
             rates::tell(reply, permit.levels());
             Ok(Some(permit))
         }
-        Err(AdmitError::Limited { limit, ceiling, retry_after, level }) => {
+        Err(error) => {
+            let AdmitError::Limited { level, .. } = &error;
             rates::tell(reply, level.as_slice());
-            Err(AdmitError::Limited { limit, ceiling, retry_after, level }.into())
+            Err(error.into())
         }
     }
 }
@@ -149,8 +153,12 @@ async fn enter<'a>(
     };
     let mut left: Vec<&Credential> =
         pool.iter().filter(|credential| !spent.contains(&credential.id)).collect();
-    if left.is_empty() && !spent.is_empty() {
-        return Err(Skip::CredentialBudget);
+    if !spent.is_empty() {
+        // A refusal would hide that there is one with room later.
+        left.retain(|credential| is_usable(credential));
+        if left.is_empty() {
+            return Err(Skip::CredentialBudget);
+        }
     }
     let first = match own {
         Some(own) => own.secret.as_ref(),
@@ -168,7 +176,7 @@ async fn enter<'a>(
             Err(error) => {
                 left.retain(|other| shown.is_none_or(|shown| other.id != shown.id));
                 match pick(&left, is_usable, job.plan.seed) {
-                    Some(next) if shown.is_some() => shown = Some(next),
+                    Some(next) if shown.is_some() && is_usable(next) => shown = Some(next),
                     _ => return Err(limited(error)),
                 }
             }
@@ -187,7 +195,7 @@ pub async fn reserve<'a>(
     pipeline: &Pipeline,
     job: &Job<'_>,
     candidate: &'a Candidate,
-    Given { permit, fetched }: Given<'_>,
+    Given { permit, fetched, may_step }: Given<'_>,
     entered: &mut Entered<'a>,
     trail: &mut Trail,
 ) -> Result<Ready, Skip> {
@@ -198,7 +206,8 @@ pub async fn reserve<'a>(
     let number = trail.reserved + 1;
     let Some(permit) = permit else {
         trail.reserved = number;
-        return Ok(Ready { encoded, hold: None, credential: entry.credential, number, lowered_cap: None });
+        let credential = entry.credential;
+        return Ok(Ready { encoded, hold: None, credential, number, lowered_cap: None, steps: None });
     };
     let mut spent = Vec::new();
     loop {
@@ -208,19 +217,28 @@ pub async fn reserve<'a>(
             Ok(hold) => {
                 trail.reserved = number;
                 encoded.headers.insert(CLIENT_REQUEST_ID, name(trail));
-                let lowered_cap = cap.is_lowered.then_some(cap.tokens);
+                let (lowered_cap, steps) = (cap.lowered(), cap.steps(endpoint));
                 let credential = entry.credential;
-                return Ok(Ready { encoded, hold: Some(hold), credential, number, lowered_cap });
+                return Ok(Ready { encoded, hold: Some(hold), credential, number, lowered_cap, steps });
             }
             // What the operator's credentials may cost lowers nobody's cap: the next one is taken.
             Err(ReserveError::Exhausted { account, .. }) if account.kind == AccountKind::CredentialBudget => {
                 spent.push(account.owner);
                 entry = enter(pipeline, job, candidate, (true, &spent), entered).await?;
             }
+            // It was removed, and this instance has not heard of that yet.
+            Err(ReserveError::UnknownAccount { kind: AccountKind::CredentialBudget }) => {
+                spent.extend(entry.credential.map(|credential| credential.id));
+                entry = enter(pipeline, job, candidate, (true, &spent), entered).await?;
+            }
             Err(ReserveError::Exhausted { account, limit, affordable }) => {
+                if let Some(first) = cap.stepped(affordable, endpoint, job).filter(|_| may_step) {
+                    cap = first;
+                    continue;
+                }
                 let lower = cap.lowered_to(affordable, endpoint, job);
                 cap = lower.ok_or_else(|| cap.short(account, limit, affordable, endpoint, job))?;
-                encoded = encode(job, endpoint, Some(cap.tokens), fetched)?;
+                encoded = encode(job, endpoint, Some(cap.tokens()), fetched)?;
             }
             Err(error) => return Err(Skip::Refused(error)),
         }
@@ -239,84 +257,6 @@ pub fn worst(pipeline: &Pipeline, job: &Job<'_>, candidate: &Candidate) -> NanoU
     let cap = Cap::of(endpoint, is_byok, job, pipeline.settings.leases.default_output_tokens);
     let worst = cap.worst(endpoint, job);
     if is_byok { worst.cost } else { worst.charge }
-}
-
-/// The cap on output tokens that an attempt's reservation rests on.
-#[derive(Debug, Clone, Copy)]
-struct Cap {
-    tokens: u64,
-    /// Money that was lent is at stake, so the provider is held to the cap.
-    is_bound: bool,
-    is_lowered: bool,
-    /// The tenant pays the provider itself: what counts is the cost.
-    is_byok: bool,
-}
-
-impl Cap {
-    fn of(endpoint: &Endpoint, is_byok: bool, job: &Job<'_>, default: u64) -> Self {
-        let is_bound = charges::is_bound(job.caller, endpoint, is_byok);
-        let asked = job.request.max_output_tokens;
-        let own = if is_bound {
-            price::output_cap(endpoint, asked, default)
-        } else {
-            // Nothing is lent, so nothing needs a cap; the bound is what the endpoint could produce at most.
-            price::output_cap(endpoint, asked, endpoint.context_length())
-        };
-        let tokens = if asked.is_none() { own.min(room(endpoint, job.request)) } else { own };
-        Self { tokens, is_bound, is_lowered: false, is_byok }
-    }
-
-    /// What the adapter is to write into the request; nothing where the caller's own words say it already.
-    fn injected(&self, request: &ChatRequest) -> Option<u64> {
-        (self.is_bound && request.max_output_tokens != Some(self.tokens)).then_some(self.tokens)
-    }
-
-    fn worst(&self, endpoint: &Endpoint, job: &Job<'_>) -> WorstCase {
-        bounds(endpoint, job).worst(self.tokens)
-    }
-
-    fn affordable(&self, affordable: NanoUsd, endpoint: &Endpoint, job: &Job<'_>) -> Option<u64> {
-        bounds(endpoint, job).largest_cap(self.tokens, |worst| {
-            let due = if self.is_byok { worst.cost } else { worst.charge };
-            due <= affordable
-        })
-    }
-
-    /// A lower cap that is affordable, where the caller set none itself.
-    fn lowered_to(&self, affordable: NanoUsd, endpoint: &Endpoint, job: &Job<'_>) -> Option<Self> {
-        if job.request.max_output_tokens.is_some() {
-            return None;
-        }
-        let tokens = self.affordable(affordable, endpoint, job).filter(|tokens| *tokens < self.tokens)?;
-        Some(Self { tokens, is_lowered: true, ..*self })
-    }
-
-    fn short(
-        &self,
-        account: Account,
-        limit: NanoUsd,
-        affordable: NanoUsd,
-        endpoint: &Endpoint,
-        job: &Job<'_>,
-    ) -> Skip {
-        let affordable_tokens = self.affordable(affordable, endpoint, job).unwrap_or(0);
-        Skip::Budget { account, limit, affordable_tokens, asked_tokens: self.tokens }
-    }
-}
-
-/// What bounds an attempt that is sent now: it ends with the request.
-fn bounds<'a>(endpoint: &'a Endpoint, job: &Job<'a>) -> Bounds<'a> {
-    let (from, left) = (clock::now(), job.until.saturating_duration_since(Instant::now()));
-    let left = TimeDelta::from_std(left).unwrap_or(TimeDelta::MAX);
-    let span = Span { from, until: from.checked_add_signed(left).unwrap_or(DateTime::<Utc>::MAX_UTC) };
-    Bounds::of(endpoint, &job.caller.tenant, &job.request.facts, job.request.n, span)
-}
-
-/// Output tokens that the window has room for beside the prompt, so that an injected cap is never what fails a call.
-fn room(endpoint: &Endpoint, request: &ChatRequest) -> u64 {
-    let likely = price::prompt_estimate(&request.facts);
-    let prompt = price::prompt_bound(endpoint, &request.facts).min(likely + likely / 2 + 64);
-    endpoint.context_length().saturating_sub(prompt).max(1)
 }
 
 fn encode(
@@ -415,16 +355,18 @@ impl From<AdmitError> for RequestError {
     fn from(error: AdmitError) -> Self {
         let AdmitError::Limited { limit, ceiling, retry_after, .. } = error;
         let seconds = retry_after.as_secs_f64().ceil().max(1.0);
-        let text = match limit.scope {
+        let (side, text) = match limit.scope {
             Scope::Key | Scope::Tenant | Scope::Model => {
-                format!("Rate limit reached: {ceiling} {limit}. Try again in {seconds} s.")
+                (Side::Client, format!("Rate limit reached: {ceiling} {limit}. Try again in {seconds} s."))
             }
             // How much the router may send is its operator's business, or a tenant's that knows its own.
             Scope::Credential | Scope::Provider => {
-                format!("The router may not send more to the provider now. Try again in {seconds} s.")
+                let text =
+                    format!("The router may not send more to the provider now. Try again in {seconds} s.");
+                (Side::Router, text)
             }
         };
-        Self::new(ErrorCode::RateLimitExceeded, text).retry_after(retry_after)
+        Self { side, ..Self::new(ErrorCode::RateLimitExceeded, text).retry_after(retry_after) }
     }
 }
 

@@ -204,10 +204,11 @@ impl Entry {
         (self.limit > 0).then(|| (left as f64 / self.limit as f64).min(1.0))
     }
 
-    /// Whether the account could cover an attempt once those under way have given back what they do not use.
-    pub fn may_come_back(&self, epoch: u64, amount: u64) -> bool {
+    /// Whether the account could cover an attempt once those under way have given back what they do not use: others than the
+    /// attempt itself, which has its `own` already.
+    pub fn may_come_back(&self, epoch: u64, amount: u64, own: u64) -> bool {
         let headroom = self.headroom.unwrap_or(0);
-        let out = self.out();
+        let out = self.out().saturating_sub(own);
         out > 0 && amount <= self.free(epoch).saturating_add(headroom).saturating_add(out)
     }
 
