@@ -1,7 +1,7 @@
 # Recipes are in scripts/. ARGS is passed on: make run ARGS="--listen 127.0.0.1:9000"; make soak takes SECS, SEED and PROFILE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fmt bench bench-adapters bench-routing bench-store fuzz model soak check-all
+.PHONY: help run test fmt bench bench-adapters bench-failover bench-routing bench-store fuzz model soak check-all
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ bench: ## build a release and measure it beside a bare pass-through
 
 bench-adapters: ## measure what a streamed chunk and a big request cost, per dialect
 	@scripts/bench-adapters $(ARGS)
+
+bench-failover: ## measure how long a caller waits when its first provider fails, fault by fault
+	@scripts/bench-failover $(ARGS)
 
 bench-routing: ## measure what a plan costs, over four endpoints and over fifty
 	@scripts/bench-routing $(ARGS)

@@ -8,7 +8,6 @@ mod cells;
 mod dialects;
 mod heard;
 mod page;
-pub mod queue;
 mod surfaces;
 mod system;
 mod table;

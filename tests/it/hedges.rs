@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use switchyard_proto::v1;
 use switchyard_tests::client::{Client, chunks};
 use switchyard_tests::cluster::{Cluster, Shape, plain_endpoint};
+use switchyard_tests::queue::FullQueue;
 use switchyard_tests::wait;
-
-use crate::faults::queue::FullQueue;
 
 fn ask(policy: &str) -> Value {
     json!({"model": format!("policy/{policy}"), "debug": {"openrouter_metadata": true},

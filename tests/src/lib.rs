@@ -9,6 +9,7 @@ pub mod collector;
 pub mod plane;
 pub mod postgres;
 pub mod process;
+pub mod queue;
 pub mod redis;
 pub mod soak;
 pub mod wait;

@@ -8,12 +8,13 @@ use switchyard_cli::client::Answer as _;
 use switchyard_proto::v1;
 use switchyard_tests::client::Client;
 use switchyard_tests::cluster::{Cluster, Shape, plain_endpoint};
+use switchyard_tests::queue::FullQueue;
 use switchyard_tests::wait;
 use tokio::time::timeout;
 
 use crate::faults::cells::{self, Cell, Seen};
 use crate::faults::heard::Heard;
-use crate::faults::queue::FullQueue;
+
 use crate::faults::table::{NO_LAB, SECOND, Under};
 
 /// Far more than any cell takes, so that one that never ends is named.
