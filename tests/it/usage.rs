@@ -359,13 +359,23 @@ async fn what_a_tenant_pays_its_providers_itself_is_told_apart() {
     port.tenant("acme").await.unwrap();
     port.provider("p", "sk-upstream").await.unwrap();
     port.credential("acme", "mine", "p").await.unwrap();
-    for credential in ["mine", "operators"] {
+    let own = r#"[{"kind": 1, "owner": "acme", "period": "all", "charged": 0},
+        {"kind": 7, "owner": "key_1", "period": "2026-11-23", "charged": 5}]"#;
+    for (credential, cost, charges) in [
+        ("operators", 5, "[]"),
+        // Lines of today say so themselves, also once their credential is gone.
+        ("deleted", 20, own),
+        // Those from before do not.
+        ("mine", 300, "[]"),
+    ] {
         sqlx::query(
-            "INSERT INTO lines (id, attempt, kind, tenant, key, model, provider, credential, cost_nano)
-             VALUES ($1, 1, 'attempt', 'acme', 'key_1', 'a/m', 'p', $2, 5)",
+            "INSERT INTO lines (id, attempt, kind, tenant, key, model, provider, credential, cost_nano, charges)
+             VALUES ($1, 1, 'attempt', 'acme', 'key_1', 'a/m', 'p', $2, $3, $4::jsonb)",
         )
         .bind(GenerationId::generate().as_uuid())
         .bind(credential)
+        .bind(cost)
+        .bind(charges)
         .execute(&port.pool)
         .await
         .unwrap();
@@ -374,7 +384,7 @@ async fn what_a_tenant_pays_its_providers_itself_is_told_apart() {
         let row = report(&port, &by(&[])).await.rows.remove(0);
         assert_eq!(
             (row.cost_usd.as_str(), row.byok_cost_usd.as_str(), row.charge_usd.as_str()),
-            ("0.000000005", "0.000000005", "0")
+            ("0.000000005", "0.00000032", "0")
         );
         roll_up(&port).await;
     }

@@ -17,7 +17,8 @@ macro_rules! in_stretch {
     };
 }
 
-/// Attempts of a stretch, as parts of usage. Who pays the provider is told by whose the credential is.
+/// Attempts of a stretch, as parts of usage. That a tenant pays the provider itself is told by a charge of usage of own
+/// credentials, kind 7; of lines from before there was one, by whose the credential is, as long as it is there.
 macro_rules! attempts {
     () => {
         concat!(
@@ -25,8 +26,8 @@ macro_rules! attempts {
                  0::bigint AS errors, 1::bigint AS attempts, prompt_tokens, cached_tokens, cache_write_tokens, completion_tokens, reasoning_tokens,
                  images, CASE WHEN is_own THEN 0 ELSE cost_nano END AS cost_nano, charge_nano,
                  CASE WHEN is_own THEN cost_nano ELSE 0 END AS byok_cost_nano
-             FROM (SELECT *, charge_nano = 0 AND cost_nano > 0 AND EXISTS (SELECT FROM credentials c
-                       WHERE c.tenant = lines.tenant AND c.id = lines.credential) AS is_own
+             FROM (SELECT *, charges @> '[{\"kind\": 7}]' OR (charge_nano = 0 AND cost_nano > 0 AND EXISTS (
+                       SELECT FROM credentials c WHERE c.tenant = lines.tenant AND c.id = lines.credential)) AS is_own
                    FROM lines WHERE kind = 'attempt' AND ",
             $crate::store::rollup::in_stretch!(),
             ") AS attempt"
