@@ -14,7 +14,7 @@ use serde_json::Value;
 use switchyard_control_plane::{jobs, settings::Webhooks, webhooks::send::Sender};
 use switchyard_proto::{clock, id::GenerationId, v1};
 use switchyard_tests::{admin::AdminPort, wait::until_true};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tonic::Code;
 
 /// What a receiver was sent.
@@ -44,11 +44,13 @@ impl Sent {
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Inbox {
     sent: Arc<Mutex<Vec<Sent>>>,
     /// Answers to come; then 200.
     answers: Arc<Mutex<Vec<StatusCode>>>,
+    /// What comes to `/slow` is answered when there is a permit for it.
+    gate: Arc<Semaphore>,
 }
 
 /// A customer's endpoint.
@@ -62,7 +64,8 @@ impl Receiver {
     async fn start(answers: &[StatusCode]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let inbox = Inbox { answers: Arc::new(Mutex::new(answers.to_vec())), ..Inbox::default() };
+        let answers = Arc::new(Mutex::new(answers.to_vec()));
+        let inbox = Inbox { sent: Arc::default(), answers, gate: Arc::new(Semaphore::new(0)) };
         let router = Router::new().route("/{*path}", any(take)).with_state(inbox.clone());
         let mut server = JoinSet::new();
         server.spawn(async move {
@@ -80,9 +83,17 @@ impl Receiver {
     }
 }
 
-async fn take(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
+async fn take(
+    State(inbox): State<Inbox>,
+    uri: http::Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> impl IntoResponse {
     let body = String::from_utf8(body.to_vec()).unwrap();
     inbox.sent.lock().unwrap().push(Sent { headers, body });
+    if uri.path() == "/slow" {
+        inbox.gate.acquire().await.unwrap().forget();
+    }
     let mut answers = inbox.answers.lock().unwrap();
     let status = if answers.is_empty() { StatusCode::OK } else { answers.remove(0) };
     (status, [("location", "/elsewhere")], "canary-answer")
@@ -90,7 +101,8 @@ async fn take(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> im
 
 fn sender(port: &AdminPort, allow_private: bool) -> Sender {
     switchyard_tests::client::install_crypto();
-    let settings = Webhooks { allow_private, allow_private_tenants: false, timeout: Duration::from_secs(10) };
+    // Longer than any test waits for anything.
+    let settings = Webhooks { allow_private, allow_private_tenants: false, timeout: Duration::from_secs(60) };
     Sender::new(port.crypto.clone(), settings)
 }
 
@@ -101,12 +113,18 @@ async fn webhook(port: &AdminPort, tenant: &str, webhook: v1::Webhook) -> v1::Cr
 
 /// Sets what an account has used, and writes a line that moves it, as booking does.
 async fn spend(port: &AdminPort, (kind, owner): (i16, &str), (limit, charged): (i64, i64)) {
+    spend_in(port, (kind, owner, "all"), (limit, charged)).await;
+}
+
+async fn spend_in(port: &AdminPort, account: (i16, &str, &str), (limit, charged): (i64, i64)) {
+    let (kind, owner, period) = account;
     sqlx::query(
-        "INSERT INTO accounts (kind, owner, period, tenant, limit_nano, charged) VALUES ($1, $2, 'all', 'acme', $3, $4)
-         ON CONFLICT (kind, owner, period) DO UPDATE SET limit_nano = $3, charged = $4",
+        "INSERT INTO accounts (kind, owner, period, tenant, limit_nano, charged) VALUES ($1, $2, $3, 'acme', $4, $5)
+         ON CONFLICT (kind, owner, period) DO UPDATE SET limit_nano = $4, charged = $5",
     )
     .bind(kind)
     .bind(owner)
+    .bind(period)
     .bind(limit)
     .bind(charged)
     .execute(&port.pool)
@@ -114,11 +132,12 @@ async fn spend(port: &AdminPort, (kind, owner): (i16, &str), (limit, charged): (
     .unwrap();
     sqlx::query(
         "INSERT INTO lines (id, attempt, kind, tenant, charges) VALUES ($1, 1, 'attempt', 'acme',
-             jsonb_build_array(jsonb_build_object('kind', $2::int, 'owner', $3::text, 'period', 'all', 'charged', 1)))",
+             jsonb_build_array(jsonb_build_object('kind', $2::int, 'owner', $3::text, 'period', $4::text, 'charged', 1)))",
     )
     .bind(GenerationId::generate().as_uuid())
     .bind(i32::from(kind))
     .bind(owner)
+    .bind(period)
     .execute(&port.pool)
     .await
     .unwrap();
@@ -126,8 +145,12 @@ async fn spend(port: &AdminPort, (kind, owner): (i16, &str), (limit, charged): (
 
 /// Looks at accounts until the follower has seen everything.
 async fn look(port: &AdminPort) {
+    look_at(port, clock::now()).await;
+}
+
+async fn look_at(port: &AdminPort, now: DateTime<Utc>) {
     until_true("all lines are looked at", async || {
-        jobs::alerts::run_once(&port.pool, clock::now()).await.unwrap();
+        jobs::alerts::run_once(&port.pool, now).await.unwrap();
         let rest = "SELECT count(*) FROM lines, followers WHERE xid >= seen AND name = 'alerts'";
         sqlx::query_scalar::<_, i64>(rest).fetch_one(&port.pool).await.unwrap() == 0
     })
@@ -245,6 +268,46 @@ async fn an_event_is_sent_until_it_arrives_under_one_id_whoever_sends_it() {
 }
 
 #[tokio::test]
+async fn a_slow_receiver_keeps_nobody_else_from_events_or_from_their_outcome() {
+    let port = AdminPort::start().await.unwrap();
+    let (receiver, sender) = (Receiver::start(&[]).await, sender(&port, true));
+    let slow = receiver.url().replace("/hook", "/slow");
+    for (id, url) in [("slow", slow), ("fast", receiver.url())] {
+        webhook(&port, "", v1::Webhook { id: id.to_owned(), url, ..Default::default() }).await;
+    }
+    let ask = async |id: &str| {
+        let request = v1::TestWebhookRequest { id: id.to_owned(), ..Default::default() };
+        port.call::<_, v1::Delivery>("WebhookService/TestWebhook", &request).await.unwrap();
+    };
+    let states = async |id: &str| {
+        let listed = deliveries(&port, "", id).await;
+        listed.into_iter().map(|one| one.state).collect::<Vec<_>>()
+    };
+    // More than are ever under way at once, and before the other's in line.
+    for _ in 0..20 {
+        ask("slow").await;
+    }
+    ask("fast").await;
+    let began = clock::now();
+    let meanwhile = async {
+        until_true("the outcome of the other", async || states("fast").await == ["delivered"]).await;
+        ask("fast").await;
+        until_true("an event that came up meanwhile", async || states("fast").await == ["delivered"; 2])
+            .await;
+        assert_eq!(states("slow").await, ["pending"; 20], "these are being answered still");
+        let at_once = receiver.sent().len() - 2;
+        assert!((1..16).contains(&at_once), "{at_once} of one webhook at once leave no room for others");
+        receiver.inbox.gate.add_permits(20);
+    };
+    tokio::join!(deliver(&port, &sender, began), meanwhile);
+    assert_eq!(states("slow").await, ["delivered"; 20]);
+    for one in deliveries(&port, "", "slow").await {
+        let ended = clock::from_timestamp(&one.ended_at.unwrap()).unwrap();
+        assert!(ended > began, "ended when the answer came, not when the run began");
+    }
+}
+
+#[tokio::test]
 async fn what_a_crashed_process_took_is_sent_by_another_later() {
     let port = AdminPort::start().await.unwrap();
     let (receiver, sender) = (Receiver::start(&[]).await, sender(&port, true));
@@ -254,7 +317,8 @@ async fn what_a_crashed_process_took_is_sent_by_another_later() {
     let now = clock::now();
     let mut db = port.pool.acquire().await.unwrap();
     let taken =
-        switchyard_control_plane::store::delivery::take_due(&mut db, 16, Duration::from_secs(60), now).await;
+        switchyard_control_plane::store::delivery::take_due(&mut db, 16, &[], (Duration::from_secs(60), now))
+            .await;
     assert_eq!(taken.unwrap().len(), 1);
     deliver(&port, &sender, now + TimeDelta::seconds(59)).await;
     assert_eq!(receiver.sent().len(), 0, "somebody else may be sending it");

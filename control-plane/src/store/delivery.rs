@@ -121,6 +121,8 @@ pub async fn list(
 #[derive(Debug)]
 pub struct Due {
     pub id: Uuid,
+    /// Owner, empty for the operator, and id.
+    pub webhook: (String, String),
     /// This one included.
     pub tries: u32,
     pub body: String,
@@ -137,6 +139,7 @@ struct DueRow {
     body: String,
     url: String,
     webhook: String,
+    webhook_owner: String,
     tenant: Option<String>,
     sealed: Vec<u8>,
     #[sqlx(flatten)]
@@ -147,9 +150,10 @@ impl From<DueRow> for Due {
     fn from(row: DueRow) -> Self {
         let tenant = row.tenant.map(switchyard_proto::id::TenantId::new);
         let is_operators = tenant.is_none();
-        let place = place(tenant, &WebhookId::new(row.webhook));
+        let place = place(tenant, &WebhookId::new(row.webhook.clone()));
         Self {
             id: row.id,
+            webhook: (row.webhook_owner, row.webhook),
             tries: row.tries.unsigned_abs(),
             body: row.body,
             url: row.url,
@@ -159,31 +163,37 @@ impl From<DueRow> for Due {
     }
 }
 
-/// Takes out events that are due, for a while: until then nobody else tries them. Those of webhooks that are disabled
-/// wait.
+/// Takes out events that are due, for a while: until then nobody else tries them. Those of webhooks that are disabled,
+/// or named in `but_of` by owner and id, wait.
 pub async fn take_due(
     db: &mut PgConnection,
     most: i64,
-    hold: Duration,
-    now: DateTime<Utc>,
+    but_of: &[&(String, String)],
+    (hold, now): (Duration, DateTime<Utc>),
 ) -> Result<Vec<Due>, StoreError> {
     let again_at = now + TimeDelta::from_std(hold).unwrap_or_default();
+    let (owners, ids): (Vec<&str>, Vec<&str>) =
+        but_of.iter().map(|(owner, id)| (owner.as_str(), id.as_str())).unzip();
     let rows: Vec<DueRow> = sqlx::query_as(
         "WITH due AS (
              SELECT d.id FROM deliveries d JOIN webhooks w ON w.owner = d.owner AND w.id = d.webhook
              WHERE d.state = 'pending' AND d.next_at <= $1 AND NOT w.disabled AND w.deleted_at IS NULL
+                 AND NOT EXISTS (SELECT FROM unnest($4::text[], $5::text[]) AS but(owner, id)
+                     WHERE but.owner = d.owner AND but.id = d.webhook)
              ORDER BY d.next_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED
          ), taken AS (
              UPDATE deliveries d SET tries = d.tries + 1, next_at = $3 FROM due WHERE d.id = due.id
              RETURNING d.id, d.tries, d.body, d.owner, d.webhook
          )
-         SELECT t.id, t.tries, t.body, t.webhook, w.url, w.tenant, w.sealed, w.data_key, k.owner, k.master_key, k.wrapped
+         SELECT t.id, t.tries, t.body, t.webhook, t.owner AS webhook_owner, w.url, w.tenant, w.sealed, w.data_key, k.owner, k.master_key, k.wrapped
          FROM taken t JOIN webhooks w ON w.owner = t.owner AND w.id = t.webhook JOIN data_keys k ON k.id = w.data_key
          WHERE w.sealed IS NOT NULL",
     )
     .bind(now)
     .bind(most)
     .bind(again_at)
+    .bind(owners)
+    .bind(ids)
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(Due::from).collect())
@@ -196,8 +206,8 @@ pub struct Outcome {
     pub status: u16,
     /// Empty: delivered.
     pub error: String,
-    /// `None`: it is over.
-    pub again_at: Option<DateTime<Utc>>,
+    /// From the end of the try; `None`: it is over.
+    pub again_after: Option<TimeDelta>,
 }
 
 /// Writes what became of a try, unless a later one is under way by now.
@@ -207,7 +217,7 @@ pub async fn settle(
     outcome: &Outcome,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let state = match (outcome.error.is_empty(), outcome.again_at) {
+    let state = match (outcome.error.is_empty(), outcome.again_after) {
         (true, _) => "delivered",
         (false, Some(_)) => "pending",
         (false, None) => "failed",
@@ -222,7 +232,7 @@ pub async fn settle(
     .bind(state)
     .bind(i32::from(outcome.status))
     .bind(&outcome.error)
-    .bind(outcome.again_at.filter(|_| state == "pending"))
+    .bind(outcome.again_after.filter(|_| state == "pending").map(|after| now + after))
     .bind(now)
     .execute(db)
     .await?;
