@@ -182,6 +182,13 @@ impl Slot {
         all.filter(move |other| *other != number).map(move |number| Self { window, number })
     }
 
+    /// The run of the window's length that ends with this slot, newest first.
+    pub fn run(self) -> impl Iterator<Item = Self> {
+        let Self { window, number } = self;
+        let all = number.saturating_sub(u32::from(window.slots))..=number;
+        all.rev().map(move |number| Self { window, number })
+    }
+
     /// Whether some run of the window's length holds both.
     pub fn is_neighbour_of(self, other: Self) -> bool {
         let apart = self.number.abs_diff(other.number);
@@ -287,7 +294,12 @@ mod tests {
             assert!(slot.is_neighbour_of(other) && other.is_neighbour_of(slot));
         }
         assert!(!slot.is_neighbour_of(slot));
+        let run: Vec<String> = slot.run().map(|slot| slot.to_string()).collect();
+        assert_eq!(
+            (run.len(), run[0].as_str(), run[24].as_str()),
+            (25, "24h/2026-11-23T10", "24h/2026-11-22T10")
+        );
         let first = Rolling::parse("3d").unwrap().slot(at("1970-01-01T00:00:00Z"));
-        assert_eq!(first.neighbours().count(), 3, "there is nothing before 1970");
+        assert_eq!((first.neighbours().count(), first.run().count()), (3, 1), "there is nothing before 1970");
     }
 }

@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::StatusCode;
 use serde_json::Value;
 use switchyard_control_plane::{jobs, settings::Webhooks, webhooks::send::Sender};
-use switchyard_proto::{clock, id::GenerationId, v1};
+use switchyard_proto::{clock, id::GenerationId, v1, window::Window};
 use switchyard_tests::{admin::AdminPort, wait::until_true};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tonic::Code;
@@ -216,6 +216,50 @@ async fn thresholds_are_told_once_each_signed_and_again_after_a_top_up() {
     let listed = deliveries(&port, "", "ops").await;
     assert!(listed.iter().all(|one| (one.state.as_str(), one.tries, one.status) == ("delivered", 1, 200)));
     assert_eq!(sent[4].header("webhook-id"), listed[0].id);
+}
+
+#[tokio::test]
+async fn a_rolling_budget_is_told_of_by_what_lies_in_its_window() {
+    let port = AdminPort::start().await.unwrap();
+    port.tenant("acme").await.unwrap();
+    webhook(
+        &port,
+        "",
+        v1::Webhook {
+            id: "ops".into(),
+            url: "https://hooks.example.com/".into(),
+            thresholds: vec![80],
+            ..Default::default()
+        },
+    )
+    .await;
+    let now = clock::now();
+    let window = Window::parse("24h").unwrap();
+    let mut told = 0;
+    for (what, (looked_in, spent_in), charged, events) in [
+        ("some", (0, -3), 50, 0),
+        ("too little", (0, 0), 20, 0),
+        ("enough in all slots together", (0, 0), 30, 1),
+        ("more", (0, 0), 40, 0),
+        ("a late line", (0, -3), 51, 0),
+        ("more in the next slot", (1, 1), 1, 0),
+        ("little, once all that has slid out", (50, 50), 1, 0),
+        ("enough again", (50, 50), 85, 1),
+    ] {
+        let at = |hours| now + TimeDelta::hours(hours);
+        spend_in(&port, (2, "acme", &window.period(at(spent_in))), (100, charged)).await;
+        look_at(&port, at(looked_in)).await;
+        told += events;
+        let listed = deliveries(&port, "", "ops").await;
+        assert_eq!(listed.len(), told, "{what}: {listed:#?}");
+        if events == 1 {
+            let data = serde_json::from_str::<Value>(&listed[0].body).unwrap()["data"].clone();
+            assert_eq!(
+                (&data["account"]["period"], &data["limit_usd"]),
+                (&"24h".into(), &"0.0000001".into())
+            );
+        }
+    }
 }
 
 #[tokio::test]

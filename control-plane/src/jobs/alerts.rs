@@ -18,7 +18,7 @@ pub async fn run_once(pool: &PgPool, now: DateTime<Utc>) -> anyhow::Result<()> {
     let mut tx = pool.begin().await.map_err(StoreError::from)?;
     let Some(step) = follow::begin(&mut tx, FOLLOWER, now).await? else { return Ok(()) };
     if alert::is_anybody_listening(&mut tx).await? {
-        for crossing in alert::crossings(&mut tx, &step.stretch).await? {
+        for crossing in alert::crossings(&mut tx, &step.stretch, now).await? {
             if !crossing.is_reached {
                 alert::unmark(&mut tx, &crossing).await?;
             } else if alert::mark(&mut tx, &crossing).await? {
