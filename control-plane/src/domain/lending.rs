@@ -2,7 +2,7 @@
 //!
 //! Pure. `money::leases` reads and writes the rows, all under their locks.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use switchyard_proto::window::{Slot, Window};
 
@@ -230,6 +230,13 @@ fn is_current(period: &str, period_at: impl Fn(DateTime<Utc>) -> String, now: Da
 /// The slot that an account is, where it is one of a rolling window.
 pub fn slot(account: &AccountPeriod) -> Option<Slot> {
     Slot::parse(&account.period)
+}
+
+/// Whether a text is a day that there is: the period of usage of own credentials, which is summed as dates.
+pub fn is_day(text: &str) -> bool {
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d");
+    // One day has one name: no signs, no zeros left out.
+    day.is_ok_and(|day| day.format("%Y-%m-%d").to_string() == text)
 }
 
 /// Whether a text has the form of a period.

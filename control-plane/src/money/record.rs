@@ -8,6 +8,7 @@ use switchyard_proto::{clock, id::GenerationId, v1};
 use uuid::Uuid;
 
 use crate::domain::{
+    account::AccountKind,
     budget,
     ledger::{self, AccountPeriod, Charge, Generation, Line, LineKind, Tokens},
     lending,
@@ -179,6 +180,12 @@ fn charges(record: &v1::AttemptRecord) -> Read<Vec<Charge>> {
         };
         if !lending::is_period(&account.period) {
             return wrong("charges.account.period", "is no period");
+        }
+        if kind == AccountKind::ByokUsage && !lending::is_day(&account.period) {
+            return wrong(
+                "charges.account.period",
+                "is no day such as 2026-11-23, by which BYOK_USAGE is counted",
+            );
         }
         let account = AccountPeriod { kind, owner: account.owner.clone(), period: account.period.clone() };
         check_owner(&account, record)?;

@@ -4,7 +4,6 @@ use switchyard_proto::v1::usage_record::Kind;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::account::AccountKind;
 
 fn sender() -> Sender {
     Sender { instance: "dp-1".into(), now: GenerationId::from_bytes(&generation_id()).unwrap().admitted_at() }
@@ -18,6 +17,15 @@ fn credits() -> v1::Charge {
     let account = v1::AccountPeriod { kind: 1, owner: "acme".into(), period: "all".into() };
     v1::Charge { account: Some(account), charged_nano: 7, reserved_nano: 9, leased: true }
 }
+
+/// What the tenant's own credential was billed.
+fn own_credential(period: &str) -> v1::Charge {
+    let kind = v1::AccountKind::ByokUsage.into();
+    let account = v1::AccountPeriod { kind, owner: "key_1".into(), period: period.into() };
+    v1::Charge { account: Some(account), charged_nano: 7, reserved_nano: 7, leased: false }
+}
+
+const NO_DAY: &str = "`charges.account.period` is no day such as 2026-11-23, by which BYOK_USAGE is counted";
 
 fn attempt() -> v1::AttemptRecord {
     v1::AttemptRecord {
@@ -65,6 +73,13 @@ fn an_attempt_names_its_payer() {
 }
 
 #[test]
+fn usage_of_own_credentials_is_counted_by_the_day() {
+    let (line, _) = lines(v1::AttemptRecord { charges: vec![own_credential("2024-12-05")], ..attempt() });
+    let account = &line.charges[0].account;
+    assert_eq!((account.kind, account.period.as_str()), (AccountKind::ByokUsage, "2024-12-05"));
+}
+
+#[test]
 fn what_the_reservation_did_not_cover_is_a_line_of_the_house() {
     let (line, house) = lines(v1::AttemptRecord { house_nano: 5, ..attempt() });
     let house = house.unwrap();
@@ -85,6 +100,9 @@ fn what_cannot_be_booked_is_named() {
         change(record.charges[0].account.as_mut().unwrap());
         Kind::Attempt(record)
     };
+    let byok = |period: &str| {
+        Kind::Attempt(v1::AttemptRecord { charges: vec![own_credential(period)], ..attempt() })
+    };
     for (kind, reason) in [
         (with(|record| record.generation.clear()), "`generation` is missing"),
         (with(|record| record.generation = vec![1; 16]), "`generation` is no UUIDv7"),
@@ -103,6 +121,10 @@ fn what_cannot_be_booked_is_named() {
         (account(|account| account.kind = 99), "`charges.account.kind` is unknown"),
         (account(|account| account.owner = "rival".into()), "`charges.account.owner` is not of this attempt"),
         (account(|account| account.period = "soon".into()), "`charges.account.period` is no period"),
+        (byok("all"), NO_DAY),
+        (byok("2026-W48"), NO_DAY),
+        (byok("24h/2026-11-23T10"), NO_DAY),
+        (byok("2026-02-30"), NO_DAY),
         (Kind::Generation(v1::GenerationRecord { id: vec![], ..generation() }), "`id` is missing"),
         (
             Kind::Generation(v1::GenerationRecord { tenant: String::new(), ..generation() }),
