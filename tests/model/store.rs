@@ -9,7 +9,7 @@ use std::{
 
 use switchyard_control_plane::domain::{
     account::AccountKind,
-    booking::{self, Demand, Held},
+    booking::{self, Conditions, Demand, Held},
     ledger::{AccountPeriod, Line, LineKind},
     lending::{self, Balance, Holder, Lease, Outcome},
 };
@@ -187,7 +187,8 @@ impl Store {
                 held.leases.insert(holder(*name), *lease);
             }
         }
-        let extra = booking::settle(account, demand, &mut held, line::now()).expect("small sums");
+        let conditions = Conditions { now: line::now(), ..Conditions::default() };
+        let extra = booking::settle(account, demand, &mut held, &conditions).expect("small sums");
         self.accounts.insert(row, held.balance);
         for name in names {
             self.leases.insert(name, held.leases.get(&holder(name)).copied().unwrap_or_default());

@@ -60,7 +60,32 @@ pub struct Held {
     pub balance: Balance,
     /// The leases that a demand names.
     pub leases: BTreeMap<Holder, Lease>,
-    /// Those of the holders whose leases an operator released: whatever they report later is the house's.
+}
+
+/// Holders whose leases do not cover what is charged to them: only of these it matters whether they were released.
+pub fn short<'a>(
+    demands: &'a BTreeMap<AccountPeriod, Demand>,
+    held: &BTreeMap<AccountPeriod, Held>,
+) -> BTreeSet<&'a Holder> {
+    let is_short = |account: &AccountPeriod, holder: &Holder, charged: i64| {
+        let lease = held.get(account).and_then(|held| held.leases.get(holder));
+        let lease = lease.copied().unwrap_or_default();
+        charged > lease.rest().saturating_add(lease.presumed)
+    };
+    let leased = demands.iter().flat_map(|(account, demand)| {
+        demand.leased.iter().map(move |(holder, charged)| (account, holder, *charged))
+    });
+    leased
+        .filter(|(account, holder, charged)| is_short(account, holder, *charged))
+        .map(|(_, holder, _)| holder)
+        .collect()
+}
+
+/// What holds for all that is booked at once.
+#[derive(Debug, Clone, Default)]
+pub struct Conditions {
+    pub now: DateTime<Utc>,
+    /// Those of the [`short`] holders whose leases an operator released: whatever they report later is the house's.
     pub released: BTreeSet<Holder>,
 }
 
@@ -73,15 +98,16 @@ pub fn settle(
     account: &AccountPeriod,
     demand: &Demand,
     held: &mut Held,
-    now: DateTime<Utc>,
+    conditions: &Conditions,
 ) -> Result<Vec<Line>, TooMuch> {
+    let now = conditions.now;
     let mut lines = Vec::new();
     add(&mut held.balance.charged, demand.plain)?;
     // What a rolling window has to spare is not known from one of its slots.
     let is_slot = lending::slot(account).is_some();
     for (holder, charged) in &demand.leased {
         let lease = held.leases.entry(holder.clone()).or_default();
-        let may_spare = !is_slot && !held.released.contains(holder);
+        let may_spare = !is_slot && !conditions.released.contains(holder);
         let cover = cover(&mut held.balance, lease, *charged, may_spare)?;
         if cover.presumed > 0 {
             let line = Line::movement(LineKind::Presumed, account, -cover.presumed, now);
@@ -185,15 +211,19 @@ mod tests {
     }
 
     /// Settles and shows balance, lease and extra lines.
-    fn check(
+    fn check(demand: Demand, before: Held, balance: [i64; 3], lease: [i64; 3], lines: &[(LineKind, i64)]) {
+        check_with(&BTreeSet::new(), demand, before, (balance, lease), lines);
+    }
+
+    fn check_with(
+        released: &BTreeSet<Holder>,
         demand: Demand,
         mut before: Held,
-        balance: [i64; 3],
-        lease: [i64; 3],
+        (balance, lease): ([i64; 3], [i64; 3]),
         lines: &[(LineKind, i64)],
     ) {
-        let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
-        let booked = settle(&account(), &demand, &mut before, now).unwrap();
+        let conditions = Conditions { released: released.clone(), ..Conditions::default() };
+        let booked = settle(&account(), &demand, &mut before, &conditions).unwrap();
         let after = before.balance;
         assert_eq!([after.charged, after.presumed, after.lent], balance);
         let row = before.leases.get(&holder()).copied().unwrap_or_default();
@@ -230,8 +260,25 @@ mod tests {
     fn what_comes_after_a_release_is_the_houses_though_there_is_room() {
         let balance = Balance { limit: Some(100), charged: 20, presumed: 0, lent: 0 };
         let spent = Lease { granted: 20, used: 20, presumed: 0 };
-        let before = Held { released: BTreeSet::from([holder()]), ..held(balance, spent) };
-        check(leased(30), before, [20, 0, 0], [20, 20, 0], &[(LineKind::House, 30)]);
+        let released = BTreeSet::from([holder()]);
+        let after = ([20, 0, 0], [20, 20, 0]);
+        check_with(&released, leased(30), held(balance, spent), after, &[(LineKind::House, 30)]);
+    }
+
+    #[test]
+    fn a_holder_is_short_where_lease_and_presumed_money_do_not_cover_it() {
+        for (lease, charged, is_short) in [
+            (Lease { granted: 50, used: 20, presumed: 0 }, 30, false),
+            (Lease { granted: 50, used: 20, presumed: 0 }, 31, true),
+            (Lease { granted: 50, used: 20, presumed: 30 }, 30, false),
+            (Lease::default(), 0, false),
+        ] {
+            let demands = BTreeMap::from([(account(), leased(charged))]);
+            let held = BTreeMap::from([(account(), held(Balance::default(), lease))]);
+            assert_eq!(short(&demands, &held).len(), usize::from(is_short), "{lease:?} {charged}");
+        }
+        let demands = BTreeMap::from([(account(), leased(1))]);
+        assert_eq!(short(&demands, &BTreeMap::new()), BTreeSet::from([&holder()]), "no lease at all");
     }
 
     #[test]
@@ -243,7 +290,7 @@ mod tests {
         };
         let mut before =
             Held { balance: Balance { limit: Some(100), ..Balance::default() }, ..Held::default() };
-        let lines = settle(&slot, &leased(7), &mut before, DateTime::UNIX_EPOCH).unwrap();
+        let lines = settle(&slot, &leased(7), &mut before, &Conditions::default()).unwrap();
         assert_eq!((before.balance.charged, lines[0].charges[0].charged, lines[0].charge_nano), (0, -7, 0));
     }
 
@@ -251,10 +298,9 @@ mod tests {
     fn a_house_line_moves_between_two_accounts() {
         let mut before =
             Held { balance: Balance { limit: Some(0), ..Balance::default() }, ..Held::default() };
-        let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
         for (kind, borne) in [(AccountKind::TenantCredits, 7), (AccountKind::KeyLimit, 0)] {
             let account = AccountPeriod { kind, ..account() };
-            let lines = settle(&account, &leased(7), &mut before, now).unwrap();
+            let lines = settle(&account, &leased(7), &mut before, &Conditions::default()).unwrap();
             let moved: Vec<_> =
                 lines[0].charges.iter().map(|charge| (charge.account.kind, charge.charged)).collect();
             assert_eq!(moved, [(kind, -7), (AccountKind::House, borne)]);
@@ -278,6 +324,6 @@ mod tests {
         let mut full =
             Held { balance: Balance { charged: i64::MAX, ..Balance::default() }, ..Held::default() };
         let demand = Demand { plain: 1, ..Demand::default() };
-        assert_eq!(settle(&account(), &demand, &mut full, DateTime::UNIX_EPOCH), Err(TooMuch));
+        assert_eq!(settle(&account(), &demand, &mut full, &Conditions::default()), Err(TooMuch));
     }
 }

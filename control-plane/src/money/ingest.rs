@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        booking::{self, Demand},
+        booking::{self, Conditions, Demand},
         ledger::{AccountPeriod, Generation, Line},
         lending::Holder,
     },
@@ -225,10 +225,12 @@ async fn move_money(
         .flat_map(|(account, demand)| demand.leased.keys().map(move |holder| (account, holder)))
         .collect();
     let mut held = store::lease::held(db, balances, &names).await?;
+    let released = store::lease::released(db, &booking::short(demands, &held)).await?;
+    let conditions = Conditions { now, released };
     let mut extra = Vec::new();
     for (account, demand) in demands {
         let held = held.entry(account.clone()).or_default();
-        extra.extend(booking::settle(account, demand, held, now)?);
+        extra.extend(booking::settle(account, demand, held, &conditions)?);
     }
     store::account::write(db, &held).await?;
     store::lease::write(db, &held).await?;

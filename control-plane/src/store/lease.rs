@@ -159,11 +159,7 @@ pub async fn held(
     .bind(Json(names.collect::<Vec<_>>()))
     .fetch_all(&mut *db)
     .await?;
-    let released = released(&mut *db, wanted).await?;
-    let with_balance = |(account, balance)| {
-        let held = Held { balance, leases: BTreeMap::new(), released: released.clone() };
-        (account, held)
-    };
+    let with_balance = |(account, balance)| (account, Held { balance, leases: BTreeMap::new() });
     let mut held: BTreeMap<_, _> = balances.into_iter().map(with_balance).collect();
     for row in rows {
         if let Some(held) = held.get_mut(&row.account()) {
@@ -173,12 +169,15 @@ pub async fn held(
     Ok(held)
 }
 
-/// Those of the holders whose leases an operator released.
-async fn released(
+/// Those of the holders whose leases an operator released. Read it while their accounts are locked: a release gives back
+/// what was lent under the same locks.
+pub async fn released(
     db: &mut PgConnection,
-    wanted: &[(&AccountPeriod, &Holder)],
+    holders: &BTreeSet<&Holder>,
 ) -> Result<BTreeSet<Holder>, StoreError> {
-    let holders: BTreeSet<&Holder> = wanted.iter().map(|(_, holder)| *holder).collect();
+    if holders.is_empty() {
+        return Ok(BTreeSet::new());
+    }
     let instances: Vec<&str> = holders.iter().map(|holder| holder.instance.as_str()).collect();
     let rows: Vec<(String, i64)> =
         sqlx::query_as("SELECT id, released_epoch FROM instances WHERE id = ANY($1) AND released_epoch > 0")
@@ -187,8 +186,8 @@ async fn released(
             .await?;
     let rows: BTreeMap<String, i64> = rows.into_iter().collect();
     let is_released =
-        |holder: &&Holder| rows.get(&holder.instance).is_some_and(|epoch| holder.epoch <= *epoch);
-    Ok(holders.into_iter().filter(is_released).cloned().collect())
+        |holder: &&&Holder| rows.get(&holder.instance).is_some_and(|epoch| holder.epoch <= *epoch);
+    Ok(holders.iter().filter(is_released).map(|holder| Holder::clone(holder)).collect())
 }
 
 /// Writes what became of leases.
