@@ -64,7 +64,7 @@ impl Ingest {
     ) -> Result<Booked, MoneyError> {
         let sender = Sender { instance: holder.instance.clone(), now };
         let batch = Batch::read(records, &sender);
-        self.ensure_partitions(&batch.entries).await?;
+        self.ensure_partitions(&batch.entries, now).await?;
         match self.book(holder, &batch, now).await {
             Err(Refused::Data(_)) => self.book_one_by_one(holder, batch, now).await,
             Err(Refused::Money(error)) => Err(error),
@@ -72,9 +72,14 @@ impl Ingest {
         }
     }
 
-    /// Partitions come from the ids' times; made apart, since that takes locks.
-    async fn ensure_partitions(&self, entries: &[(&[u8], Entry)]) -> Result<(), MoneyError> {
-        let wanted: BTreeSet<NaiveDate> = entries.iter().filter_map(|(_, entry)| day(entry.id())).collect();
+    /// Partitions come from the ids' times, and of today are the lines that booking adds; made apart, since that takes locks.
+    async fn ensure_partitions(
+        &self,
+        entries: &[(&[u8], Entry)],
+        now: DateTime<Utc>,
+    ) -> Result<(), MoneyError> {
+        let days = entries.iter().filter_map(|(_, entry)| day(entry.id()));
+        let wanted: BTreeSet<NaiveDate> = days.chain([now.date_naive()]).collect();
         let known = self.days.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for day in wanted.difference(&known) {
             store::ingest::ensure_partitions(&self.pool, *day).await?;

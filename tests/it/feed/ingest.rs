@@ -1,6 +1,6 @@
 //! Booking: every record once, nothing lost, and one that cannot be booked stops nobody.
 
-use switchyard_proto::id::GenerationId;
+use switchyard_proto::{clock, id::GenerationId};
 
 use super::*;
 
@@ -125,6 +125,26 @@ async fn a_poisoned_record_goes_to_quarantine_and_the_others_are_booked() {
     assert_eq!(reasons.len(), 5, "{reasons:?}");
     assert!(reasons.contains(&"`instance` is not the one that sends it".to_owned()), "{reasons:?}");
     plane.assert_adds_up().await;
+}
+
+#[tokio::test]
+async fn what_the_house_takes_over_is_booked_though_nobody_has_prepared_for_today() {
+    switchyard_tests::wait::clear_of_midnight().await;
+    let plane = Plane::start().await;
+    plane.tenant("acme", "0.00000001").await;
+    let data_plane = DataPlane::attach(&plane, "dp", None).await;
+    lend(&plane, &data_plane, 10).await;
+    // As after a week in which no control plane ran.
+    let today = clock::now().format("DROP TABLE lines_%Y%m%d").to_string();
+    until("the day's partition is gone", async || {
+        sqlx::query(sqlx::AssertSqlSafe(today.clone())).execute(&plane.pool).await.ok()
+    })
+    .await;
+    let mut record = attempt(&data_plane, 30, true);
+    let yesterday = clock::now() - chrono::TimeDelta::days(1);
+    record.generation[..6].copy_from_slice(&yesterday.timestamp_millis().to_be_bytes()[2..]);
+    assert_eq!(report(&plane, &data_plane, &[of_attempt(record)]).await, (1, 0));
+    assert_eq!(plane.balance(&account(v1::AccountKind::House, "", "all")).await, (20, 0, 0));
 }
 
 #[tokio::test]
