@@ -1,8 +1,7 @@
 //! What the proof of the ledger answers: numbers that must be the same and are not.
 
 use switchyard_proto::id::GenerationId;
-
-use crate::domain::ledger::AccountPeriod;
+use uuid::Uuid;
 
 /// The outcome of a proof.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,7 +10,7 @@ pub struct Proof {
     pub accounts: u64,
     pub tenants: u64,
     pub lines: u64,
-    /// Empty when all is well.
+    /// Empty when all is well. At most a thousand of each sort.
     pub differences: Vec<Difference>,
 }
 
@@ -35,11 +34,28 @@ pub struct Difference {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Of {
     /// A balance of an account against lines and leases.
-    Account(AccountPeriod, Balance),
+    Account(Account, Balance),
     /// A tenant's credits against its credit lines.
     Credits,
     /// A line against its own charges.
-    Line(GenerationId, i32),
+    Line(Uuid, i32),
+}
+
+/// An account as rows name it. Not an [`AccountPeriod`](crate::domain::ledger::AccountPeriod): a charge of a kind that does
+/// not exist is a difference too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub kind: i16,
+    pub owner: String,
+    pub period: String,
+}
+
+/// A line as people look for it: `gen-…` and the attempt; an id that is no UUIDv7 as the bare UUID.
+pub fn shown_line(id: Uuid, attempt: i32) -> String {
+    match GenerationId::from_bytes(id.as_bytes()) {
+        Some(id) => format!("{id} {attempt}"),
+        None => format!("{id} {attempt}"),
+    }
 }
 
 /// A balance of an account.
@@ -60,5 +76,17 @@ impl Of {
             Self::Credits => "credits",
             Self::Line(..) => "line",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_whose_id_is_none_of_ours_is_shown_by_its_uuid() {
+        let ours = GenerationId::generate();
+        assert_eq!(shown_line(ours.as_uuid(), 2), format!("{ours} 2"));
+        assert_eq!(shown_line(Uuid::nil(), 0), "00000000-0000-0000-0000-000000000000 0");
     }
 }

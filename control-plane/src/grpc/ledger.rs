@@ -10,7 +10,7 @@ use switchyard_proto::{
 use tonic::{Request, Response, Status};
 
 use crate::{
-    domain::proof::{Difference, Of, Proof},
+    domain::proof::{Difference, Of, Proof, shown_line},
     grpc::{Admin, common::timestamp, enter},
     service,
 };
@@ -42,15 +42,12 @@ fn difference(difference: Difference) -> DifferenceMessage {
     let what = difference.of.as_str().to_owned();
     let (account, line) = match difference.of {
         Of::Account(account, _) => {
-            let period = AccountPeriod {
-                kind: (account.kind as i16).into(),
-                owner: account.owner,
-                period: account.period,
-            };
+            let period =
+                AccountPeriod { kind: account.kind.into(), owner: account.owner, period: account.period };
             (Some(period), String::new())
         }
         Of::Credits => (None, String::new()),
-        Of::Line(id, attempt) => (None, format!("{id} {attempt}")),
+        Of::Line(id, attempt) => (None, shown_line(id, attempt)),
     };
     DifferenceMessage {
         what,

@@ -1,13 +1,11 @@
 //! The ledger as a whole: proven on demand, and nightly by a job.
 
 use sqlx::PgPool;
-use switchyard_proto::id::GenerationId;
 
 use crate::{
     domain::{
-        ledger::{self, AccountPeriod},
         permission::{Actor, ProveLedger},
-        proof::{Balance, Difference, Of, Proof},
+        proof::{Account, Balance, Difference, Of, Proof},
     },
     error::ServiceError,
     service::{State, allow},
@@ -32,14 +30,13 @@ pub async fn prove_all(pool: &PgPool) -> Result<Proof, StoreError> {
     let mut differences: Vec<Difference> =
         store::proof::accounts(pool).await?.iter().flat_map(of_account).collect();
     differences.extend(store::proof::credits(pool).await?.into_iter().map(of_credits));
-    differences.extend(store::proof::lines(pool).await?.into_iter().filter_map(of_line));
+    differences.extend(store::proof::lines(pool).await?.into_iter().map(of_line));
     let count = |number: i64| u64::try_from(number).unwrap_or(0);
     Ok(Proof { accounts: count(accounts), tenants: count(tenants), lines: count(lines), differences })
 }
 
 fn of_account(row: &Mismatch) -> Vec<Difference> {
-    let Some(kind) = ledger::kind_from_number(row.kind.into()) else { return Vec::new() };
-    let account = AccountPeriod { kind, owner: row.owner.clone(), period: row.period.clone() };
+    let account = Account { kind: row.kind, owner: row.owner.clone(), period: row.period.clone() };
     let balances = [
         (Balance::Charged, row.charged, row.charged_by_lines),
         (Balance::Presumed, row.presumed, row.presumed_by_lines),
@@ -64,8 +61,11 @@ fn of_credits(row: CreditMismatch) -> Difference {
     }
 }
 
-fn of_line(row: LineMismatch) -> Option<Difference> {
-    let id = GenerationId::from_bytes(row.id.as_bytes())?;
-    let (recorded_nano, proven_nano) = (row.charge, row.charge_by_charges);
-    Some(Difference { of: Of::Line(id, row.attempt), tenant: row.tenant, recorded_nano, proven_nano })
+fn of_line(row: LineMismatch) -> Difference {
+    Difference {
+        of: Of::Line(row.id, row.attempt),
+        tenant: row.tenant,
+        recorded_nano: row.charge,
+        proven_nano: row.charge_by_charges,
+    }
 }

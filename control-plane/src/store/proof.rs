@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use crate::store::StoreError;
 
+/// Differences of each sort that are looked for: with so many, what is wrong is not with single rows.
+const MOST: i64 = 1_000;
+
 /// An account whose balances are not what the ledger and its leases add up to.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Mismatch {
@@ -26,10 +29,12 @@ pub struct Mismatch {
 pub async fn accounts(pool: &PgPool) -> Result<Vec<Mismatch>, StoreError> {
     Ok(sqlx::query_as(
         "WITH charges AS (
-             SELECT c.kind, c.owner, c.period, sum(c.charged)::bigint AS total
+             -- A charge without a name is nobody's, and a difference.
+             SELECT coalesce(c.kind, 0::smallint) AS kind, coalesce(c.owner, '') AS owner,
+                 coalesce(c.period, '') AS period, sum(c.charged)::bigint AS total
              FROM lines, jsonb_to_recordset(charges) AS c(kind smallint, owner text, period text, charged bigint)
              WHERE lines.kind IN ('attempt', 'house')
-             GROUP BY c.kind, c.owner, c.period
+             GROUP BY 1, 2, 3
          ), presumptions AS (
              SELECT payer_kind AS kind, payer_owner AS owner, payer_period AS period, sum(charge_nano)::bigint AS total
              FROM lines WHERE lines.kind = 'presumed' GROUP BY payer_kind, payer_owner, payer_period
@@ -52,8 +57,9 @@ pub async fn accounts(pool: &PgPool) -> Result<Vec<Mismatch>, StoreError> {
          FULL JOIN loans l USING (kind, owner, period)
          WHERE (coalesce(a.charged, 0), coalesce(a.presumed, 0), coalesce(a.lent, 0))
              IS DISTINCT FROM (coalesce(b.charged, 0), coalesce(b.presumed, 0), coalesce(l.total, 0))
-         ORDER BY kind, owner, period",
+         ORDER BY kind, owner, period LIMIT $1",
     )
+    .bind(MOST)
     .fetch_all(pool)
     .await?)
 }
@@ -77,8 +83,9 @@ pub async fn credits(pool: &PgPool) -> Result<Vec<CreditMismatch>, StoreError> {
          )
          SELECT t.id AS tenant, t.credits_nano AS credits, coalesce(g.total, 0) AS credits_by_lines
          FROM tenants t LEFT JOIN granted g ON g.tenant = t.id
-         WHERE t.credits_nano <> coalesce(g.total, 0) ORDER BY t.id",
+         WHERE t.credits_nano <> coalesce(g.total, 0) ORDER BY t.id LIMIT $1",
     )
+    .bind(MOST)
     .fetch_all(pool)
     .await?)
 }
@@ -105,8 +112,9 @@ pub async fn lines(pool: &PgPool) -> Result<Vec<LineMismatch>, StoreError> {
                  ELSE coalesce((SELECT sum(charged) FROM jsonb_to_recordset(charges) AS c(kind smallint, charged bigint)
                      WHERE c.kind = 6), 0)::bigint END AS moved
          ) AS of
-         WHERE kind IN ('attempt', 'house') AND charge_nano <> moved ORDER BY id, attempt, kind",
+         WHERE kind IN ('attempt', 'house') AND charge_nano <> moved ORDER BY id, attempt, kind LIMIT $1",
     )
+    .bind(MOST)
     .fetch_all(pool)
     .await?)
 }

@@ -134,3 +134,41 @@ async fn an_account_that_vanishes_is_missed() {
         ("0", "0.0000001")
     );
 }
+
+#[tokio::test]
+async fn lines_and_charges_that_nobody_could_have_booked_are_differences_too() {
+    let plane = furnished().await;
+    for (id, charge, charges, what, line, account) in [
+        (
+            "00000000-0000-4000-8000-000000000001",
+            5,
+            "[]",
+            "line",
+            "00000000-0000-4000-8000-000000000001 1",
+            None,
+        ),
+        (
+            "019396a0-0000-4000-8000-000000000002",
+            7,
+            r#"[{"kind": 99, "owner": "who", "period": "all", "charged": 7}]"#,
+            "charged",
+            "",
+            Some((99, "who")),
+        ),
+        ("019396a0-0000-7000-8000-000000000003", 7, r#"[{"charged": 7}]"#, "charged", "", Some((0, ""))),
+    ] {
+        for day in ["1970-01-01", "2024-12-05"] {
+            sqlx::query("SELECT ensure_partitions($1::date)").bind(day).execute(&plane.pool).await.unwrap();
+        }
+        let insert = format!(
+            "INSERT INTO lines (id, attempt, kind, tenant, charge_nano, charges)
+             VALUES ('{id}', 1, 'attempt', 'acme', {charge}, '{charges}')"
+        );
+        let proof = plane.tampered(&insert, &format!("DELETE FROM lines WHERE id = '{id}'")).await;
+        assert_eq!((proof.holds, proof.differences.len()), (false, 1), "{proof:#?}");
+        let found = &proof.differences[0];
+        let named = found.account.as_ref().map(|account| (account.kind, account.owner.as_str()));
+        assert_eq!((found.what.as_str(), found.line.as_str(), named), (what, line, account), "{found:?}");
+    }
+    assert!(plane.prove().await.holds);
+}
