@@ -169,6 +169,12 @@ pub fn lend(balance: &Balance, own: i64, wanted: i64, least: i64) -> Outcome {
     Outcome::Granted(wanted.clamp(least, half.max(least)).min(headroom))
 }
 
+/// Whether more of an account is lent than its limit bears: leases together stay under half of what is unspent. Without a
+/// limit nothing needs to be lent.
+pub fn is_overlent(balance: &Balance) -> bool {
+    balance.lent > balance.unspent().unwrap_or(0) / 2
+}
+
 /// What config says of an account's owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {

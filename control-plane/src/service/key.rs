@@ -16,6 +16,7 @@ use crate::{
         diff,
         invalid::Invalid,
         key::{Draft, Key, check_secret},
+        ledger::AccountPeriod,
         page::{ByAge, Listed, Page},
         permission::{Actor, Allowed, ReadKeys, WriteKeys},
     },
@@ -214,13 +215,10 @@ async fn set_limit(
         return Ok(());
     }
     let (_, period) = current_period(after);
-    let target = limit::Target {
-        kind: AccountKind::KeyLimit,
-        owner: after.id.as_str(),
-        period: &period,
-        tenant: Some(&after.tenant),
-    };
-    limit::set(change, allowed, target, after.draft.limit.map(|limit| limit.usd.to_i64())).await
+    let account = AccountPeriod { kind: AccountKind::KeyLimit, owner: after.id.to_string(), period };
+    let limit_nano = after.draft.limit.map(|limit| limit.usd.to_i64());
+    let target = limit::Target { account, tenant: Some(&after.tenant), limit_nano };
+    limit::set(change, allowed, &[target]).await
 }
 
 /// Deletes a key.

@@ -15,6 +15,7 @@ use crate::{
         audit::{NewEntry, Verb},
         diff,
         invalid::Invalid,
+        ledger::AccountPeriod,
         page::{ByAge, Listed, Page},
         permission::{Actor, Allowed, ReadCatalogue, WriteCatalogue},
         provider::{Credential, Draft, Provider, check_credential, origin},
@@ -189,16 +190,14 @@ async fn set_budget(
     }
     let period = budget.map_or(Reset::Never, |budget| budget.reset).period(clock::now());
     let ids = [after.id.to_string()];
-    for credential in store::sealed::of_providers(change.connection(), &ids).await? {
-        let target = limit::Target {
-            kind: AccountKind::CredentialBudget,
-            owner: &credential.id,
-            period: &period,
-            tenant: None,
-        };
-        limit::set(change, allowed, target, budget.map(|budget| budget.usd.to_i64())).await?;
-    }
-    Ok(())
+    let target = |owner: String| limit::Target {
+        account: AccountPeriod { kind: AccountKind::CredentialBudget, owner, period: period.clone() },
+        tenant: None,
+        limit_nano: budget.map(|budget| budget.usd.to_i64()),
+    };
+    let credentials = store::sealed::of_providers(change.connection(), &ids).await?;
+    let targets: Vec<_> = credentials.into_iter().map(|credential| target(credential.id)).collect();
+    limit::set(change, allowed, &targets).await
 }
 
 fn check_origin(provider: &Provider, draft: &Draft, credential: &Credential) -> Result<(), Invalid> {

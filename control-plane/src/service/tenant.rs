@@ -1,10 +1,12 @@
 //! Tenants: made, changed and deleted by operators; and their credits.
 
+use chrono::{DateTime, Utc};
 use switchyard_proto::{
     clock,
     code::ErrorCode,
     id::TenantId,
     money::{self, NanoUsd},
+    window::Window,
 };
 use uuid::Uuid;
 
@@ -15,6 +17,7 @@ use crate::{
         budget::Budget,
         diff,
         invalid::{self, Invalid},
+        ledger::AccountPeriod,
         page::{ByAge, Listed, Page},
         permission::{Actor, Allowed, MoveCredits, ReadTenants, WriteTenants},
         policy,
@@ -148,8 +151,7 @@ pub async fn create_in(
     if let Some(amount) = credits.filter(|amount| *amount > NanoUsd::ZERO) {
         tenant = move_credits(change, &rights.credits, tenant, &Credits::opening(amount)).await?;
     }
-    set_limit(change, &rights.write, &tenant).await?;
-    set_budgets(change, &rights.write, &tenant, &[]).await?;
+    set_limits(change, &rights.write, &tenant, None).await?;
     Ok(tenant)
 }
 
@@ -187,10 +189,7 @@ pub async fn update_in(
         return Ok(tenant);
     }
     let stored = store::tenant::update(change, allowed, &tenant.id, &draft).await?;
-    if stored.draft.prepaid != tenant.draft.prepaid {
-        set_limit(change, allowed, &stored).await?;
-    }
-    set_budgets(change, allowed, &stored, &tenant.draft.budgets).await?;
+    set_limits(change, allowed, &stored, Some(&tenant.draft)).await?;
     let changes = diff::between(&tenant.draft, &stored.draft);
     let id = stored.id.as_str();
     change.record(NewEntry::new(Verb::Update, "tenant", id, &changes).of_tenant(id));
@@ -258,7 +257,7 @@ pub async fn adjust_credits(
     if tenant.credits_nano < before {
         check_spent(&mut change, &allowed, &tenant, credits).await?;
     }
-    set_limit(&mut change, &allowed, &tenant).await?;
+    limit::set(&mut change, &allowed, &[credits_limit(&tenant)]).await?;
     let adjusted = with_credits(change.connection(), &allowed, tenant).await?;
     change.commit().await?;
     Ok(adjusted)
@@ -364,41 +363,53 @@ fn granted(credits_nano: i64, by: Option<&Movement<'_>>) -> serde_json::Value {
     serde_json::json!({"credits_usd": money::signed(credits_nano), "kind": kind, "reason": reason})
 }
 
-/// Carries budgets that are new, changed or gone to the accounts of their current periods.
+/// Carries credits and budgets that are new, changed or gone to the accounts of their current periods, in one sweep.
 ///
 /// What was spent before a budget was set does not count on it.
-async fn set_budgets<A>(
+async fn set_limits<A>(
     change: &mut Change,
     allowed: &Allowed<A>,
     tenant: &Tenant,
-    before: &[Budget],
+    before: Option<&Draft>,
 ) -> Result<(), StoreError> {
-    let now = clock::now();
-    let after = &tenant.draft.budgets;
+    let mut targets = changed_budgets(tenant, before, clock::now());
+    if before.is_none_or(|before| before.prepaid != tenant.draft.prepaid) {
+        targets.push(credits_limit(tenant));
+    }
+    limit::set(change, allowed, &targets).await
+}
+
+fn changed_budgets<'a>(
+    tenant: &'a Tenant,
+    before: Option<&Draft>,
+    now: DateTime<Utc>,
+) -> Vec<limit::Target<'a>> {
+    let (before, after) = (before.map_or(&[][..], |before| &before.budgets), &tenant.draft.budgets);
     let is_gone = |budget: &&Budget| !after.iter().any(|other| other.window == budget.window);
     let gone = before.iter().filter(is_gone).map(|budget| (budget.window, None));
     let changed = after.iter().filter(|budget| !before.contains(budget));
     let changed = changed.map(|budget| (budget.window, Some(budget.usd.to_i64())));
-    for (window, limit_nano) in gone.chain(changed) {
-        let period = window.period(now);
-        let target = limit::Target {
+    let target = |(window, limit_nano): (Window, Option<i64>)| limit::Target {
+        account: AccountPeriod {
             kind: AccountKind::TenantBudget,
-            owner: tenant.id.as_str(),
-            period: &period,
-            tenant: Some(&tenant.id),
-        };
-        limit::set(change, allowed, target, limit_nano).await?;
-    }
-    Ok(())
+            owner: tenant.id.to_string(),
+            period: window.period(now),
+        },
+        tenant: Some(&tenant.id),
+        limit_nano,
+    };
+    gone.chain(changed).map(target).collect()
 }
 
-/// Carries the sum of credits to the tenant's account: its limit while it is prepaid.
-async fn set_limit<A>(change: &mut Change, allowed: &Allowed<A>, tenant: &Tenant) -> Result<(), StoreError> {
-    let target = limit::Target {
-        kind: AccountKind::TenantCredits,
-        owner: tenant.id.as_str(),
-        period: WHOLE_LIFE,
+/// The sum of credits is the limit of the tenant's account while it is prepaid.
+fn credits_limit(tenant: &Tenant) -> limit::Target<'_> {
+    limit::Target {
+        account: AccountPeriod {
+            kind: AccountKind::TenantCredits,
+            owner: tenant.id.to_string(),
+            period: WHOLE_LIFE.to_owned(),
+        },
         tenant: Some(&tenant.id),
-    };
-    limit::set(change, allowed, target, tenant.draft.prepaid.then_some(tenant.credits_nano)).await
+        limit_nano: tenant.draft.prepaid.then_some(tenant.credits_nano),
+    }
 }

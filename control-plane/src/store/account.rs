@@ -60,6 +60,22 @@ pub async fn lock(
     Ok(rows.into_iter().map(Row::into_pair).collect())
 }
 
+/// The accounts of these owners, in whichever period, of which something is lent.
+pub async fn lent(
+    db: &mut PgConnection,
+    owners: &[&AccountPeriod],
+) -> Result<BTreeMap<AccountPeriod, Balance>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT a.kind, a.owner, a.period, a.limit_nano, a.charged, a.presumed, a.lent
+         FROM (SELECT DISTINCT kind, owner FROM jsonb_to_recordset($1) AS w(kind smallint, owner text)) AS w
+         JOIN accounts a USING (kind, owner) WHERE a.lent > 0",
+    )
+    .bind(Json(owners))
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Row::into_pair).collect())
+}
+
 /// An account that is about to be charged, and whose it is.
 #[derive(Debug, Clone, Serialize)]
 pub struct Opening<'a> {

@@ -1,51 +1,145 @@
 //! SQL of account limits: what the operator or a tenant sets. Moving money is `store::account`'s business.
 
-use switchyard_proto::id::TenantId;
+use std::collections::BTreeMap;
+
+use sqlx::{PgConnection, types::Json};
+use switchyard_proto::{id::TenantId, window::Window};
 
 use crate::{
-    domain::{account::AccountKind, ledger::AccountPeriod, permission::Allowed},
-    store::{StoreError, instance, revision::Change},
+    domain::{
+        account::AccountKind,
+        ledger::AccountPeriod,
+        lending::{self, Balance, Others},
+        permission::Allowed,
+    },
+    store::{StoreError, account, instance, revision::Change, window},
 };
 
-/// An account whose limit is set.
+/// An account whose limit is set from its running period on.
+#[derive(Debug, Clone)]
 pub struct Target<'a> {
-    pub kind: AccountKind,
-    pub owner: &'a str,
-    pub period: &'a str,
+    pub account: AccountPeriod,
     /// `None`: the operator's own.
     pub tenant: Option<&'a TenantId>,
+    /// `None`: no limit.
+    pub limit_nano: Option<i64>,
 }
 
-/// Sets the limit of an account in one period, opening it where it is not there yet; `None`: no limit. For rights to
-/// write the account's owner.
+/// Sets limits, opening the accounts that are not there yet. For rights to write the accounts' owners.
 ///
-/// The row is always written, so that a grant which read the old limit cannot open the account with it afterwards.
-/// Where more is lent than the limit now bears, everybody's idle money is asked back.
+/// The rows are always written, so that a grant which read an old limit cannot open an account with it afterwards; and all
+/// in one sweep, in the order that everybody locks them in: what one change sets, it sets by one call. Where more is lent
+/// than a limit now bears, everybody's idle money is asked back, and so is what lies in periods that are over.
 pub async fn set<A>(
     change: &mut Change,
     _allowed: &Allowed<A>,
-    target: Target<'_>,
-    limit_nano: Option<i64>,
+    targets: &[Target<'_>],
 ) -> Result<(), StoreError> {
-    let is_overlent: Option<bool> = sqlx::query_scalar(
-        "INSERT INTO accounts (kind, owner, period, tenant, limit_nano) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (kind, owner, period) DO UPDATE SET limit_nano = excluded.limit_nano
-         RETURNING lent > greatest(limit_nano - charged - presumed, 0) / 2",
-    )
-    .bind(target.kind as i16)
-    .bind(target.owner)
-    .bind(target.period)
-    .bind(target.tenant.map(TenantId::as_str).unwrap_or_default())
-    .bind(limit_nano)
-    .fetch_one(change.connection())
-    .await?;
-    if is_overlent == Some(true) {
-        let account = AccountPeriod {
-            kind: target.kind,
-            owner: target.owner.to_owned(),
-            period: target.period.to_owned(),
-        };
-        instance::recall(change.connection(), &account, instance::NOBODY).await?;
+    if targets.is_empty() {
+        return Ok(());
+    }
+    let db = change.connection();
+    let accounts: Vec<&AccountPeriod> = targets.iter().map(|target| &target.account).collect();
+    window::lock(db, &accounts).await?;
+    write(db, targets).await?;
+    let lent = account::lent(db, &accounts).await?;
+    let others = window::others(db, &accounts).await?;
+    for account in targets.iter().flat_map(|target| asked_back(target, &lent, &others)) {
+        instance::recall(db, account, instance::NOBODY).await?;
     }
     Ok(())
+}
+
+async fn write(db: &mut PgConnection, targets: &[Target<'_>]) -> Result<(), StoreError> {
+    let row = |target: &Target<'_>| {
+        serde_json::json!({
+            "kind": target.account.kind as i16,
+            "owner": target.account.owner,
+            "period": target.account.period,
+            "tenant": target.tenant.map(TenantId::as_str).unwrap_or_default(),
+            "limit_nano": target.limit_nano,
+        })
+    };
+    sqlx::query(
+        "INSERT INTO accounts (kind, owner, period, tenant, limit_nano)
+         SELECT kind, owner, period, tenant, limit_nano
+         FROM jsonb_to_recordset($1) AS w(kind smallint, owner text, period text, tenant text, limit_nano bigint)
+         ORDER BY kind = 6, kind, owner, period
+         ON CONFLICT (kind, owner, period) DO UPDATE SET limit_nano = excluded.limit_nano",
+    )
+    .bind(Json(targets.iter().map(row).collect::<Vec<_>>()))
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The periods of a limit whose idle money is asked back, of those of which something is lent.
+fn asked_back<'a>(
+    target: &Target<'_>,
+    lent: &'a BTreeMap<AccountPeriod, Balance>,
+    others: &BTreeMap<AccountPeriod, Others>,
+) -> Vec<&'a AccountPeriod> {
+    let running = &target.account;
+    let own = lent.get(running).copied().unwrap_or_default();
+    let whole = Balance { limit: target.limit_nano, ..own };
+    let whole = others.get(running).map_or(whole, |others| whole.with(others));
+    let is_overlent = lending::is_overlent(&whole);
+    let counts = |account: &AccountPeriod| {
+        let slots = lending::slot(account).zip(lending::slot(running));
+        account == running || slots.is_some_and(|(one, other)| one.is_neighbour_of(other))
+    };
+    lent.keys().filter(|account| is_of(account, running) && (is_overlent || !counts(account))).collect()
+}
+
+/// Whether two accounts are one limit's in two of its periods.
+fn is_of(account: &AccountPeriod, running: &AccountPeriod) -> bool {
+    let is_of_window = || Window::of_period(&account.period) == Window::of_period(&running.period);
+    (account.kind, &account.owner) == (running.kind, &running.owner)
+        && (running.kind != AccountKind::TenantBudget || is_of_window())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(period: &str) -> AccountPeriod {
+        AccountPeriod { kind: AccountKind::TenantBudget, owner: "acme".into(), period: period.into() }
+    }
+
+    /// What is asked back of an account that nothing was charged of, under this limit.
+    fn check(
+        running: &str,
+        limit_nano: Option<i64>,
+        lent: &[(&str, i64)],
+        others: Option<i64>,
+    ) -> Vec<String> {
+        let target = Target { account: budget(running), tenant: None, limit_nano };
+        let balance = |lent| Balance { lent, ..Balance::default() };
+        let lent = lent.iter().map(|(period, lent)| (budget(period), balance(*lent))).collect();
+        let others = others.map(|lent| (budget(running), Others { lent, ..Others::default() }));
+        let found = asked_back(&target, &lent, &others.into_iter().collect());
+        found.into_iter().map(|account| account.period.clone()).collect()
+    }
+
+    #[test]
+    fn what_a_limit_does_not_bear_is_asked_back_and_what_is_over_always() {
+        let days = [("2026-11-22", 1), ("2026-11-23", 50), ("2026-11", 90)];
+        assert_eq!(check("2026-11-23", Some(100), &days, None), ["2026-11-22"]);
+        assert_eq!(check("2026-11-23", Some(99), &days, None), ["2026-11-22", "2026-11-23"]);
+        assert_eq!(check("2026-11-23", None, &days, None), ["2026-11-22", "2026-11-23"]);
+        assert_eq!(check("2026-W48", Some(0), &days, None), [""; 0]);
+    }
+
+    #[test]
+    fn slots_of_a_rolling_window_are_asked_back_together() {
+        let slots = [
+            ("2h/2026-11-23T07", 1),
+            ("2h/2026-11-23T09", 30),
+            ("2h/2026-11-23T10", 20),
+            ("3h/2026-11-23T10", 9),
+        ];
+        let of = |limit| check("2h/2026-11-23T10", Some(limit), &slots, Some(30));
+        assert_eq!(of(100), ["2h/2026-11-23T07"]);
+        assert_eq!(of(99), ["2h/2026-11-23T07", "2h/2026-11-23T09", "2h/2026-11-23T10"]);
+    }
 }

@@ -134,6 +134,27 @@ async fn each_budget_lends_under_its_own_limit_and_one_that_is_gone_lends_no_mor
 }
 
 #[tokio::test]
+async fn a_lowered_budget_asks_back_what_lies_in_all_of_its_periods() {
+    let now = clock::now();
+    let plane = Plane::start().await;
+    plane.tenant("acme", "").await;
+    plane.set_budgets(vec![budget("2h", "1"), budget("3h", "2")]).await.unwrap();
+    let mut data_plane = DataPlane::current(&plane, "dp").await;
+    let accounts = ["2h", "3h"].map(|window| [1, 0].map(|hours_ago| tenant_account(window, now, hours_ago)));
+    for of_window in &accounts {
+        for account in of_window {
+            acquire(&plane, &data_plane, &[(account, USD / 5, USD / 5)]).await;
+        }
+    }
+    // Either slot alone is less than half of it.
+    plane.set_budgets(vec![budget("2h", "0.6"), budget("3h", "2")]).await.unwrap();
+    assert_eq!(data_plane.recalled().await, accounts[0]);
+    plane.set_budgets(vec![budget("2h", "0.5"), budget("3h", "1.9")]).await.unwrap();
+    assert_eq!(data_plane.recalled().await, accounts[0], "the broader window bears what is lent of it");
+    plane.assert_adds_up().await;
+}
+
+#[tokio::test]
 async fn a_rolling_window_counts_what_its_earlier_slots_spent_and_lent() {
     let now = clock::now();
     let plane = Plane::start().await;
