@@ -1,7 +1,10 @@
 //! Tenants and their credits.
 
+use std::time::Duration;
+
 use prost_types::FieldMask;
-use switchyard_proto::v1;
+use switchyard_control_plane::{service::ledger, store::revision};
+use switchyard_proto::{clock, v1};
 use switchyard_tests::admin::AdminPort;
 use tonic::{Code, Status};
 
@@ -283,6 +286,43 @@ async fn a_deleted_tenant_comes_back_with_its_credits_and_without_its_keys() {
     let request = v1::ListKeysRequest { tenant: "acme".to_owned(), ..Default::default() };
     let keys: v1::ListKeysResponse = port.call("KeyService/ListKeys", &request).await.unwrap();
     assert!(keys.keys.is_empty());
+}
+
+#[tokio::test]
+async fn a_removed_tenants_credits_stay_proven_and_come_back_with_it() {
+    let port = AdminPort::start().await.unwrap();
+    create(&port, acme(), "10").await.unwrap();
+    delete(&port, "acme").await.unwrap();
+    let soon = clock::now() + Duration::from_secs(60);
+    assert_eq!(revision::purge(&port.pool, soon).await.unwrap(), 1);
+    let differences = async || ledger::prove_all(&port.pool).await.unwrap().differences;
+    assert_eq!(differences().await, [], "what it left behind is no difference");
+    let run = async |statement: &'static str| sqlx::query(statement).execute(&port.pool).await.unwrap();
+    for (change, undo, tenant, nano) in [
+        (
+            "UPDATE lines SET charge_nano = charge_nano - 1 WHERE kind = 'credit'",
+            "UPDATE lines SET charge_nano = charge_nano + 1 WHERE kind = 'credit'",
+            "acme",
+            (10_000_000_000, 10_000_000_001),
+        ),
+        (
+            "INSERT INTO lines (id, kind, tenant, charge_nano)
+             SELECT first_id(now()), 'credit', 'nobody', -7",
+            "DELETE FROM lines WHERE tenant = 'nobody'",
+            "nobody",
+            (0, 7),
+        ),
+    ] {
+        run(change).await;
+        let found = differences().await;
+        assert_eq!(found.len(), 1, "{change}: {found:?}");
+        let found = (found[0].tenant.as_str(), (found[0].recorded_nano, found[0].proven_nano));
+        assert_eq!(found, (tenant, nano), "{change}");
+        run(undo).await;
+    }
+    let back = create(&port, acme(), "5").await.unwrap();
+    assert_eq!(back.credits_left_usd, "15", "its id has the account of before, and what was granted to it");
+    assert_eq!(differences().await, []);
 }
 
 #[tokio::test]

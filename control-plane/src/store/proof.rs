@@ -72,7 +72,8 @@ pub struct CreditMismatch {
     pub credits_by_lines: i64,
 }
 
-/// The same proof for credits granted: a tenant's sum against its credit lines, which are negative charges.
+/// The same proof for credits granted: a tenant's sum against its credit lines, which are negative charges. Tenants whose rows
+/// are gone have theirs in `purged_tenants`.
 pub async fn credits(pool: &PgPool) -> Result<Vec<CreditMismatch>, StoreError> {
     Ok(sqlx::query_as(
         "WITH granted AS (
@@ -80,10 +81,15 @@ pub async fn credits(pool: &PgPool) -> Result<Vec<CreditMismatch>, StoreError> {
                  SELECT tenant, -charge_nano AS credits FROM lines WHERE kind = 'credit'
                  UNION ALL SELECT tenant, credits FROM credit_openings
              ) AS part GROUP BY tenant
+         ), recorded AS (
+             SELECT tenant, sum(credits_nano)::bigint AS total FROM (
+                 SELECT id AS tenant, credits_nano FROM tenants
+                 UNION ALL SELECT tenant, credits_nano FROM purged_tenants
+             ) AS part GROUP BY tenant
          )
-         SELECT t.id AS tenant, t.credits_nano AS credits, coalesce(g.total, 0) AS credits_by_lines
-         FROM tenants t LEFT JOIN granted g ON g.tenant = t.id
-         WHERE t.credits_nano <> coalesce(g.total, 0) ORDER BY t.id LIMIT $1",
+         SELECT tenant, coalesce(r.total, 0) AS credits, coalesce(g.total, 0) AS credits_by_lines
+         FROM recorded r FULL JOIN granted g USING (tenant)
+         WHERE coalesce(r.total, 0) <> coalesce(g.total, 0) ORDER BY tenant LIMIT $1",
     )
     .bind(MOST)
     .fetch_all(pool)

@@ -237,11 +237,20 @@ const PURGES: &[&str] = &[
          AND NOT EXISTS (SELECT FROM endpoints e WHERE e.provider = p.id)
          AND NOT EXISTS (SELECT FROM credentials c WHERE c.provider = p.id) RETURNING revision",
     "DELETE FROM admin_tokens WHERE deleted_at < $1 RETURNING revision",
-    "DELETE FROM tenants t WHERE deleted_at < $1
-         AND NOT EXISTS (SELECT FROM keys k WHERE k.tenant = t.id)
-         AND NOT EXISTS (SELECT FROM credentials c WHERE c.tenant = t.id)
-         AND NOT EXISTS (SELECT FROM policies p WHERE p.tenant = t.id)
-         AND NOT EXISTS (SELECT FROM webhooks w WHERE w.tenant = t.id)
-         AND NOT EXISTS (SELECT FROM providers p WHERE p.tenant = t.id)
-         AND NOT EXISTS (SELECT FROM admin_tokens a WHERE a.tenant = t.id) RETURNING revision",
+    // Their credit lines stay in the ledger, and so does what these add up to.
+    "WITH gone AS (
+         DELETE FROM tenants t WHERE deleted_at < $1
+             AND NOT EXISTS (SELECT FROM keys k WHERE k.tenant = t.id)
+             AND NOT EXISTS (SELECT FROM credentials c WHERE c.tenant = t.id)
+             AND NOT EXISTS (SELECT FROM policies p WHERE p.tenant = t.id)
+             AND NOT EXISTS (SELECT FROM webhooks w WHERE w.tenant = t.id)
+             AND NOT EXISTS (SELECT FROM providers p WHERE p.tenant = t.id)
+             AND NOT EXISTS (SELECT FROM admin_tokens a WHERE a.tenant = t.id)
+         RETURNING id, credits_nano, revision
+     ), kept AS (
+         INSERT INTO purged_tenants AS p (tenant, credits_nano)
+         SELECT id, credits_nano FROM gone WHERE credits_nano <> 0
+         ON CONFLICT (tenant) DO UPDATE SET credits_nano = p.credits_nano + excluded.credits_nano
+     )
+     SELECT revision FROM gone",
 ];

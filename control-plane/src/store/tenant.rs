@@ -161,7 +161,8 @@ pub async fn lock(
     Ok(row.into())
 }
 
-/// Adds a tenant. A deleted one of the same id comes back with its credits and history, but none of its keys.
+/// Adds a tenant. A deleted one of the same id comes back with its credits and history, but none of its keys; also when its
+/// row is gone by now.
 ///
 /// # Errors
 /// [`StoreError::Duplicate`] of `tenants_pkey`, among others.
@@ -210,8 +211,23 @@ pub async fn insert(
     .bind(user_limit_reset)
     .fetch_optional(change.connection())
     .await?;
+    let mut tenant = row.map(Tenant::from).ok_or_else(|| StoreError::Duplicate("tenants_pkey".to_owned()))?;
     change.touch(Table::Tenants, id.as_str(), "");
-    row.map(Tenant::from).ok_or_else(|| StoreError::Duplicate("tenants_pkey".to_owned()))
+    if let Some(credits_nano) = take_back_credits(change, id).await? {
+        tenant.credits_nano = credits_nano;
+    }
+    Ok(tenant)
+}
+
+/// What a tenant of this id had been granted when its row was removed; the accounts that it was spent from are there still.
+async fn take_back_credits(change: &mut Change, id: &TenantId) -> Result<Option<i64>, StoreError> {
+    // After the insert, which waits for a purge that is under way.
+    let credits = sqlx::query_scalar(
+        "WITH back AS (DELETE FROM purged_tenants WHERE tenant = $1 RETURNING credits_nano)
+         UPDATE tenants t SET credits_nano = t.credits_nano + back.credits_nano FROM back WHERE t.id = $1
+         RETURNING t.credits_nano",
+    );
+    Ok(credits.bind(id.as_str()).fetch_optional(change.connection()).await?)
 }
 
 /// Writes what the operator chose of a tenant.
