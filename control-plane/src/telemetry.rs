@@ -34,7 +34,7 @@ const LAG: &str = "switchyard_fleet_lag_revisions";
 const STORE_UP: &str = "switchyard_store_reachable";
 /// Accounts whose balances are not what the ledger adds up to.
 const MISMATCHES: &str = "switchyard_ledger_mismatches";
-/// Seconds since the moment until which usage is rolled up completely.
+/// Seconds since the moment until which usage is rolled up completely; up to a minute while nothing happens.
 const ROLLUP_AGE: &str = "switchyard_rollup_age_seconds";
 /// Tries to send events to webhooks. Label `outcome`: `delivered`, `again`, `failed`.
 const DELIVERIES: &str = "switchyard_webhook_tries_total";

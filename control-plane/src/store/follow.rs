@@ -3,7 +3,7 @@
 //! Below the oldest transaction that runs, all are over. A follower takes the rows of transactions from where it stood
 //! up to there, so that a slow one only delays it. Who follows, and what is made of the rows, is other files' business.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -13,6 +13,9 @@ use crate::store::{StoreError, usage::first_id};
 const ALWAYS: Days = Days::new(3);
 /// Days before today for which nothing is marked. A day less, so that clocks may differ.
 const UNMARKED: Days = Days::new(2);
+
+/// How far a follower of which nothing is new may be behind.
+const MOVES_UP: TimeDelta = TimeDelta::minutes(1);
 
 /// Rows of `lines` and `generations`: those of some transactions, in some ranges of ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,29 +53,85 @@ struct Position {
     promised: String,
 }
 
+/// The transactions that run, as this moment sees them.
+struct Front {
+    /// All below are over.
+    oldest: String,
+    /// None from this one on has begun.
+    next: String,
+}
+
+impl Front {
+    async fn read(db: &mut PgConnection) -> Result<Self, StoreError> {
+        let (oldest, next) = sqlx::query_as(
+            "SELECT pg_snapshot_xmin(s)::text, pg_snapshot_xmax(s)::text FROM pg_current_snapshot() AS s",
+        )
+        .fetch_one(db)
+        .await?;
+        Ok(Self { oldest, next })
+    }
+}
+
+/// Reads where the follower $1 stands before the front of $2 and $3.
+macro_rules! position {
+    ($lock:literal) => {
+        concat!(
+            "SELECT seen::text, from_day, complete_until, promised_at, promised::text,
+                 promised <= $2::xid8 AS is_promise_kept, seen >= $2::xid8 AS is_over, seen > $3::xid8 AS is_ahead
+             FROM followers WHERE name = $1",
+            $lock
+        )
+    };
+}
+
+impl Position {
+    async fn read(
+        db: &mut PgConnection,
+        statement: &'static str,
+        (name, front): (&str, &Front),
+    ) -> Result<Option<Self>, StoreError> {
+        let at = sqlx::query_as(statement).bind(name).bind(&front.oldest).bind(&front.next);
+        Ok(at.fetch_optional(db).await?)
+    }
+
+    /// Whether it may stay where it is: nothing is new, and it need not move up for its own sake either.
+    async fn is_idle(
+        &self,
+        db: &mut PgConnection,
+        front: &Front,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        if self.is_ahead || self.is_over {
+            return Ok(!self.is_ahead);
+        }
+        if self.complete_until < now - MOVES_UP {
+            return Ok(false);
+        }
+        let ids = ranges(db, self.from_day, (&self.seen, Some(&front.oldest))).await?;
+        let stretch = Stretch { from_xid: self.seen.clone(), until_xid: front.oldest.clone(), ids };
+        Ok(!is_longer_than(db, &stretch, 0).await?)
+    }
+}
+
 /// Locks a follower and says what it has not taken; `None` where nothing is new, or another process takes it right now.
+///
+/// Where nothing is new nothing is locked or written, so that an idle store stays idle: a lock takes the number of a
+/// transaction, which would be new to the other followers.
 pub async fn begin(
     db: &mut PgConnection,
     name: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<Step>, StoreError> {
     // Before the lock, which makes this transaction one of those that run.
-    let (oldest, next): (String, String) = sqlx::query_as(
-        "SELECT pg_snapshot_xmin(s)::text, pg_snapshot_xmax(s)::text FROM pg_current_snapshot() AS s",
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    let at: Option<Position> = sqlx::query_as(
-        "SELECT seen::text, from_day, complete_until, promised_at, promised::text,
-             promised <= $2::xid8 AS is_promise_kept, seen >= $2::xid8 AS is_over, seen > $3::xid8 AS is_ahead
-         FROM followers WHERE name = $1 FOR UPDATE SKIP LOCKED",
-    )
-    .bind(name)
-    .bind(&oldest)
-    .bind(&next)
-    .fetch_optional(&mut *db)
-    .await?;
+    let front = Front::read(db).await?;
+    let at = Position::read(db, position!(""), (name, &front)).await?;
     let Some(at) = at else { return Ok(None) };
+    if at.is_idle(db, &front, now).await? {
+        return Ok(None);
+    }
+    let at = Position::read(db, position!(" FOR UPDATE SKIP LOCKED"), (name, &front)).await?;
+    let Some(at) = at else { return Ok(None) };
+    let Front { oldest, next } = front;
     if at.is_ahead {
         return start_over(db, (name, oldest, next), now).await.map(Some);
     }
@@ -146,6 +205,12 @@ pub async fn finish(db: &mut PgConnection, step: &Step) -> Result<(), StoreError
     .await?;
     sqlx::query("DELETE FROM late_days WHERE xid < (SELECT min(seen) FROM followers)").execute(db).await?;
     Ok(())
+}
+
+/// Until when everything is taken.
+pub async fn complete_until(db: &mut PgConnection, name: &str) -> Result<DateTime<Utc>, StoreError> {
+    let complete_until = sqlx::query_scalar("SELECT complete_until FROM followers WHERE name = $1");
+    Ok(complete_until.bind(name).fetch_one(db).await?)
 }
 
 /// What a follower has not taken, as this snapshot sees it: to be added to what it has made.

@@ -1,5 +1,7 @@
 //! The roll-up: it takes everything once, however late it is committed, and starts over on another server.
 
+use chrono::TimeDelta;
+use switchyard_tests::wait::until;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -122,4 +124,43 @@ async fn a_store_that_was_copied_into_another_server_is_rolled_up_afresh() {
     .await;
     roll_up(&port).await;
     assert_eq!(rolled_up(&port).await, (3, 6, 35));
+}
+
+/// What a row's version is: it changes with every write and every lock.
+async fn versions(port: &AdminPort) -> Vec<(String, String)> {
+    sqlx::query_as("SELECT xmin::text, xmax::text FROM followers ORDER BY name")
+        .fetch_all(&port.pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn followers_of_which_nothing_is_new_write_and_lock_nothing() {
+    let port = AdminPort::start().await.unwrap();
+    book(&port, Request::default()).await;
+    let now = clock::now();
+    let run = async |now| {
+        jobs::rollup::run_once(&port.pool, now).await.unwrap();
+        jobs::alerts::run_once(&port.pool, now).await.unwrap();
+        versions(&port).await
+    };
+    // Others' transactions on the same server may hold them up.
+    let still = until("both stand still", async || {
+        let before = run(now).await;
+        (run(now).await == before && rolled_up(&port).await == (1, 2, 10)).then_some(before)
+    })
+    .await;
+    for seconds in 1..5 {
+        // A transaction of which nothing is booked.
+        sqlx::query("SELECT pg_current_xact_id()").execute(&port.pool).await.unwrap();
+        assert_eq!(run(now + TimeDelta::seconds(seconds)).await, still);
+    }
+    until_true("they move up each minute all the same", async || {
+        let moved = run(now + TimeDelta::minutes(2)).await;
+        moved.iter().zip(&still).all(|(now, then)| now != then)
+    })
+    .await;
+    book(&port, Request { charged: 5, ..Request::default() }).await;
+    roll_up(&port).await;
+    assert_eq!(rolled_up(&port).await, (2, 4, 15));
 }

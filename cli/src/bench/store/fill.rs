@@ -240,16 +240,18 @@ async fn copy(pool: &PgPool, statement: &str, mut texts: mpsc::Receiver<String>)
     Ok(())
 }
 
+/// Followers move only for what is new, so where they stand does not tell.
+const NOTHING_IS_LEFT: &str =
+    "SELECT NOT EXISTS (SELECT FROM lines WHERE xid >= f.seen AND xid < $1::text::xid8)
+        AND NOT EXISTS (SELECT FROM generations WHERE xid >= f.seen AND xid < $1::text::xid8)
+    FROM followers f WHERE f.name = 'usage'";
+
 /// Waits until the control plane's job has taken everything that is committed now.
 pub async fn wait_until_rolled_up(pool: &PgPool) -> Result<(), StoreError> {
     let newest: String =
         sqlx::query_scalar("SELECT pg_snapshot_xmax(pg_current_snapshot())::text").fetch_one(pool).await?;
     loop {
-        let is_done: bool =
-            sqlx::query_scalar("SELECT seen >= $1::text::xid8 FROM followers WHERE name = 'usage'")
-                .bind(&newest)
-                .fetch_one(pool)
-                .await?;
+        let is_done: bool = sqlx::query_scalar(NOTHING_IS_LEFT).bind(&newest).fetch_one(pool).await?;
         if is_done {
             return Ok(());
         }
