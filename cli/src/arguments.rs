@@ -295,6 +295,11 @@ impl Mask {
 #[error("nothing to change: name at least one field, see --help")]
 pub struct NothingToChange;
 
+/// A command line that says something nobody would heed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUsage(pub &'static str);
+
 /// How many rows to list.
 #[derive(Debug, Clone, Args)]
 pub struct Limit {

@@ -4,7 +4,12 @@
 use std::{panic, process::ExitCode};
 
 use clap::Parser;
-use switchyard_cli::{arguments::NothingToChange, command::Cli, fault_lab, settings::SettingsError};
+use switchyard_cli::{
+    arguments::{NothingToChange, WrongUsage},
+    command::Cli,
+    fault_lab,
+    settings::SettingsError,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -43,7 +48,7 @@ fn end_quietly_with_the_reader() {
 fn code(error: &anyhow::Error) -> u8 {
     let is_usage = |cause: &(dyn std::error::Error + 'static)| {
         let is_labs = cause.downcast_ref().is_some_and(fault_lab::CommandError::is_usage);
-        is_labs || cause.is::<SettingsError>() || cause.is::<NothingToChange>()
+        is_labs || cause.is::<SettingsError>() || cause.is::<NothingToChange>() || cause.is::<WrongUsage>()
     };
     if error.chain().any(is_usage) { 2 } else { 1 }
 }
@@ -74,6 +79,7 @@ mod tests {
         assert_eq!(code(&settings().into()), 2);
         assert_eq!(code(&Err::<(), _>(settings()).context("at start").unwrap_err()), 2);
         assert_eq!(code(&NothingToChange.into()), 2);
+        assert_eq!(code(&WrongUsage("no").into()), 2);
         assert_eq!(code(&anyhow::anyhow!("no")), 1);
     }
 

@@ -9,7 +9,7 @@ use crate::{
     arguments::Month,
     client::{Admin, Answer},
     output::{print_text, to_json},
-    usage::{Scope, report::Format},
+    usage::{Times, Whose, report::Format},
 };
 
 /// Lines of one call.
@@ -48,12 +48,16 @@ const COLUMNS: &[&str] = &[
 /// What to export.
 #[derive(Debug, Args)]
 pub struct Export {
-    /// All of a month in UTC, by the time of requests: 2026-11; in place of --since and --until
-    #[arg(long, value_name = "MONTH")]
-    month: Option<Month>,
     /// How to print it
     #[arg(long, value_enum, default_value = "csv")]
     format: Format,
+    #[command(flatten)]
+    whose: Whose,
+    #[command(flatten)]
+    times: Times,
+    /// All of a month in UTC, by the time of requests: 2026-11; in place of --since and --until
+    #[arg(long, value_name = "MONTH", conflicts_with_all = ["since", "until"], help_heading = "Scope")]
+    month: Option<Month>,
 }
 
 impl Export {
@@ -61,16 +65,13 @@ impl Export {
     ///
     /// # Errors
     /// What the control plane refused.
-    pub async fn run(self, admin: &Admin, scope: &Scope) -> anyhow::Result<()> {
+    pub async fn run(self, admin: &Admin) -> anyhow::Result<()> {
         if self.format == Format::Table {
             bail!("lines are exported as csv or json; `switchyard usage lines` shows a table");
         }
         let (since, until) = match self.month {
-            Some(_) if scope.since.is_some() || scope.until.is_some() => {
-                bail!("--month stands for --since and --until: name one or the other")
-            }
             Some(month) => (Some(month.first()), Some(month.after())),
-            None => (scope.since.map(|at| at.to_timestamp()), scope.until.map(|at| at.to_timestamp())),
+            None => (self.times.since(), self.times.until()),
         };
         if self.format == Format::Csv {
             print_text(&csv::head(COLUMNS));
@@ -78,8 +79,8 @@ impl Export {
         let mut page_token = String::new();
         loop {
             let request = v1::ListLinesRequest {
-                tenant: scope.tenant.clone(),
-                key: scope.key.clone(),
+                tenant: self.whose.tenant.clone(),
+                key: self.whose.key.clone(),
                 generation: String::new(),
                 since,
                 until,

@@ -8,7 +8,7 @@ use switchyard_proto::v1;
 use crate::{
     client::{Admin, Answer},
     output::{Column, Output, print_text, table, to_json},
-    usage::Scope,
+    usage::{Times, Whose},
 };
 
 const MEASURES: &[Column] = &[
@@ -65,15 +65,22 @@ pub struct Report {
     /// Tell the sums apart by this; repeatable
     #[arg(long, value_enum, value_name = "WHAT")]
     by: Vec<By>,
-    /// Only this provider's
-    #[arg(long, default_value = "", hide_default_value = true)]
-    provider: String,
-    /// Only this user's, in callers' own words
-    #[arg(long, default_value = "", hide_default_value = true)]
-    user: String,
     /// How to print it [default: as --output says]
     #[arg(long, value_enum)]
     format: Option<Format>,
+    #[command(flatten)]
+    whose: Whose,
+    /// Only this model's
+    #[arg(long, default_value = "", hide_default_value = true, help_heading = "Scope")]
+    model: String,
+    /// Only this provider's
+    #[arg(long, default_value = "", hide_default_value = true, help_heading = "Scope")]
+    provider: String,
+    /// Only this user's, in callers' own words
+    #[arg(long, default_value = "", hide_default_value = true, help_heading = "Scope")]
+    user: String,
+    #[command(flatten)]
+    times: Times,
 }
 
 impl Report {
@@ -81,18 +88,18 @@ impl Report {
     ///
     /// # Errors
     /// What the control plane refused.
-    pub async fn run(self, admin: &Admin, scope: &Scope, output: Output) -> anyhow::Result<()> {
+    pub async fn run(self, admin: &Admin, output: Output) -> anyhow::Result<()> {
         let columns: Vec<Column> =
             self.by.iter().map(|by| by.column()).chain(MEASURES.iter().copied()).collect();
         let request = v1::ReportUsageRequest {
-            tenant: scope.tenant.clone(),
-            key: scope.key.clone(),
-            model: scope.model.clone(),
+            tenant: self.whose.tenant,
+            key: self.whose.key,
+            model: self.model,
             provider: self.provider,
             user: self.user,
             by: columns[..self.by.len()].iter().map(|(_, name)| (*name).to_owned()).collect(),
-            since: scope.since.map(|at| at.to_timestamp()),
-            until: scope.until.map(|at| at.to_timestamp()),
+            since: self.times.since(),
+            until: self.times.until(),
         };
         let report = admin.usage().report_usage(request).await.answer()?;
         match self.format {
