@@ -33,6 +33,11 @@ impl Balance {
         self.limit.map(|limit| limit.saturating_sub(self.charged).saturating_sub(self.presumed).max(0))
     }
 
+    /// Whether more is spent and presumed than the limit.
+    pub fn is_overdrawn(&self) -> bool {
+        self.limit.is_some_and(|limit| limit < self.charged.saturating_add(self.presumed))
+    }
+
     /// The same account seen over its whole rolling window: what the other slots hold counts too.
     pub fn with(self, others: &Others) -> Self {
         Self {

@@ -83,6 +83,7 @@ impl Desk {
             outcome,
             headroom: after.headroom().unwrap_or(0),
             limit: after.limit.unwrap_or(0),
+            is_overdrawn: after.is_overdrawn(),
         }
     }
 

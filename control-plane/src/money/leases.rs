@@ -43,6 +43,7 @@ pub struct Answer {
     pub outcome: Outcome,
     pub headroom: i64,
     pub limit: i64,
+    pub is_overdrawn: bool,
 }
 
 /// Lends what is affordable of each ask, in one transaction. Of asks of one group all or nothing is lent: half of what an

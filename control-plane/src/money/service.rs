@@ -240,6 +240,7 @@ fn grant(answer: Answer) -> v1::Grant {
         granted_nano: unsigned(granted),
         headroom_nano: unsigned(answer.headroom),
         limit_nano: unsigned(answer.limit),
+        overdrawn: answer.is_overdrawn,
     }
 }
 

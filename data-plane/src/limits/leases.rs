@@ -24,7 +24,7 @@ use tokio::sync::{Notify, watch};
 pub use self::lots::Lots;
 use self::{
     closing::Closing,
-    entry::{Entry, Refusal},
+    entry::{Entry, Refusal, Standing},
 };
 use super::{Due, ReserveError, lender::Lender};
 use crate::{
@@ -107,6 +107,9 @@ impl Leases {
     /// When the accounts cannot cover it, or nobody can be asked in time.
     pub async fn take(&self, dues: Vec<Due>) -> Result<Taken, ReserveError> {
         let mut dues = dues;
+        if let Some(free) = dues.iter().find(|due| is_free(due)) {
+            self.ensure_sound(free).await?;
+        }
         let taken = self.take_now(&mut dues);
         if let Some((epoch, lineage)) = taken {
             return Ok(Taken { dues, epoch, lineage });
@@ -114,6 +117,37 @@ impl Leases {
         let taken = self.wait_and_take(&mut dues, &[], |dues| self.take_now(dues)).await;
         let (epoch, lineage) = taken?;
         Ok(Taken { dues, epoch, lineage })
+    }
+
+    /// Refuses what costs nothing, too, while its payer's credits are below zero.
+    ///
+    /// Nobody is refused for want of an answer: no money is at stake.
+    async fn ensure_sound(&self, due: &Due) -> Result<(), ReserveError> {
+        let (waiter, until) = (Arc::new(Notify::new()), Instant::now() + self.settings.wait.max(ANSWER));
+        loop {
+            let now = Instant::now();
+            let (standing, asks, limit) = self.with(&due.account, |entry| {
+                let is_away = matches!(entry.refusal(1, now), Some((Refusal::Away, _)));
+                let standing = if is_away { Standing::Sound } else { entry.standing(now) };
+                let asks = match standing {
+                    Standing::Sound | Standing::Overdrawn => false,
+                    Standing::Stale | Standing::Unknown => entry.wait(1, &waiter),
+                };
+                (standing, asks, entry.limit())
+            });
+            if asks {
+                self.enqueue(vec![due.account.clone()]);
+            }
+            match standing {
+                Standing::Overdrawn => {
+                    let (account, limit) = (due.account.clone(), NanoUsd(limit));
+                    return Err(ReserveError::Exhausted { account, limit, affordable: NanoUsd::ZERO });
+                }
+                Standing::Sound | Standing::Stale => return Ok(()),
+                Standing::Unknown if now >= until => return Ok(()),
+                Standing::Unknown => drop(tokio::time::timeout_at(until.into(), waiter.notified()).await),
+            }
+        }
     }
 
     /// Takes `more` beside what an attempt has: from the session that lent the first part, for an attempt is booked as of one.
@@ -391,6 +425,11 @@ impl Leases {
         let hash = self.hasher.hash_one(&account.owner) as usize;
         lock(&self.shards[hash % SHARDS])
     }
+}
+
+/// Whether prepaid credits are to pay nothing.
+fn is_free(due: &Due) -> bool {
+    due.leased && due.amount == NanoUsd::ZERO && due.account.kind == AccountKind::TenantCredits
 }
 
 /// Whose config limits an account: a user's is that of its key, or of its tenant for all keys.

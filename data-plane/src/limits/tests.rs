@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::link::CallError;
 
+mod standing;
 mod together;
 
 /// Lends up to a limit per account, as the control plane would.
@@ -36,6 +37,7 @@ struct Bank {
     /// Lends so slowly that asks overlap.
     delay: Duration,
     busy: AtomicBool,
+    overdrawn: AtomicBool,
 }
 
 impl Bank {
@@ -64,6 +66,7 @@ impl Bank {
             granted_nano: granted,
             headroom_nano,
             limit_nano: 0,
+            overdrawn: self.overdrawn.load(Ordering::SeqCst),
         }
     }
 

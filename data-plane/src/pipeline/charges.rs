@@ -167,11 +167,14 @@ pub fn is_bound(caller: &Caller, endpoint: &Endpoint, is_byok: bool) -> bool {
 
 /// What a caller hears of an account that cannot cover a request.
 pub fn short(account: &Account, limit: NanoUsd, affordable_tokens: u64, asked_tokens: u64) -> RequestError {
-    let rule = account.kind.rule();
-    let text = format!(
-        "{}: the request asks for up to {asked_tokens} output tokens, {affordable_tokens} can be afforded.",
-        used_up(account, limit)
-    );
+    let (rule, used_up) = (account.kind.rule(), used_up(account, limit));
+    let text = match affordable_tokens < asked_tokens {
+        true => format!(
+            "{used_up}: the request asks for up to {asked_tokens} output tokens, {affordable_tokens} can be afforded."
+        ),
+        // It costs nothing, and is refused all the same.
+        false => format!("{used_up}: the balance is below zero."),
+    };
     RequestError::new(rule.refusal, text)
         .with("limit_source", rule.source)
         .with("affordable_tokens", affordable_tokens)

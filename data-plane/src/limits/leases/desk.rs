@@ -188,6 +188,9 @@ impl Leases {
         }
         self.with(account, |entry| {
             entry.is_limited_to(limit);
+            if outcome != GrantOutcome::Unspecified {
+                entry.is_overdrawn(grant.overdrawn, Instant::now());
+            }
             entry.answered(answer, Instant::now());
         });
     }

@@ -17,6 +17,8 @@ const DENIED: Duration = Duration::from_secs(1);
 const BUSY: Duration = Duration::from_millis(25);
 /// An unreachable control plane is not asked again for so long.
 const AWAY: Duration = Duration::from_millis(50);
+/// How long it is believed that an account has a balance.
+const SOUND: Duration = Duration::from_secs(10);
 /// Weight of the last second in the smoothed demand.
 const SMOOTHING: f64 = 0.2;
 /// How fast the largest sum that was out at once is forgotten, per second.
@@ -51,6 +53,18 @@ pub(super) enum Answer {
     Refused(Refusal),
 }
 
+/// Whether an account has a balance at all, as far as this instance knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nobody has said.
+    Unknown,
+    Sound,
+    /// It was sound a while ago: worth asking again, not worth waiting.
+    Stale,
+    /// More is spent than its limit.
+    Overdrawn,
+}
+
 /// An account's lease here.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -62,6 +76,8 @@ pub(super) struct Entry {
     /// The limit in force when the control plane last answered; 0: none was named.
     limit: u64,
     unlimited: bool,
+    /// Whether the account was overdrawn when the control plane last answered, and when that was.
+    overdrawn: Option<(bool, Instant)>,
     refusal: Option<(Refusal, Instant)>,
     last_used: Instant,
     /// Since when there has been far more than is needed.
@@ -98,6 +114,7 @@ impl Entry {
             headroom: None,
             limit: 0,
             unlimited: false,
+            overdrawn: None,
             refusal: None,
             last_used: now,
             plenty_since: None,
@@ -196,6 +213,22 @@ impl Entry {
     /// The limit in force when the control plane last answered; 0: none was named.
     pub fn limit(&self) -> u64 {
         self.limit
+    }
+
+    /// Takes whether an answer said that more is spent than the limit.
+    pub fn is_overdrawn(&mut self, is_overdrawn: bool, now: Instant) {
+        self.overdrawn = Some((is_overdrawn, now));
+    }
+
+    pub fn standing(&self, now: Instant) -> Standing {
+        let Some((is_overdrawn, at)) = self.overdrawn else { return Standing::Unknown };
+        let age = now.saturating_duration_since(at);
+        match is_overdrawn {
+            true if age < DENIED => Standing::Overdrawn,
+            true => Standing::Unknown,
+            false if age < SOUND => Standing::Sound,
+            false => Standing::Stale,
+        }
     }
 
     /// The share of the limit, 0 to 1, that is neither spent nor lent elsewhere; `None` while nothing is known of it.
@@ -298,6 +331,7 @@ impl Entry {
     pub fn forget_answers(&mut self) {
         self.refusal = None;
         self.unlimited = false;
+        self.overdrawn = None;
         self.headroom = None;
         self.is_overtaken = true;
         self.wake();
