@@ -242,9 +242,21 @@ impl Journal {
         writer.state.doubts.iter().filter(|(_, of)| *of < epoch).cloned().collect()
     }
 
-    /// Whether an intent would be taken now; for readiness.
+    /// The last session that was followed.
+    pub fn known_session(&self) -> Option<SessionMark> {
+        self.writer().state.session.clone()
+    }
+
+    /// How many leases have money left that may be spent, and how much in all, in nano-dollars.
+    pub fn held(&self) -> (usize, u64) {
+        let writer = self.writer();
+        let balances = &writer.state.balances;
+        (balances.len(), balances.values().fold(0, |sum, amount| sum.saturating_add(*amount)))
+    }
+
+    /// Whether an intent would be taken now; for readiness. May write to the disk.
     pub fn accepts(&self) -> bool {
-        self.writer().has_room()
+        self.writer().accepts()
     }
 
     /// Whether half of its room is free, so that what may be left out costs nobody an intent.

@@ -67,6 +67,16 @@ impl Segment {
         Ok(())
     }
 
+    /// Whether the disk takes a write: of a zero, where the next record will be.
+    pub fn probe(&self) -> io::Result<()> {
+        self.file.write_all_at(&[0], self.end)
+    }
+
+    #[cfg(test)]
+    pub fn swap_file(&mut self, file: Arc<File>) -> Arc<File> {
+        std::mem::replace(&mut self.file, file)
+    }
+
     /// Gives the unused space back: nothing will be written here any more.
     pub fn seal(&self) {
         if let Err(error) = self.file.set_len(self.end) {

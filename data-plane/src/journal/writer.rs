@@ -13,6 +13,9 @@ use super::{
 };
 use crate::settings;
 
+/// Room for an intent with its closing, mostly; with less the next one may be refused.
+const FOR_ONE: u64 = 16 << 10;
+
 /// Where records go, and what they add up to.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -31,6 +34,8 @@ pub(super) struct Writer {
     owed: Vec<Vec<u8>>,
     /// Sealed since the last flush; nothing collects here while the setting leaves flushing to the system.
     unflushed: Vec<Arc<fs::File>>,
+    /// The disk refused a record, and has taken none since.
+    is_refused: bool,
 }
 
 impl Writer {
@@ -52,6 +57,7 @@ impl Writer {
             pending: 0,
             owed: Vec::new(),
             unflushed: Vec::new(),
+            is_refused: false,
         };
         writer.pending = writer.distance(writer.acknowledged.upto);
         Ok(writer)
@@ -95,9 +101,18 @@ impl Writer {
         self.append(record).map_err(JournalError::Disk)
     }
 
-    /// Whether another intent would be taken.
+    /// Whether another record would be taken, as far as the setting goes.
     pub fn has_room(&self) -> bool {
-        self.owed.is_empty() && self.pending + self.promised < self.settings.max_bytes
+        self.owed.is_empty() && self.pending + self.promised + FOR_ONE <= self.settings.max_bytes
+    }
+
+    /// Whether another intent would be taken. Tries the disk where that is not known: who is not ready is sent nothing, so
+    /// no intent would find out that it is well again.
+    pub fn accepts(&mut self) -> bool {
+        if self.is_refused && self.segment.probe().is_ok() {
+            self.is_refused = false;
+        }
+        !self.is_refused && self.settle_debts().is_ok() && self.has_room() && self.make_room(FOR_ONE).is_ok()
     }
 
     /// Whether half of the room is free.
@@ -166,7 +181,9 @@ impl Writer {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.segment.append(bytes)?;
+        let appended = self.segment.append(bytes);
+        self.is_refused = appended.is_err();
+        appended?;
         self.pending += bytes.len() as u64;
         Ok(())
     }
@@ -208,6 +225,11 @@ impl Writer {
             }
             Err(error) => tracing::warn!(%error, "could not begin a journal segment; the old one grows"),
         }
+    }
+
+    #[cfg(test)]
+    pub fn swap_file(&mut self, file: Arc<fs::File>) -> Arc<fs::File> {
+        self.segment.swap_file(file)
     }
 
     fn distance(&self, from: Position) -> u64 {
