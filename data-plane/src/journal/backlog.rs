@@ -28,6 +28,8 @@ pub struct Batch {
     pub traceparents: Vec<String>,
     /// Acknowledge this when the records are booked.
     pub upto: Position,
+    /// No more was to be in it; there may be more behind it.
+    pub is_full: bool,
 }
 
 impl Journal {
@@ -48,6 +50,7 @@ impl Journal {
                 break;
             }
         }
+        batch.is_full = batch.records.len() >= most || bytes >= most_bytes;
         Ok(batch)
     }
 
@@ -88,7 +91,10 @@ impl Journal {
         while from < bytes.len() && batch.records.len() < most && taken < most_bytes {
             let at = match frame::find(bytes, from) {
                 Found::Record { kind, payload, at } => {
-                    taken += add(batch, kind, payload);
+                    match add(batch, kind, payload) {
+                        Some(added) => taken += added,
+                        None => self.put_aside(start, bytes, at.clone()),
+                    }
                     at
                 }
                 _ if !is_whole && frame::is_cut(bytes, from) => break,
@@ -180,14 +186,14 @@ impl Journal {
     }
 }
 
-/// The bytes that a record adds to the batch; none for those that stay here.
-fn add(batch: &mut Batch, kind: Kind, payload: &[u8]) -> usize {
+/// The bytes that a record adds to the batch, 0 for those that stay here; `None` where its payload cannot be read.
+fn add(batch: &mut Batch, kind: Kind, payload: &[u8]) -> Option<usize> {
     match kind {
         Kind::Closing | Kind::Generation => {
-            let Some((traceparent, record)) = payload::split(payload) else { return 0 };
+            let (traceparent, record) = payload::split(payload)?;
             batch.traceparents.push(traceparent.to_owned());
             batch.records.push(Bytes::copy_from_slice(record));
-            record.len()
+            Some(record.len())
         }
         Kind::Intent
         | Kind::Grant
@@ -195,6 +201,6 @@ fn add(batch: &mut Batch, kind: Kind, payload: &[u8]) -> usize {
         | Kind::Checkpoint
         | Kind::Session
         | Kind::Doubt
-        | Kind::Clear => 0,
+        | Kind::Clear => Some(0),
     }
 }

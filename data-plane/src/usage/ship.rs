@@ -59,6 +59,92 @@ impl Sink for Link {
     }
 }
 
+/// Takes batches from a journal to who books them, one at a time.
+#[derive(Clone)]
+pub struct Courier {
+    pub journal: Arc<Journal>,
+    pub sink: Arc<dyn Sink>,
+    pub background: Background,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handed {
+    pub records: u64,
+    /// Booked now; the rest were known already, or went to quarantine.
+    pub booked: u64,
+    pub quarantined: u64,
+    /// Until where the journal is acknowledged.
+    pub upto: Position,
+}
+
+/// Why nothing could be handed over.
+#[derive(Debug, thiserror::Error)]
+pub enum ShipError {
+    #[error("the journal's disk failed")]
+    Disk(#[source] io::Error),
+    #[error("the control plane did not book a batch")]
+    Call(#[from] CallError),
+}
+
+impl Courier {
+    /// Offers everything that is still here again where the session's store is another than the one that acknowledged.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn offer(&self, session: &Session) -> Result<(), ShipError> {
+        let (journal, incarnation) = (Arc::clone(&self.journal), session.incarnation.clone());
+        if self.blocking(move || Ok(journal.offer_to(&incarnation))).await? {
+            tracing::warn!(
+                "the control plane's store was replaced: everything that is still here is sent again"
+            );
+        }
+        Ok(())
+    }
+
+    /// The next batch that is not acknowledged.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn next(&self) -> Result<Batch, ShipError> {
+        let journal = Arc::clone(&self.journal);
+        self.blocking(move || journal.backlog(journal.acknowledged(), MOST, MOST_BYTES)).await
+    }
+
+    /// Hands a batch over, and remembers that it was booked.
+    ///
+    /// # Errors
+    /// When the call or the disk fails: then it may or may not be booked, and is to be handed over again.
+    pub async fn hand(&self, batch: Batch, session: &Session) -> Result<Handed, ShipError> {
+        let (upto, records) = (batch.upto, batch.records.len() as u64);
+        let mut handed = Handed { records, upto, ..Handed::default() };
+        if upto == self.journal.acknowledged() {
+            return Ok(handed);
+        }
+        if records > 0 {
+            let answer = self.sink.report(request(batch, session)).await?;
+            (handed.booked, handed.quarantined) = (answer.booked, answer.quarantined);
+            metrics::counter!(names::SHIPPED_RECORDS).increment(records);
+        }
+        let (journal, incarnation) = (Arc::clone(&self.journal), session.incarnation.clone());
+        let acknowledge = move || journal.acknowledge(upto, &incarnation);
+        self.blocking(move || {
+            acknowledge();
+            Ok(())
+        })
+        .await?;
+        Ok(handed)
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, ShipError> {
+        let done = self.background.spawn_blocking(work).await.map_err(io::Error::other).and_then(|done| done);
+        done.map_err(ShipError::Disk)
+    }
+}
+
 /// The running shipment.
 #[derive(Debug)]
 pub struct Shipper {
@@ -91,15 +177,14 @@ impl Shipper {
     ) -> Self {
         let (told, acknowledged) = watch::channel(journal.acknowledged());
         let now = Arc::new(Notify::new());
+        let courier = Courier { journal: Arc::clone(&journal), sink, background: background.clone() };
         let shipment = Shipment {
-            journal: Arc::clone(&journal),
+            courier,
             drift,
             drift_from: Instant::now(),
-            sink,
             session,
             now: Arc::clone(&now),
             told,
-            background: background.clone(),
             every: settings.ship_every.max(Duration::from_millis(1)),
             behind_since: None,
         };
@@ -119,15 +204,13 @@ impl Shipper {
 }
 
 struct Shipment {
-    journal: Arc<Journal>,
+    courier: Courier,
     drift: Arc<Drift>,
     /// Not before this is drift handed over.
     drift_from: Instant,
-    sink: Arc<dyn Sink>,
     session: watch::Receiver<Option<Session>>,
     now: Arc<Notify>,
     told: watch::Sender<Position>,
-    background: Background,
     every: Duration,
     behind_since: Option<Instant>,
 }
@@ -159,22 +242,14 @@ impl Shipment {
     /// Ships batch after batch until less than a full one is left.
     async fn ship_all(&mut self) -> Result<(), ShipError> {
         let Some(session) = self.session.borrow_and_update().clone() else { return Ok(()) };
-        self.offer(&session).await?;
+        self.courier.offer(&session).await?;
         loop {
-            let from = self.journal.acknowledged();
-            let batch = self.read(from).await?;
+            let batch = self.courier.next().await?;
             self.note_lag(batch.records.is_empty());
-            if batch.upto == from {
-                self.told.send_replace(from);
-                return Ok(());
-            }
-            let (upto, count) = (batch.upto, batch.records.len());
-            if count > 0 {
-                self.sink.report(request(batch, &session)).await?;
-                metrics::counter!(names::SHIPPED_RECORDS).increment(count as u64);
-            }
-            self.acknowledge(upto, &session).await?;
-            if count < MOST {
+            let is_full = batch.is_full;
+            let handed = self.courier.hand(batch, &session).await?;
+            self.told.send_replace(handed.upto);
+            if !is_full {
                 self.note_lag(true);
                 return Ok(());
             }
@@ -193,7 +268,7 @@ impl Shipment {
             epoch: session.epoch,
             findings: report.findings(),
         };
-        match self.sink.report_drift(request).await {
+        match self.courier.sink.report_drift(request).await {
             Ok(v1::ReportDriftResponse { refused }) => {
                 self.drift.reported(&report);
                 if refused > 0 {
@@ -205,42 +280,6 @@ impl Shipment {
                 tracing::debug!(%error, "what is new in providers' answers could not be handed over yet");
             }
         }
-    }
-
-    async fn offer(&self, session: &Session) -> Result<(), ShipError> {
-        let (journal, incarnation) = (Arc::clone(&self.journal), session.incarnation.clone());
-        let again = self.blocking(move || Ok(journal.offer_to(&incarnation))).await?;
-        if again {
-            tracing::warn!(
-                "the control plane's store was replaced: everything that is still here is sent again"
-            );
-        }
-        Ok(())
-    }
-
-    async fn read(&self, from: Position) -> Result<Batch, ShipError> {
-        let journal = Arc::clone(&self.journal);
-        self.blocking(move || journal.backlog(from, MOST, MOST_BYTES)).await
-    }
-
-    async fn acknowledge(&self, upto: Position, session: &Session) -> Result<(), ShipError> {
-        let (journal, incarnation) = (Arc::clone(&self.journal), session.incarnation.clone());
-        let acknowledge = move || journal.acknowledge(upto, &incarnation);
-        self.blocking(move || {
-            acknowledge();
-            Ok(())
-        })
-        .await?;
-        self.told.send_replace(upto);
-        Ok(())
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) -> Result<T, ShipError> {
-        let done = self.background.spawn_blocking(work).await.map_err(io::Error::other).and_then(|done| done);
-        done.map_err(ShipError::Disk)
     }
 
     fn note_lag(&mut self, caught_up: bool) {
@@ -272,14 +311,6 @@ impl Shipment {
             () = self.now.notified() => self.now.notify_one(),
         }
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum ShipError {
-    #[error("the journal's disk failed")]
-    Disk(#[source] io::Error),
-    #[error("the control plane did not book a batch")]
-    Call(#[from] CallError),
 }
 
 fn request(batch: Batch, session: &Session) -> v1::ReportRequest {

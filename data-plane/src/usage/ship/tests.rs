@@ -103,6 +103,26 @@ async fn everything_arrives_once_and_in_order_in_spite_of_failures() {
 }
 
 #[tokio::test]
+async fn large_records_go_in_many_batches_one_right_after_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings::Journal { ship_every: Duration::from_secs(3600), ..settings() };
+    let (journal, _) = Journal::open(dir.path(), &settings).unwrap();
+    for status in 1..=30 {
+        let decision = "x".repeat(200 << 10);
+        journal.generation(&v1::GenerationRecord { status, decision, ..Default::default() }, "").unwrap();
+    }
+    let ledger = Arc::new(Ledger::default());
+    let (_sender, session) = watch::channel(session("one"));
+    let background = Background::new(tokio::runtime::Handle::current());
+    let shipper =
+        Shipper::start_to(journal, no_drift(&background), ledger.clone(), session, &settings, &background);
+    assert!(shipper.drain(Duration::from_secs(20)).await);
+    assert_eq!(ledger.statuses(), (1..=30).collect::<Vec<_>>());
+    assert!(ledger.largest.load(Ordering::SeqCst) < 10, "a message has its bounds");
+    assert!(background.stop(Duration::from_secs(5)).await);
+}
+
+#[tokio::test]
 async fn what_was_not_acknowledged_is_sent_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Arc::new(Ledger::default());
