@@ -12,6 +12,7 @@ mod replay;
 mod segment;
 mod slot;
 mod state;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -38,13 +39,14 @@ pub use self::{
     segment::Position,
     slot::{Intent, Slot},
     state::SessionMark,
+    survey::{Survey, Tally},
 };
 use self::{
     frame::Kind,
     state::{Balance, State},
     writer::Writer,
 };
-use crate::settings;
+use crate::{settings, usage::record};
 
 /// The journal of one instance, shared by all request threads.
 #[derive(Debug)]
@@ -71,6 +73,11 @@ pub enum JournalError {
     Full { max_bytes: u64 },
     #[error("the journal's disk takes no more")]
     Disk(#[source] io::Error),
+    /// Where only what is there already is of use.
+    #[error("there is no journal in {}", path.display())]
+    Absent { path: PathBuf },
+    #[error("{} is missing or unreadable: it names the data plane that the journal is of{}", path.display(), named(.seen))]
+    Nameless { path: PathBuf, seen: Vec<String> },
 }
 
 impl Journal {
@@ -82,9 +89,10 @@ impl Journal {
     /// When another process holds the folder, or the disk cannot be read or written.
     pub fn open(data_dir: &Path, settings: &settings::Journal) -> Result<(Arc<Self>, Replay), JournalError> {
         let (dir, lock) = home::take(data_dir)?;
-        let instance = home::instance(data_dir)?;
         let folder = |source| JournalError::Folder { path: dir.clone(), source };
         let segments = segment::list(&dir).map_err(folder)?;
+        let of_records = || Ok(home::agreed(&survey::named(&dir, &segments)?));
+        let instance = home::instance(data_dir, of_records)?;
         let (state, damaged) = replay::read(&dir, &segments).map_err(folder)?;
         let open: Vec<Vec<u8>> = state.open.values().cloned().collect();
         let writer = Writer::begin(dir.clone(), *settings, state).map_err(folder)?;
@@ -92,6 +100,7 @@ impl Journal {
         for intent in &open {
             journal.interrupt(intent)?;
         }
+        journal.finish();
         let replay = journal.replay(open.len(), damaged);
         Ok((journal, replay))
     }
@@ -167,8 +176,10 @@ impl Journal {
             self.instance.as_str().clone_into(&mut generation.instance);
         }
         let mut bytes = Vec::with_capacity(1024);
+        let id = generation.id.clone();
         slot::put(&mut bytes, Kind::Generation, traceparent, usage_record::Kind::Generation(generation));
         let mut writer = self.writer();
+        writer.state.finished(&id);
         if !writer.has_room() {
             return Err(JournalError::Full { max_bytes: writer.settings.max_bytes });
         }
@@ -284,12 +295,26 @@ impl Journal {
         let Some(((traceparent, _), mut record)) = parts else { return Ok(()) };
         record.ended_at = Some(clock::to_timestamp(clock::now()));
         let attempt = (record.generation.clone(), record.attempt);
+        let unfinished = record::unfinished(&record);
         let mut bytes = Vec::new();
         slot::put(&mut bytes, Kind::Closing, traceparent, usage_record::Kind::Attempt(record));
         let mut writer = self.writer();
         writer.note(&bytes)?;
-        writer.state.closed(&attempt);
+        writer.state.closed(&attempt, Some(unfinished));
         Ok(())
+    }
+
+    /// Writes the generations of requests that the last run left without one.
+    fn finish(&self) {
+        let mut writer = self.writer();
+        for (_, generation) in std::mem::take(&mut writer.state.unfinished) {
+            let mut bytes = Vec::new();
+            slot::put(&mut bytes, Kind::Generation, "", usage_record::Kind::Generation(generation));
+            if let Err(error) = writer.note(&bytes) {
+                // No money is in it: the lines are written.
+                tracing::error!(%error, "a request of the last run will not be shown");
+            }
+        }
     }
 
     fn replay(&self, interrupted: usize, damaged: usize) -> Replay {
@@ -303,6 +328,14 @@ impl Journal {
         let balances =
             balances.into_iter().map(|((account, epoch), amount)| (account, epoch, amount)).collect();
         Replay { balances, session, interrupted, damaged }
+    }
+}
+
+/// Whom a journal's own records name.
+fn named(seen: &[String]) -> String {
+    match seen {
+        [] => String::new(),
+        seen => format!("; its records are of {}", seen.join(", ")),
     }
 }
 

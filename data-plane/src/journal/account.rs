@@ -139,6 +139,23 @@ mod tests {
     }
 
     #[test]
+    fn m7_limits_start_afresh_at_midnight_on_mondays_and_on_the_first_utc() {
+        use v1::Reset::{Daily, Monthly, Never, Weekly};
+        // A Sunday before a Monday that is no first, and the last of a month that is no Sunday.
+        for (last, next, fresh) in [
+            ("2026-11-27T23:59:59.999Z", "2026-11-28T00:00:00Z", &[Daily][..]),
+            ("2026-11-29T23:59:59.999Z", "2026-11-30T00:00:00Z", &[Daily, Weekly]),
+            ("2026-11-30T23:59:59.999Z", "2026-12-01T00:00:00Z", &[Daily, Monthly]),
+        ] {
+            let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+            for reset in [Never, Daily, Weekly, Monthly] {
+                let is_fresh = Period::at(reset, at(last)) != Period::at(reset, at(next));
+                assert_eq!(is_fresh, fresh.contains(&reset), "{reset:?} {next}");
+            }
+        }
+    }
+
+    #[test]
     fn periods_of_windows_are_those_that_the_control_plane_lends_for() {
         let at: DateTime<Utc> = "2026-01-01T00:30:00Z".parse().unwrap();
         for window in ["daily", "weekly", "monthly", "24h", "7d"] {

@@ -104,6 +104,19 @@ pub(super) fn find(bytes: &[u8], from: usize) -> Found<'_> {
     }
 }
 
+/// Everything in order: records and damaged stretches, and the end, once.
+pub(super) fn walk(bytes: &[u8]) -> impl Iterator<Item = Found<'_>> {
+    let mut from = Some(0);
+    std::iter::from_fn(move || {
+        let found = find(bytes, from?);
+        from = match &found {
+            Found::Record { at, .. } | Found::Damaged { at } => Some(at.end),
+            Found::End { .. } => None,
+        };
+        Some(found)
+    })
+}
+
 /// Whether the bytes from `from` on may be the beginning of a record that goes on behind them.
 pub(super) fn is_cut(bytes: &[u8], from: usize) -> bool {
     let rest = &bytes[from..];
@@ -142,20 +155,15 @@ mod tests {
 
     /// Payloads found, damaged stretches, and what is torn off at the end.
     fn walk(bytes: &[u8]) -> (Vec<String>, usize, Range<usize>) {
-        let (mut found, mut damaged, mut from) = (Vec::new(), 0, 0);
-        loop {
-            match find(bytes, from) {
-                Found::Record { payload, at, .. } => {
-                    found.push(String::from_utf8(payload.to_vec()).unwrap());
-                    from = at.end;
-                }
-                Found::Damaged { at } => {
-                    damaged += 1;
-                    from = at.end;
-                }
+        let (mut found, mut damaged) = (Vec::new(), 0);
+        for part in super::walk(bytes) {
+            match part {
+                Found::Record { payload, .. } => found.push(String::from_utf8(payload.to_vec()).unwrap()),
+                Found::Damaged { .. } => damaged += 1,
                 Found::End { torn } => return (found, damaged, torn),
             }
         }
+        unreachable!("every walk has an end")
     }
 
     #[test]

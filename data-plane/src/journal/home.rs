@@ -3,6 +3,7 @@
 //! The id belongs to the disk, not to the process, so a restarted instance still owns its leases.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::FileExt,
@@ -34,21 +35,66 @@ pub(super) fn take(data_dir: &Path) -> Result<(PathBuf, File), JournalError> {
     }
 }
 
-/// The id of this disk, made on first use.
-pub(super) fn instance(data_dir: &Path) -> Result<InstanceId, JournalError> {
-    let path = data_dir.join(INSTANCE);
+/// Finds the journal's folder and takes its lock, and makes neither: no lock where no process ever took one.
+pub(super) fn find(data_dir: &Path) -> Result<(PathBuf, Option<File>), JournalError> {
+    let dir = data_dir.join("journal");
+    if !dir.is_dir() {
+        return Err(JournalError::Absent { path: data_dir.to_owned() });
+    }
+    let path = dir.join(LOCK);
+    let lock = match File::open(&path) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((dir, None)),
+        Err(source) => return Err(JournalError::Folder { path, source }),
+    };
+    match lock.try_lock() {
+        Ok(()) => Ok((dir, Some(lock))),
+        Err(TryLockError::WouldBlock) => Err(JournalError::Taken { path: dir }),
+        Err(TryLockError::Error(source)) => Err(JournalError::Folder { path, source }),
+    }
+}
+
+/// The id of this disk, if it has one.
+pub(super) fn known_instance(data_dir: &Path) -> Option<InstanceId> {
+    let text = fs::read_to_string(instance_file(data_dir)).ok()?;
+    is_instance(text.trim()).then(|| InstanceId::new(text.trim()))
+}
+
+/// Where the id is.
+pub(super) fn instance_file(data_dir: &Path) -> PathBuf {
+    data_dir.join(INSTANCE)
+}
+
+/// The id of this disk, made on first use. Where it is lost, but not what was written under it, it is what the records
+/// `seen` name: under another id nobody would book them.
+pub(super) fn instance(
+    data_dir: &Path,
+    seen: impl FnOnce() -> io::Result<Option<InstanceId>>,
+) -> Result<InstanceId, JournalError> {
+    let path = instance_file(data_dir);
     let folder = |source| JournalError::Folder { path: path.clone(), source };
     match fs::read_to_string(&path) {
         Ok(text) if is_instance(text.trim()) => return Ok(InstanceId::new(text.trim())),
-        Ok(_) => {
-            tracing::error!(path = %path.display(), "the instance's id is unreadable; a new one is made")
-        }
+        Ok(_) => tracing::error!(path = %path.display(), "the instance's id is unreadable"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(folder(error)),
     }
-    let made = id::random(PREFIX);
-    replace(&path, &format!("{made}\n")).map_err(folder)?;
-    Ok(InstanceId::new(made))
+    let found = seen().map_err(folder)?;
+    if let Some(found) = &found {
+        tracing::warn!(instance.id = found.as_str(), "the instance's id was taken from its journal");
+    }
+    let id = found.unwrap_or_else(|| InstanceId::new(id::random(PREFIX)));
+    replace(&path, &format!("{id}\n")).map_err(folder)?;
+    Ok(id)
+}
+
+/// The one id that records name, if they agree.
+pub(super) fn agreed(named: &BTreeSet<String>) -> Option<InstanceId> {
+    let mut named = named.iter();
+    match (named.next(), named.next()) {
+        (Some(only), None) if is_instance(only) => Some(InstanceId::new(only.as_str())),
+        _ => None,
+    }
 }
 
 fn is_instance(text: &str) -> bool {
@@ -110,9 +156,10 @@ mod tests {
     #[test]
     fn an_instance_keeps_its_id() {
         let dir = tempfile::tempdir().unwrap();
-        let made = instance(dir.path()).unwrap();
+        let nobody = || Ok(None);
+        let made = instance(dir.path(), nobody).unwrap();
         assert!(made.as_str().starts_with("dp_"));
-        assert_eq!(instance(dir.path()).unwrap(), made);
+        assert_eq!(instance(dir.path(), nobody).unwrap(), made);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Reads the journal of an earlier run: what was lent, and which attempts were cut off with the process.
 //!
-//! Called once, by `Journal::open`, before anything is written.
+//! Called by `Journal::open`, before anything is written, and by who only looks.
 
-use std::{fs::OpenOptions, io, path::Path};
+use std::{fs::OpenOptions, io, ops::Range, path::Path};
 
 use super::{
     account::Account,
@@ -24,23 +24,46 @@ pub struct Replay {
     pub damaged: usize,
 }
 
-/// The sum of all records, and how many stretches were damaged.
+/// The sum of all records, and how many stretches were damaged: those are put aside, and the torn end is cut off.
 pub(super) fn read(dir: &Path, segments: &[(u64, u64)]) -> io::Result<(State, usize)> {
-    let (mut state, mut damaged) = (State::default(), 0);
+    let Sum { state, damaged, end } = sum(dir, segments)?;
+    for (at, bytes) in &damaged {
+        segment::keep_aside(dir, *at, bytes);
+    }
+    if let Some((end, torn_bytes)) = end {
+        cut(dir, end, torn_bytes)?;
+    }
+    Ok((state, damaged.len()))
+}
+
+/// What segments add up to.
+#[derive(Debug, Default)]
+pub(super) struct Sum {
+    pub state: State,
+    /// Stretches that could not be read.
+    pub damaged: Vec<(Position, Vec<u8>)>,
+    /// Where the last whole record ends, and the bytes behind it that are the beginning of another.
+    end: Option<(Position, usize)>,
+}
+
+/// Adds the records up and changes nothing.
+pub(super) fn sum(dir: &Path, segments: &[(u64, u64)]) -> io::Result<Sum> {
+    let mut sum = Sum::default();
     let first = newest_checkpoint(dir, segments)?;
     for (number, _) in &segments[first..] {
         let is_last = segments.last().is_some_and(|(last, _)| last == number);
-        damaged += fold(dir, *number, is_last, &mut state)?;
+        let bytes = segment::read(dir, Position { segment: *number, offset: 0 }, u64::MAX)?;
+        sum.fold(*number, &bytes, is_last);
     }
-    if damaged > 0 && !state.balances.is_empty() {
+    if !sum.damaged.is_empty() && !sum.state.balances.is_empty() {
         // A lost intent has spent money that is still in the balance here: better to leave it all lent.
         tracing::error!(
-            leases = state.balances.len(),
+            leases = sum.state.balances.len(),
             "the journal is damaged: leases of the last run are not used"
         );
-        state.balances.clear();
+        sum.state.balances.clear();
     }
-    Ok((state, damaged))
+    Ok(sum)
 }
 
 /// A process that died while it began a segment leaves one without a whole checkpoint.
@@ -56,47 +79,34 @@ fn newest_checkpoint(dir: &Path, segments: &[(u64, u64)]) -> io::Result<usize> {
     Ok(0)
 }
 
-fn fold(dir: &Path, number: u64, is_last: bool, state: &mut State) -> io::Result<usize> {
-    let bytes = segment::read(dir, Position { segment: number, offset: 0 }, u64::MAX)?;
-    let (mut from, mut damaged) = (0, 0);
-    let mut put_aside = |at: std::ops::Range<usize>| {
-        damaged += 1;
-        segment::keep_aside(dir, Position { segment: number, offset: at.start as u64 }, &bytes[at]);
-    };
-    loop {
-        match frame::find(&bytes, from) {
-            Found::Record { kind, payload, at } => {
-                from = at.end;
-                if state.fold(kind, payload).is_err() {
-                    put_aside(at);
+impl Sum {
+    fn fold(&mut self, segment: u64, bytes: &[u8], is_last: bool) {
+        let position = |offset: usize| Position { segment, offset: offset as u64 };
+        let mut put_aside = |at: Range<usize>| self.damaged.push((position(at.start), bytes[at].to_vec()));
+        for found in frame::walk(bytes) {
+            match found {
+                Found::Record { kind, payload, at } => {
+                    if self.state.fold(kind, payload).is_err() {
+                        put_aside(at);
+                    }
                 }
-            }
-            Found::Damaged { at } => {
-                from = at.end;
-                put_aside(at);
-            }
-            Found::End { torn } if is_last => {
-                cut(dir, number, torn.start as u64, torn.len())?;
-                return Ok(damaged);
-            }
-            Found::End { torn } => {
-                if !torn.is_empty() {
-                    put_aside(torn);
-                }
-                return Ok(damaged);
+                Found::Damaged { at } => put_aside(at),
+                Found::End { torn } if is_last => self.end = Some((position(torn.start), torn.len())),
+                Found::End { torn } if torn.is_empty() => {}
+                Found::End { torn } => put_aside(torn),
             }
         }
     }
 }
 
 /// Ends a segment at its last whole record.
-fn cut(dir: &Path, number: u64, end: u64, torn_bytes: usize) -> io::Result<()> {
+fn cut(dir: &Path, end: Position, torn_bytes: usize) -> io::Result<()> {
     if torn_bytes > 0 {
         tracing::warn!(
-            segment = number,
+            segment = end.segment,
             torn_bytes,
             "the journal's last record was cut off with the process"
         );
     }
-    OpenOptions::new().write(true).open(segment::path(dir, number))?.set_len(end)
+    OpenOptions::new().write(true).open(segment::path(dir, end.segment))?.set_len(end.offset)
 }

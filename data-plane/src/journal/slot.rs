@@ -15,6 +15,7 @@ use super::{
     frame::{self, Kind},
     payload,
 };
+use crate::usage::record::unfinished;
 
 /// Bytes by which a closing may be longer than its intent: tokens, outcome, times.
 const GROWTH: usize = 512;
@@ -97,6 +98,7 @@ impl Slot {
         record.outcome.truncate(LONGEST_OUTCOME);
         let attempt = (record.generation.clone(), record.attempt);
         let unspent = unspent(draws, &record);
+        let unfinished = generation.is_none().then(|| unfinished(&record));
         let mut closing = Vec::with_capacity(1024);
         put(&mut closing, Kind::Closing, traceparent, usage_record::Kind::Attempt(record));
         let whole = with_generation(&closing, traceparent, generation.as_ref(), payload::LONGEST);
@@ -107,7 +109,7 @@ impl Slot {
             false => with_generation(&closing, traceparent, generation.as_ref(), GENERATION),
         };
         writer.close(bytes, self.promise);
-        if writer.state.closed(&attempt) {
+        if writer.state.closed(&attempt, unfinished) {
             for (account, amount) in unspent {
                 writer.state.granted(account, epoch, amount);
             }

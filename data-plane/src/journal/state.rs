@@ -8,6 +8,7 @@ use prost::Message;
 use switchyard_proto::v1::{self, usage_record};
 
 use super::{account::Account, frame::Kind, payload};
+use crate::usage::record;
 
 /// One attempt: its generation's id and its number.
 pub(super) type AttemptKey = (Vec<u8>, u32);
@@ -19,6 +20,9 @@ pub(super) struct State {
     pub balances: HashMap<(Account, u64), u64>,
     /// Intents without a closing, as they were written.
     pub open: HashMap<AttemptKey, Vec<u8>>,
+    /// Requests that attempts were closed of and whose generation is not written yet: the generation as those lines have
+    /// it, by its id.
+    pub unfinished: HashMap<Vec<u8>, v1::GenerationRecord>,
     /// Leases of which the control plane may have lent or taken back something that is not known here.
     pub doubts: HashSet<(Account, u64)>,
     pub session: Option<SessionMark>,
@@ -54,6 +58,8 @@ struct Checkpoint {
     session: Option<SessionMark>,
     #[prost(message, repeated, tag = "4")]
     doubts: Vec<Balance>,
+    #[prost(message, repeated, tag = "5")]
+    unfinished: Vec<v1::GenerationRecord>,
 }
 
 /// A record whose frame is whole but whose payload is not what its kind promises.
@@ -84,8 +90,31 @@ impl State {
     }
 
     /// Whether the attempt was open: only then does its unspent money come back.
-    pub fn closed(&mut self, attempt: &AttemptKey) -> bool {
-        self.open.remove(attempt).is_some()
+    ///
+    /// `unfinished` is the generation as the attempt's line has it; `None` where the real one is written with the closing.
+    pub fn closed(&mut self, attempt: &AttemptKey, unfinished: Option<v1::GenerationRecord>) -> bool {
+        if self.open.remove(attempt).is_none() {
+            return false;
+        }
+        match unfinished {
+            None => self.finished(&attempt.0),
+            Some(generation) => {
+                let sum = match self.unfinished.remove(&attempt.0) {
+                    None => generation,
+                    Some(earlier) => record::with_earlier(generation, &earlier),
+                };
+                self.unfinished.insert(attempt.0.clone(), sum);
+            }
+        }
+        true
+    }
+
+    /// The generation is written.
+    pub fn finished(&mut self, generation: &[u8]) {
+        // Mostly there are none, and a look costs a hash.
+        if !self.unfinished.is_empty() {
+            self.unfinished.remove(generation);
+        }
     }
 
     /// What another incarnation may have lent is nobody's concern any more.
@@ -102,7 +131,10 @@ impl State {
         match kind {
             Kind::Intent => self.fold_intent(bytes).ok_or_else(unreadable)?,
             Kind::Closing => self.fold_closing(bytes).ok_or_else(unreadable)?,
-            Kind::Generation => {}
+            Kind::Generation => {
+                let generation = generation(bytes).ok_or_else(unreadable)?;
+                self.finished(&generation.id);
+            }
             Kind::Grant => {
                 let (account, epoch, amount) = balance(bytes).ok_or_else(unreadable)?;
                 self.granted(&account, epoch, amount);
@@ -143,7 +175,8 @@ impl State {
 
     fn fold_closing(&mut self, bytes: &[u8]) -> Option<()> {
         let record = attempt(bytes)?;
-        if self.closed(&(record.generation.clone(), record.attempt)) {
+        let unfinished = record::unfinished(&record);
+        if self.closed(&(record.generation.clone(), record.attempt), Some(unfinished)) {
             for (account, reserved, charged) in leased(&record) {
                 self.granted(&account, record.epoch, reserved.saturating_sub(charged));
             }
@@ -160,6 +193,7 @@ impl State {
             open: self.open.values().cloned().collect(),
             session: self.session.clone(),
             doubts: self.doubts.iter().map(|(account, epoch)| Balance::of(account, *epoch, 0)).collect(),
+            unfinished: self.unfinished.values().cloned().collect(),
         }
         .encode_to_vec()
     }
@@ -172,6 +206,9 @@ impl State {
         }
         for doubt in checkpoint.doubts {
             state.doubts.insert((Account::from_proto(&doubt.account?)?, doubt.epoch));
+        }
+        for generation in checkpoint.unfinished {
+            state.unfinished.insert(generation.id.clone(), generation);
         }
         for intent in checkpoint.open {
             let record = attempt(&intent)?;
@@ -204,6 +241,15 @@ pub(super) fn attempt(bytes: &[u8]) -> Option<v1::AttemptRecord> {
 /// What an intent takes from each lease.
 pub(super) fn draws(record: &v1::AttemptRecord) -> Vec<(Account, u64)> {
     leased(record).map(|(account, reserved, _)| (account, reserved)).collect()
+}
+
+/// The generation in a payload.
+pub(super) fn generation(bytes: &[u8]) -> Option<v1::GenerationRecord> {
+    let (_, record) = payload::split(bytes)?;
+    match v1::UsageRecord::decode(record).ok()?.kind? {
+        usage_record::Kind::Generation(record) => Some(record),
+        usage_record::Kind::Attempt(_) => None,
+    }
 }
 
 /// Account, reserved and charged amounts of the charges that leases paid.
@@ -272,6 +318,9 @@ mod tests {
         state.fold(Kind::Grant, &grant("k", 100)).unwrap();
         state.fold(Kind::Doubt, &grant("k", 0)).unwrap();
         state.fold(Kind::Intent, &line("k", 60, 60)).unwrap();
+        state.fold(Kind::Closing, &line("k", 60, 60)).unwrap();
+        state.fold(Kind::Intent, &line("k", 60, 60)).unwrap();
+        assert_eq!((state.open.len(), state.unfinished.len()), (1, 1));
         let mut other = State::default();
         other.fold(Kind::Checkpoint, &state.to_checkpoint()).unwrap();
         assert_eq!(other, state);

@@ -5,6 +5,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use prost::Message;
 use switchyard_proto::{
     clock,
+    money::NanoUsd,
     v1::{self, usage_record},
 };
 use tempfile::TempDir;
@@ -77,6 +78,17 @@ fn lines(journal: &Journal) -> Vec<v1::AttemptRecord> {
     shipped(journal).into_iter().filter_map(attempt).collect()
 }
 
+/// First byte of the id, status, charge and attempts of each generation.
+fn generations(journal: &Journal) -> Vec<(u8, u32, u64, u32)> {
+    let generation = |kind| match kind {
+        usage_record::Kind::Generation(record) => {
+            Some((record.id[0], record.status, record.charge_nano, record.attempts))
+        }
+        usage_record::Kind::Attempt(_) => None,
+    };
+    shipped(journal).into_iter().filter_map(generation).collect()
+}
+
 fn segments(dir: &Path) -> Vec<std::path::PathBuf> {
     let numbers = segment::list(&dir.join("journal")).unwrap();
     numbers.into_iter().map(|(number, _)| segment::path(&dir.join("journal"), number)).collect()
@@ -92,7 +104,11 @@ fn a_restart_finds_leases_and_closes_open_attempts_as_interrupted() {
     journal.granted(&account(), 1, 1000).unwrap();
     let settled = journal.intend(intent(1, 300)).unwrap();
     let cut_off = journal.intend(intent(2, 200)).unwrap();
-    settled.close(|record| (charged(record, 100), None));
+    settled.close(|record| {
+        let generation =
+            v1::GenerationRecord { id: record.generation.clone(), status: 200, ..Default::default() };
+        (charged(record, 100), Some(generation))
+    });
     kill(journal, cut_off);
 
     let (journal, replay) = open(&dir);
@@ -109,7 +125,143 @@ fn a_restart_finds_leases_and_closes_open_attempts_as_interrupted() {
 
     let (journal, replay) = open(&dir);
     assert_eq!((replay.interrupted, replay.balances), (0, vec![(account(), 1, 700)]));
-    assert_eq!(shipped(&journal).len(), 2, "closed once");
+    assert_eq!((shipped(&journal).len(), generations(&journal).len()), (4, 2), "closed once");
+}
+
+#[test]
+fn a_request_that_was_cut_off_has_one_generation_with_all_that_its_lines_charge() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings::Journal { segment_bytes: 1, ..settings() };
+    let (journal, _) = Journal::open(dir.path(), &settings).unwrap();
+    let attempt = |number: u8, attempt| {
+        let mut intent = intent(number, 200);
+        intent.record.attempt = attempt;
+        journal.intend(intent).unwrap()
+    };
+    let generation =
+        |number: u8| v1::GenerationRecord { id: vec![number; 16], status: 200, ..Default::default() };
+    // Failed, tried again, and cut off then; between two attempts; between its last attempt and its generation's own record.
+    attempt(1, 1).close(|record| (charged(record, 30), None));
+    let cut_off = attempt(1, 2);
+    attempt(2, 1).close(|record| (charged(record, 7), None));
+    attempt(3, 1).close(|record| (charged(record, 5), None));
+    journal.generation(&generation(3), "").unwrap();
+    attempt(4, 1).close(|record| (charged(record, 5), None));
+    attempt(4, 2).close(|record| (charged(record, 5), Some(generation(4))));
+    kill(Arc::clone(&journal), cut_off);
+    drop(journal);
+
+    for expected in [4, 4] {
+        // Each segment begins with a checkpoint, so that the newest alone must know all of this.
+        let (journal, _) = Journal::open(dir.path(), &settings).unwrap();
+        let mut seen = generations(&journal);
+        seen.sort_unstable();
+        assert_eq!(seen.len(), expected, "written once: {seen:?}");
+        assert_eq!(seen, [(1, 500, 230, 2), (2, 500, 7, 1), (3, 200, 0, 0), (4, 200, 0, 0)]);
+        assert_eq!(lines(&journal).len(), 6);
+    }
+}
+
+#[test]
+fn a_survey_counts_what_is_owed_and_leaves_everything_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(&dir);
+    journal.granted(&account(), 1, 1000).unwrap();
+    journal.intend(intent(1, 300)).unwrap().close(|record| (charged(record, 100), None));
+    journal.acknowledge(journal.written(), "one");
+    let began = |number, seconds| {
+        let mut intent = intent(number, 200);
+        intent.record.started_at =
+            Some(clock::to_timestamp(chrono::DateTime::UNIX_EPOCH + Duration::from_secs(seconds)));
+        intent
+    };
+    journal.intend(began(2, 50)).unwrap().close(|record| (charged(record, 40), None));
+    let generation = v1::GenerationRecord { id: vec![2; 16], ..Default::default() };
+    journal.generation(&generation, "").unwrap();
+    let cut_off = journal.intend(began(3, 20)).unwrap();
+    journal.doubt(&account(), 1).unwrap();
+    assert!(matches!(Survey::of(dir.path()), Err(JournalError::Taken { .. })), "a running process holds it");
+    let instance = journal.instance().clone();
+    kill(journal, cut_off);
+
+    let files = |dir: &Path| -> Vec<(std::path::PathBuf, Vec<u8>)> {
+        let paths = fs::read_dir(dir.join("journal")).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        files.sort();
+        files
+    };
+    let before = files(dir.path());
+    let survey = Survey::of(dir.path()).unwrap();
+    assert_eq!(files(dir.path()), before);
+    assert_eq!(survey.instance, Some(instance));
+    let tally = |count, nano| Tally { count, charge: NanoUsd(nano), cost: NanoUsd::ZERO };
+    assert_eq!((survey.ended, survey.interrupted), (tally(1, 40), tally(1, 200)));
+    // The first request's line is acknowledged, its generation was never written.
+    assert_eq!((survey.generations, survey.unfinished, survey.records()), (1, 2, 5));
+    assert_eq!((survey.leases, survey.held, survey.doubts), (1, NanoUsd(660), 1));
+    let seconds = |at: Option<chrono::DateTime<chrono::Utc>>| at.map(|at| at.timestamp());
+    assert_eq!((seconds(survey.oldest), seconds(survey.newest), survey.damaged), (Some(20), Some(50), 0));
+
+    let (journal, _) = open(&dir);
+    assert_eq!(shipped(&journal).len() as u64, survey.records(), "what is shipped is what was counted");
+}
+
+#[test]
+fn a_survey_of_what_is_no_journal_or_has_no_name_says_so_and_makes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(Survey::of(dir.path()), Err(JournalError::Absent { .. })));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    let (journal, _) = open(&dir);
+    journal.intend(intent(1, 300)).unwrap().close(|record| (charged(record, 100), None));
+    drop(journal);
+    fs::remove_file(dir.path().join("instance")).unwrap();
+    // Another disk's records among its own.
+    let (other, other_dir) = (tempfile::tempdir().unwrap(), dir.path().join("journal"));
+    let (journal, _) = open(&other);
+    journal.intend(intent(2, 300)).unwrap().close(|record| (charged(record, 100), None));
+    let path = segments(other.path()).pop().unwrap();
+    fs::copy(path, segment::path(&other_dir, 7)).unwrap();
+    let error = Survey::of(dir.path()).unwrap_err().to_string();
+    let both = error.split_once("; its records are of ").unwrap().1;
+    assert!(both.contains(journal.instance().as_str()) && both.contains(", dp_"), "{error}");
+    assert!(!dir.path().join("instance").exists());
+}
+
+#[test]
+fn an_instance_that_lost_its_id_is_who_its_records_say() {
+    for lost in ["", "dp_\u{0}\u{0}"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _) = open(&dir);
+        journal.intend(intent(1, 300)).unwrap().close(|record| (charged(record, 100), None));
+        let instance = journal.instance().clone();
+        drop(journal);
+        fs::write(dir.path().join("instance"), lost).unwrap();
+        assert_eq!(Survey::of(dir.path()).unwrap().instance.as_ref(), Some(&instance));
+        assert_eq!(open(&dir).0.instance(), &instance);
+        assert_eq!(fs::read_to_string(dir.path().join("instance")).unwrap().trim(), instance.as_str());
+    }
+}
+
+#[test]
+fn a_disk_that_takes_nothing_refuses_intents_and_readiness_until_it_is_well_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(&dir);
+    let open = journal.intend(intent(1, 300)).unwrap();
+    assert!(journal.accepts());
+    let before = journal.sizes();
+    // As on a disk that was made read-only after an error.
+    let path = segments(dir.path()).pop().unwrap();
+    let file = journal.writer().swap_file(Arc::new(File::open(path).unwrap()));
+    let refused = journal.intend(intent(2, 300)).unwrap_err();
+    assert!(matches!(refused, JournalError::Disk(_)), "{refused}");
+    assert!(!journal.accepts() && journal.sizes() == before, "nothing is counted of it");
+    open.close(|record| (charged(record, 100), None));
+    assert!(!journal.accepts() && lines(&journal).is_empty());
+    journal.writer().swap_file(file);
+    assert!(journal.accepts(), "without an intent to find out by");
+    let seen: Vec<_> = lines(&journal).iter().map(|line| (line.generation[0], line.charge_nano)).collect();
+    assert_eq!(seen, [(1, 100)], "the closing was kept, and the refused intent left nothing");
+    journal.intend(intent(2, 300)).unwrap();
 }
 
 /// Ends the process without running what drops would do.
@@ -191,6 +343,7 @@ fn a_full_journal_refuses_intents_and_still_takes_every_closing() {
     };
     assert!(matches!(refused, JournalError::Full { .. }), "{refused}");
     assert!(slots.len() > 5);
+    assert!(!journal.accepts(), "whoever refuses is not ready");
     let open = slots.len();
     for slot in slots {
         let generation = v1::GenerationRecord { decision: "x".repeat(1500), ..Default::default() };

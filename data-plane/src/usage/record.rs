@@ -143,6 +143,39 @@ pub fn ended(
     (line, generation)
 }
 
+/// The generation of a request of which nothing but this line is known: it ended with its process or its task.
+pub fn unfinished(line: &v1::AttemptRecord) -> v1::GenerationRecord {
+    let admitted_at = GenerationId::from_bytes(&line.generation).map(GenerationId::admitted_at);
+    v1::GenerationRecord {
+        id: line.generation.clone(),
+        instance: line.instance.clone(),
+        tenant: line.tenant.clone(),
+        key: line.key.clone(),
+        requested_model: line.model.clone(),
+        model: line.model.clone(),
+        provider: line.provider.clone(),
+        // What its caller saw was a broken connection.
+        status: 500,
+        error_type: INTERRUPTED.to_owned(),
+        cost_nano: line.cost_nano,
+        charge_nano: line.charge_nano,
+        attempts: 1,
+        admitted_at: admitted_at.map(clock::to_timestamp).or(line.started_at),
+        config_revision: line.price_revision.clone(),
+        ..Default::default()
+    }
+}
+
+/// The same with what an earlier line of the request came to.
+pub fn with_earlier(last: v1::GenerationRecord, earlier: &v1::GenerationRecord) -> v1::GenerationRecord {
+    v1::GenerationRecord {
+        cost_nano: last.cost_nano.saturating_add(earlier.cost_nano),
+        charge_nano: last.charge_nano.saturating_add(earlier.charge_nano),
+        attempts: last.attempts.saturating_add(earlier.attempts),
+        ..last
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
