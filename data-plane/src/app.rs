@@ -239,7 +239,7 @@ fn worker(
     let refusals = shared.refusals.clone();
     let drain = settings.requests.drain;
     let settings = settings.clone();
-    let router = move |tasks| {
+    let router = move |tasks, closing| {
         let client = HttpClient::new(settings.deadlines.connect, PrivateUpstreams::of(&settings.requests));
         let fetcher = Fetcher::new(settings.fetch, room);
         let most = settings.requests.max_concurrent.div_ceil(threads);
@@ -259,6 +259,7 @@ fn worker(
             refusals,
             settings,
             tasks,
+            closing,
         });
         routes::router(Arc::new(Client { pipeline, account, most }))
     };

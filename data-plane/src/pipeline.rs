@@ -26,6 +26,8 @@ pub mod rules;
 pub mod situation;
 pub mod skips;
 pub mod steps;
+#[cfg(test)]
+mod tests;
 pub mod told;
 pub mod trail;
 pub mod verdict;
@@ -41,6 +43,7 @@ use http::{HeaderMap, HeaderValue, Response};
 use serde_json::Value;
 use switchyard_proto::code::ErrorCode;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::messages;
@@ -91,6 +94,8 @@ pub struct Pipeline {
     pub settings: Arc<Settings>,
     /// Shutdown waits for these.
     pub tasks: TaskTracker,
+    /// Cancelled when they have been waited for long enough: each ends at once, in good order.
+    pub closing: CancellationToken,
 }
 
 /// A request as the server received it: the head is read, the body is not.
@@ -118,7 +123,8 @@ impl Pipeline {
     pub async fn chat(self: Arc<Self>, surface: Surface, inbound: Inbound) -> Response<ReplyBody> {
         let client = Client::of(&inbound.head, inbound.address, &self.settings.routing.policy_headers);
         let trail = Trail::begin(surface, client, self.config.load().revision.clone());
-        let (reply, pending) = reply::pair(head(&trail), surface, self.settings.requests.keep_alive_after);
+        let beat = self.settings.requests.keep_alive_after;
+        let (reply, pending) = reply::pair(head(&trail), surface, beat, self.closing.clone());
         let pipeline = self.clone();
         self.tasks.spawn(async move { pipeline.carry(inbound, reply, trail).await });
         pending.await.unwrap_or_else(|_| ending::lost())
@@ -126,8 +132,7 @@ impl Pipeline {
 
     /// Serves, whatever happens, and ends exactly once.
     async fn carry(&self, inbound: Inbound, mut reply: Reply, mut trail: Trail) {
-        let served = AssertUnwindSafe(self.serve(inbound, &mut reply, &mut trail)).catch_unwind().await;
-        let result = served.unwrap_or_else(|_| Err(RequestError::internal("a panic while serving")));
+        let result = guarded(self.serve(inbound, &mut reply, &mut trail)).await;
         ending::finish(self, reply, trail, result).await;
     }
 
@@ -223,6 +228,12 @@ impl Pipeline {
             [asked, of_policy].into_iter().flatten().fold(self.settings.deadlines.total, Duration::min);
         Instant::now() + within
     }
+}
+
+/// What a request comes to; a panic is a fault of ours, and what was held when it came is settled as it unwinds.
+async fn guarded(serving: impl Future<Output = Result<(), RequestError>>) -> Result<(), RequestError> {
+    let served = AssertUnwindSafe(serving).catch_unwind().await;
+    served.unwrap_or_else(|_| Err(RequestError::internal("a panic while serving")))
 }
 
 /// How a caller is kept company while this candidate is tried or read.

@@ -1,6 +1,5 @@
 //! Do it: stage after stage, and in each candidate after candidate, until an answer is given.
 
-use switchyard_proto::code::ErrorCode;
 use switchyard_proto::id::ModelId;
 use tokio::time::{Instant, sleep_until};
 
@@ -112,8 +111,11 @@ impl<'a> Attempts<'a> {
                 break;
             }
         }
+        if reply.is_closing() {
+            return Err(gone(Gone::Process, trail));
+        }
         if reply.is_gone() {
-            return Err(gone(trail));
+            return Err(gone(Gone::Caller, trail));
         }
         Err(explain::exhausted(trail, self.skips))
     }
@@ -176,9 +178,9 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// The caller left, or its time is up.
+    /// The caller left, its time is up, or the process stops.
     fn is_over(&self, reply: &Reply) -> bool {
-        reply.is_gone() || Instant::now() >= self.job.until
+        reply.is_gone() || reply.is_closing() || Instant::now() >= self.job.until
     }
 
     /// What stands against a candidate before anything is done for it; claims the retry that it needs.
@@ -230,7 +232,7 @@ impl<'a> Attempts<'a> {
             return Ok(());
         }
         let company = Wait { streaming: self.job.request.stream, leaves_with_caller: true };
-        reply.wait(company, sleep_until(due)).await.map_err(|Gone| gone(trail))
+        reply.wait(company, sleep_until(due)).await.map_err(|why| gone(why, trail))
     }
 
     async fn candidate(
@@ -276,7 +278,7 @@ impl<'a> Attempts<'a> {
                 self.failed(candidate, failed, round);
                 Ok(Tried::Passed)
             }
-            Err(Gone) => Err(gone(trail)),
+            Err(why) => Err(gone(why, trail)),
         }
     }
 
@@ -405,8 +407,8 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// The error of a request whose caller left.
-pub fn gone(trail: &mut Trail) -> RequestError {
-    trail.cancelled = true;
-    RequestError::new(ErrorCode::RequestTimeout, "The caller left.")
+/// The error of a request that nothing is waited for any more.
+pub fn gone(why: Gone, trail: &mut Trail) -> RequestError {
+    trail.cancelled |= why == Gone::Caller;
+    why.into()
 }

@@ -70,6 +70,7 @@ impl Delivery<'_> {
         let job = self.job;
         let meter = Meter::of(&answer);
         let counted = meter.counted(&self.job.request.facts, None);
+        trail.cancelled = reply.is_gone();
         self.told.ok(self.job, &counted);
         let bill = self.settle(&meter, &counted, ok(&meter, &counted, status), trail);
         let answer = ChatResponse { usage: Some(counted), ..answer };
@@ -95,6 +96,7 @@ impl Delivery<'_> {
         encoder.replay(&answer, &mut out);
         let meter = Meter::of(&answer);
         let counted = meter.counted(&self.job.request.facts, None);
+        trail.cancelled = reply.is_gone();
         self.told.ok(self.job, &counted);
         let bill = self.settle(&meter, &counted, ok(&meter, &counted, status), trail);
         encoder.usage(&counted, &print(&bill, trail), &mut out);
@@ -153,9 +155,13 @@ impl Delivery<'_> {
                     let end = (Cut::of(&live), patience);
                     return Err(self.broken(&failure, &meter, end, out.freeze(), reply, trail).await);
                 }
-                Err(Gone) => {
+                Err(Gone::Caller) => {
                     self.called_off(&meter, &Cut::of(&live), CANCELLED, trail);
                     return Ok(());
+                }
+                Err(why @ Gone::Process) => {
+                    reply.encoder = Some(encoder);
+                    return Err(self.stopped(why, &meter, &Cut::of(&live), trail));
                 }
             }
         }
@@ -227,6 +233,16 @@ impl Delivery<'_> {
             let _ = reply.send(rest, patience.ends()).await;
         }
         error
+    }
+
+    /// We stop before the answer is whole: the caller hears why in-band, and pays nothing but fees.
+    fn stopped(self, why: Gone, meter: &Meter, cut: &Cut, trail: &mut Trail) -> RequestError {
+        self.told.cancelled();
+        trail.error = Some(why.code());
+        let counted = meter.counted(&self.job.request.facts, cut.usage);
+        let ended = Ended { outcome: why.outcome(), status: cut.status, owes: Owes::Fees };
+        self.settle(meter, &counted, ended, trail);
+        why.into()
     }
 
     /// The provider broke off after the commit point: the caller hears why in-band, and pays nothing but fees.

@@ -42,7 +42,7 @@ pub fn blames_endpoint(class: FailureClass) -> bool {
 /// URL that could not be read; then what could not be expressed.
 pub fn exhausted(trail: &Trail, skips: Vec<Skip>) -> RequestError {
     let weight = |skip: &Skip| match skip {
-        Skip::Unsupported(..) | Skip::Gone => 0,
+        Skip::Unsupported(..) | Skip::Gone(_) => 0,
         Skip::Media(error) if error.retry_after.is_none() => 1,
         Skip::Budget { affordable_tokens, .. } => 2 + u64::from(*affordable_tokens > 0),
         // What cannot be told now may be well in a moment, so a budget is no final word.

@@ -79,7 +79,7 @@ impl<'a> Flight<'a> {
     /// Waits for the outcome in the caller's company.
     ///
     /// # Errors
-    /// [`Gone`] where the caller left and the wait ended with that; the attempt is settled then.
+    /// [`Gone`] where the wait ended with the caller or the process; the attempt is settled then.
     pub async fn follow(
         self,
         trying: impl Future<Output = Outcome>,
@@ -89,9 +89,9 @@ impl<'a> Flight<'a> {
     ) -> Result<Landed<'a>, Gone> {
         match reply.wait(wait(job, self.candidate), trying).await {
             Ok(outcome) => Ok(self.land(outcome)),
-            Err(Gone) => {
-                self.call_off(job, "cancelled", trail);
-                Err(Gone)
+            Err(gone) => {
+                self.call_off(job, gone.outcome(), trail);
+                Err(gone)
             }
         }
     }

@@ -84,7 +84,7 @@ impl<'a> Race<'a, '_> {
     /// it is needed, while the first goes on; none where there is none to send.
     ///
     /// # Errors
-    /// [`Gone`] where the caller left and the wait ended with that; what was under way is settled then.
+    /// [`Gone`] where the wait ended with the caller or the process; what was under way is settled then.
     pub async fn run(
         &self,
         (first, shot): (Flight<'a>, Shot<'a>),
@@ -113,9 +113,9 @@ impl<'a> Race<'a, '_> {
         };
         let (early, ready) = match reply.wait(company, opening).await {
             Ok(done) => done,
-            Err(Gone) => {
-                first.call_off(job, "cancelled", trail);
-                return Err(Gone);
+            Err(gone) => {
+                first.call_off(job, gone.outcome(), trail);
+                return Err(gone);
             }
         };
         let (other, shot) = match (early, ready) {
@@ -157,10 +157,10 @@ impl<'a> Race<'a, '_> {
                 };
                 Ok(Landed::Committed(won, answer))
             }
-            Err(Gone) => {
-                first.call_off(job, "cancelled", trail);
-                other.call_off(job, "cancelled", trail);
-                Err(Gone)
+            Err(gone) => {
+                first.call_off(job, gone.outcome(), trail);
+                other.call_off(job, gone.outcome(), trail);
+                Err(gone)
             }
         }
     }

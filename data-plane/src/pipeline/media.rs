@@ -76,7 +76,7 @@ impl Gathered {
     ///
     /// # Errors
     /// [`Skip::Media`] with the caller's error, which names the part, where something cannot be had: another
-    /// candidate's provider may read it itself. [`Skip::Gone`] where the caller left.
+    /// candidate's provider may read it itself. [`Skip::Gone`] where the caller left or the process stops.
     pub async fn add(
         &mut self,
         fetcher: &Fetcher,
@@ -88,9 +88,9 @@ impl Gathered {
         let company = Wait { streaming: job.request.stream, leaves_with_caller: true };
         match reply.wait(company, self.add_beside(fetcher, job, candidate)).await {
             Ok(done) => done,
-            Err(Gone) => {
-                trail.cancelled = true;
-                Err(Skip::Gone)
+            Err(gone) => {
+                trail.cancelled = gone == Gone::Caller;
+                Err(Skip::Gone(gone))
             }
         }
     }

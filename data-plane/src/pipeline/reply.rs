@@ -13,18 +13,53 @@ use bytes::{Bytes, BytesMut};
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use switchyard_proto::code::ErrorCode;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use crate::api::surface::{StreamEncoder, Surface};
+use crate::error::RequestError;
 
 /// Pieces that may wait for a slow caller; the provider is read no faster.
 const WAITING: usize = 16;
 
-/// The caller has left.
+/// Why what was waited for is not waited for any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the caller has left")]
-pub struct Gone;
+pub enum Gone {
+    #[error("the caller has left")]
+    Caller,
+    #[error("the process stops, and its drain is over")]
+    Process,
+}
+
+impl Gone {
+    /// The outcome of an attempt that ended for it.
+    pub fn outcome(self) -> &'static str {
+        match self {
+            Self::Caller => "cancelled",
+            Self::Process => "draining",
+        }
+    }
+
+    /// What the request ends in.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::Caller => ErrorCode::RequestTimeout,
+            Self::Process => ErrorCode::Draining,
+        }
+    }
+}
+
+impl From<Gone> for RequestError {
+    fn from(why: Gone) -> Self {
+        let text = match why {
+            Gone::Caller => "The caller left.",
+            Gone::Process => "This instance is stopping. Try again on another.",
+        };
+        Self::new(why.code(), text)
+    }
+}
 
 /// Why a piece was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +91,7 @@ pub struct Reply {
     beat: Duration,
     next_beat: Instant,
     is_gone: bool,
+    closing: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -68,12 +104,18 @@ enum State {
 /// The server's end.
 pub type Pending = oneshot::Receiver<Response<ReplyBody>>;
 
-/// A pair of ends. `headers` go with any head; `beat` is the silence that a streaming caller is left in.
-pub fn pair(headers: HeaderMap, surface: Surface, beat: Duration) -> (Reply, Pending) {
+/// A pair of ends. `headers` go with any head; `beat` is the silence that a streaming caller is left in; `closing` ends
+/// every wait.
+pub fn pair(
+    headers: HeaderMap,
+    surface: Surface,
+    beat: Duration,
+    closing: CancellationToken,
+) -> (Reply, Pending) {
     let (sender, pending) = oneshot::channel();
     let next_beat = Instant::now() + beat;
     let state = State::Waiting(sender);
-    (Reply { surface, encoder: None, state, headers, beat, next_beat, is_gone: false }, pending)
+    (Reply { surface, encoder: None, state, headers, beat, next_beat, is_gone: false, closing }, pending)
 }
 
 impl Reply {
@@ -85,6 +127,11 @@ impl Reply {
     /// Lets silence begin now: what came before was the caller's own time.
     pub fn rest(&mut self) {
         self.next_beat = Instant::now() + self.beat;
+    }
+
+    /// Whether the process stops and no request may go on.
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_cancelled()
     }
 
     /// Whether the caller is known to have left.
@@ -121,10 +168,12 @@ impl Reply {
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Untaken::Gone),
             Err(mpsc::error::TrySendError::Full(piece)) => {
                 let full = Instant::now();
-                match tokio::time::timeout_at(until, pieces.send(piece)).await {
-                    Ok(Ok(())) => Ok(full.elapsed()),
-                    Ok(Err(_)) => Err(Untaken::Gone),
-                    Err(_) => Err(Untaken::Slow),
+                let sending = tokio::time::timeout_at(until, pieces.send(piece));
+                // At the end of the drain nobody is slow any more, who has not read is too late.
+                match self.closing.run_until_cancelled(sending).await {
+                    Some(Ok(Ok(()))) => Ok(full.elapsed()),
+                    Some(Ok(Err(_))) => Err(Untaken::Gone),
+                    Some(Err(_)) | None => Err(Untaken::Slow),
                 }
             }
         };
@@ -147,7 +196,8 @@ impl Reply {
     /// Waits for `work` on the caller's behalf.
     ///
     /// # Errors
-    /// [`Gone`] if the caller left and the wait was to end with it; `work` is dropped then.
+    /// [`Gone`] if the caller left and the wait was to end with it, or the process may wait no longer; `work` is dropped
+    /// then.
     pub async fn wait<T>(&mut self, wait: Wait, work: impl Future<Output = T>) -> Result<T, Gone> {
         tokio::pin!(work);
         loop {
@@ -158,9 +208,10 @@ impl Reply {
                 () = gone(&mut self.state), if !self.is_gone => {
                     self.is_gone = true;
                     if wait.leaves_with_caller {
-                        return Err(Gone);
+                        return Err(Gone::Caller);
                     }
                 }
+                () = self.closing.cancelled() => return Err(Gone::Process),
                 () = sleep_until(self.next_beat), if beats => self.keep_alive(),
             }
         }

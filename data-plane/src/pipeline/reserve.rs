@@ -23,7 +23,7 @@ use crate::model::request::ChatRequest;
 use crate::pipeline::cap::Cap;
 use crate::pipeline::charges::{self, Payers};
 use crate::pipeline::rates::{self, Entered};
-use crate::pipeline::reply::Reply;
+use crate::pipeline::reply::{Gone, Reply};
 use crate::pipeline::steps::Steps;
 use crate::pipeline::trail::Trail;
 use crate::pipeline::{Job, Pipeline};
@@ -68,8 +68,8 @@ pub enum Skip {
     Unsupported(Unsupported, Arc<Endpoint>),
     /// Something behind a caller's URL cannot be had, and this provider cannot read it itself.
     Media(Box<RequestError>),
-    /// The caller left while the candidate was made ready.
-    Gone,
+    /// The caller left, or the process stopped, while the candidate was made ready.
+    Gone(Gone),
     /// Money does not cover the worst case; so many output tokens would be covered.
     Budget {
         account: Account,
@@ -92,7 +92,7 @@ pub enum Skip {
 impl Skip {
     /// Whether no other candidate can do better: they would all be refused alike.
     pub fn ends_the_request(&self) -> bool {
-        matches!(self, Self::Refused(ReserveError::Journal(_)) | Self::Gone)
+        matches!(self, Self::Refused(ReserveError::Journal(_)) | Self::Gone(_))
     }
 }
 
@@ -375,7 +375,7 @@ impl From<Skip> for RequestError {
         match skip {
             Skip::Unsupported(unsupported, _) => unsupported.into(),
             Skip::Media(error) => *error,
-            Skip::Gone => Self::new(ErrorCode::RequestTimeout, "The caller left."),
+            Skip::Gone(why) => Self::from(why),
             Skip::Failed(failed, endpoint) => {
                 Self::from_failure(&failed.failure, &endpoint.provider.display_name)
             }

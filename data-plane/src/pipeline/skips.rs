@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use switchyard_proto::code::ErrorCode;
 use switchyard_proto::id::ModelId;
 use switchyard_proto::money::NanoUsd;
 use switchyard_proto::v1::AccountKind;
@@ -39,7 +38,7 @@ impl Why {
             }
             Skip::Media(error) => Self::new("media", &*error.public),
             Skip::Refused(error) => Self::new(error.code().error_type(), refused(error)),
-            Skip::Gone => Self::new(ErrorCode::RequestTimeout.error_type(), "the caller left"),
+            Skip::Gone(why) => Self::new(why.code().error_type(), why.to_string()),
             Skip::Shut(shut, _) => Self::shut(*shut),
             Skip::Limited(error, _) => Self::new("rate", error.to_string()),
             Skip::Failed(..) | Skip::Faulty(..) => return None,
@@ -113,6 +112,8 @@ fn refused(error: &ReserveError) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use switchyard_proto::code::ErrorCode;
+
     use super::*;
     use crate::error::RequestError;
     use crate::limits::{Account, Period};

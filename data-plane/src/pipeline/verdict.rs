@@ -10,7 +10,7 @@ use crate::model::response::ChatResponse;
 use crate::pipeline::attempts::gone;
 use crate::pipeline::flight::Flight;
 use crate::pipeline::meter::{self, Ended, Meter};
-use crate::pipeline::reply::{Gone, Reply};
+use crate::pipeline::reply::Reply;
 use crate::pipeline::rules::Rules;
 use crate::pipeline::trail::{AttemptNote, Trail};
 use crate::pipeline::{Job, note, wait};
@@ -30,7 +30,7 @@ pub enum Heard<'a> {
 /// Hears a committed answer.
 ///
 /// # Errors
-/// The caller left and the wait ended with that; the attempt is settled then.
+/// The caller left, or the process stops, and the wait ended with that; the attempt is settled then.
 pub async fn hear<'a>(
     mut flight: Flight<'a>,
     answer: Answer,
@@ -51,9 +51,9 @@ pub async fn hear<'a>(
                     flight.fail(job, &failed, trail);
                     return Ok(Heard::Broken(failed));
                 }
-                Err(Gone) => {
-                    flight.call_off(job, "cancelled", trail);
-                    return Err(gone(trail));
+                Err(why) => {
+                    flight.call_off(job, why.outcome(), trail);
+                    return Err(gone(why, trail));
                 }
             }
         }
@@ -64,9 +64,9 @@ pub async fn hear<'a>(
             flight.call_off(job, "unjudged", trail);
             return Err(error);
         }
-        Err(Gone) => {
-            flight.call_off(job, "cancelled", trail);
-            return Err(gone(trail));
+        Err(why) => {
+            flight.call_off(job, why.outcome(), trail);
+            return Err(gone(why, trail));
         }
     };
     match fault.or_else(|| rules.check(&answer, flight.candidate)) {

@@ -59,14 +59,14 @@ fn socket(address: SocketAddr, shared: bool) -> std::io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// Accepts connections until draining begins, then lets the open ones finish for at most `drain`.
+/// Accepts connections until draining begins, then lets the open ones finish for at most `drain`; those that are left.
 pub async fn serve(
     listener: StdListener,
     router: Router,
     tls: Option<TlsAcceptor>,
     draining: CancellationToken,
     drain: Duration,
-) -> std::io::Result<()> {
+) -> std::io::Result<TaskTracker> {
     let listener = TcpListener::from_std(listener)?;
     let (graceful, connections) = (GracefulShutdown::new(), TaskTracker::new());
     let http = Arc::new(http());
@@ -99,7 +99,7 @@ pub async fn serve(
     if tokio::time::timeout(drain, finished).await.is_err() {
         tracing::warn!(open = connections.len(), "connections were still open at the end of the drain");
     }
-    Ok(())
+    Ok(connections)
 }
 
 fn http() -> Builder<TokioExecutor> {

@@ -6,17 +6,21 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::server::listen;
 
+/// How long requests and connections may take to end once they must.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// What one request thread runs.
 pub struct Worker {
     pub listener: TcpListener,
-    /// Made on the thread, inside its runtime.
-    pub router: Box<dyn FnOnce(TaskTracker) -> Router + Send>,
+    /// Made on the thread, inside its runtime, from the tracker of its requests and from what ends them at once.
+    pub router: Box<dyn FnOnce(TaskTracker, CancellationToken) -> Router + Send>,
     pub tls: Option<TlsAcceptor>,
     pub draining: CancellationToken,
     pub drain: Duration,
@@ -48,21 +52,39 @@ fn run(worker: Worker) {
     };
     let Worker { listener, router, tls, draining, drain } = worker;
     runtime.block_on(async {
-        let tasks = TaskTracker::new();
-        let closing = tasks.clone();
-        let router = router(tasks.clone());
-        let until = draining.clone();
+        let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
+        let router = router(tasks.clone(), closing.clone());
+        let (until, open) = (draining.clone(), tasks.clone());
         let close = async move {
             until.cancelled().await;
-            closing.close();
+            open.close();
+            Instant::now() + drain
         };
-        let (served, ()) = tokio::join!(listen::serve(listener, router, tls, draining, drain), close);
-        if let Err(error) = served {
+        let (served, until) = tokio::join!(listen::serve(listener, router, tls, draining, drain), close);
+        let connections = served.unwrap_or_else(|error| {
             tracing::error!(%error, "a request thread could not listen");
-        }
-        // Requests whose callers have left still settle.
-        if tokio::time::timeout(drain, tasks.wait()).await.is_err() {
-            tracing::warn!(open = tasks.len(), "requests were still under way at the end of the drain");
-        }
+            TaskTracker::new()
+        });
+        end(&tasks, &connections, &closing, until).await;
     });
+}
+
+/// Waits for requests, those whose callers have left included; at the end of the drain they end, in good order.
+async fn end(tasks: &TaskTracker, connections: &TaskTracker, closing: &CancellationToken, until: Instant) {
+    if timeout_at(until, tasks.wait()).await.is_ok() {
+        return;
+    }
+    tracing::warn!(open = tasks.len(), "requests were still under way at the end of the drain");
+    closing.cancel();
+    let ended = async {
+        tasks.wait().await;
+        // What callers are told last is still to be written.
+        connections.wait().await;
+    };
+    if timeout(LAST_WORDS, ended).await.is_err() {
+        tracing::warn!(
+            open = tasks.len(),
+            "requests did not end in time: their attempts are booked as interrupted"
+        );
+    }
 }
