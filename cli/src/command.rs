@@ -5,9 +5,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::{
     admin::Admin, apply, audit::Audit, bench, chat::Chat, completions::Completions,
     control_plane::ControlPlane, credential::Credential, data_plane::DataPlane, dev::Dev, doctor::Doctor,
-    drift::Drift, endpoint::Endpoint, fault_lab, fleet::Fleet, key::Key, ledger::Ledger, model::Model,
-    policy::Policy, provider::Provider, route::Route, settings::environment, tenant::Tenant, token::Token,
-    usage::Usage, webhook::Webhook,
+    drift::Drift, endpoint::Endpoint, fault_lab, fleet::Fleet, journal::Journal, key::Key, ledger::Ledger,
+    model::Model, policy::Policy, provider::Provider, route::Route, settings::environment, tenant::Tenant,
+    token::Token, usage::Usage, webhook::Webhook,
 };
 
 /// A multi-tenant LLM router: one API key and one API shape in front of many model providers.
@@ -61,6 +61,8 @@ enum Command {
     Webhook(Webhook),
     /// Which data plane runs which config
     Fleet(Fleet),
+    /// What a data plane that never comes back has left on its disk
+    Journal(Journal),
     /// What is new in providers' answers
     Drift(Drift),
     /// Who changed what
@@ -117,6 +119,7 @@ impl Command {
             Self::Ledger(noun) => noun.run().await,
             Self::Webhook(noun) => noun.run().await,
             Self::Fleet(noun) => noun.run().await,
+            Self::Journal(noun) => noun.run().await,
             Self::Drift(noun) => noun.run().await,
             Self::Audit(noun) => noun.run().await,
             Self::Token(noun) => noun.run().await,
@@ -161,6 +164,8 @@ mod tests {
             "switchyard fleet certs --out certs",
             "switchyard fleet release dp_1 --reason disk-lost",
             "switchyard ledger prove --output json",
+            "switchyard journal ship /mnt/orphan --dry-run",
+            "switchyard journal ship /mnt/orphan --control-plane https://cp:50051 --ca a --cert b --key c --wait-s 60",
             "switchyard tenant update acme --budget daily=50 --budget 24h=20 --user-limit-usd 5 --user-reset daily",
             "switchyard key update key_1 --trust-user --user-limit-usd 50 --user-reset daily",
             "switchyard provider update openai --credential-budget-usd 500 --credential-budget-reset monthly",

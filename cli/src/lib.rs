@@ -22,6 +22,7 @@ pub mod drift;
 pub mod endpoint;
 pub mod fault_lab;
 pub mod fleet;
+pub mod journal;
 pub mod key;
 pub mod ledger;
 pub mod model;

@@ -1,7 +1,7 @@
 //! Carries requests: identify, decode, plan, admit, attempt, settle. Start reading at [`pipeline`].
 //!
 //! `model`, `wire`, `api`, `adapters`, `price`, `identity`, `routing`, `judge` and `catalogue` are pure; `journal`, `link`,
-//! `limits`, `drift`, `upstream`, `usage`, `account`, `config::{watch, disk, lookup}` and `server` do I/O. `tests/it/tidy.rs`
+//! `limits`, `drift`, `upstream`, `usage`, `orphan`, `account`, `config::{watch, disk, lookup}` and `server` do I/O. `tests/it/tidy.rs`
 //! holds the table of who may import whom.
 
 pub mod account;
@@ -19,6 +19,7 @@ pub mod judge;
 pub mod limits;
 pub mod link;
 pub mod model;
+pub mod orphan;
 pub mod pipeline;
 pub mod price;
 pub mod routing;

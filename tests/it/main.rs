@@ -36,6 +36,7 @@ mod hedges;
 mod media;
 mod money;
 mod policies;
+mod orphans;
 mod prices;
 mod profiles;
 mod python;

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use switchyard_proto::{
     clock,
     v1::{self, config_service_server::ConfigService},
@@ -25,6 +26,8 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Longest wait for the store.
 const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST_NAME: usize = 200;
+/// Why a journal is not taken over.
+const ATTACHED: &str = "a data plane is attached as this instance";
 
 /// Serves config streams and key look-ups.
 pub struct Service {
@@ -39,16 +42,39 @@ impl Service {
         Self { feed, tasks, shutdown }
     }
 
-    async fn attach(&self, hello: &v1::Hello) -> Result<(Arc<Attached>, u64, Refused), Status> {
+    /// Opens a session for the journal of a data plane that is gone: a welcome, and no config.
+    async fn adopt(&self, hello: &v1::Hello) -> Result<Outbound, Status> {
+        check(hello)?;
         let feed = self.feed.inner();
-        let now = clock::now();
-        let row = Hello {
+        let row = self.row(hello, clock::now());
+        let Some((epoch, released)) = within(store::instance::adopt(&feed.source.pool, &row)).await? else {
+            return Err(Status::aborted(ATTACHED));
+        };
+        within(self.feed.refresh()).await?;
+        tracing::info!(
+            instance.id = hello.instance,
+            epoch,
+            "the journal of a lost data plane is handed over"
+        );
+        let (outbound, stream) = mpsc::channel(1);
+        outbound.try_send(Ok(self.welcome_of(epoch, released))).expect("the queue is new and empty");
+        Ok(ReceiverStream::new(stream))
+    }
+
+    fn row<'a>(&self, hello: &'a v1::Hello, now: DateTime<Utc>) -> Hello<'a> {
+        Hello {
             instance: &hello.instance,
             version: &hello.version,
             region: &hello.region,
-            replica: feed.replica,
+            replica: self.feed.inner().replica,
             now,
-        };
+        }
+    }
+
+    async fn attach(&self, hello: &v1::Hello) -> Result<(Arc<Attached>, i64, Refused), Status> {
+        let feed = self.feed.inner();
+        let now = clock::now();
+        let row = self.row(hello, now);
         // An older session of it may not have written down yet what it was refused.
         self.feed.record(&feed.sessions.take_dirty()).await;
         let (epoch, released, refused) = within(store::instance::attach(&feed.source.pool, &row)).await?;
@@ -58,7 +84,7 @@ impl Service {
         within(self.feed.refresh()).await?;
         let attached = Arc::new(Attached::new(hello.instance.clone(), epoch, refused.clone(), now));
         feed.sessions.attach(Arc::clone(&attached));
-        Ok((attached, u64::try_from(released).unwrap_or(0), Refused::from_rows(refused)))
+        Ok((attached, released, Refused::from_rows(refused)))
     }
 
     async fn welcome(
@@ -67,7 +93,7 @@ impl Service {
         inbound: Streaming<v1::WatchRequest>,
     ) -> Result<Outbound, Status> {
         check(&hello)?;
-        let (attached, released_epoch, refused) = self.attach(&hello).await?;
+        let (attached, released, refused) = self.attach(&hello).await?;
         tracing::info!(
             instance.id = attached.instance,
             epoch = attached.epoch,
@@ -77,16 +103,20 @@ impl Service {
             "a data plane attaches"
         );
         let (outbound, stream) = mpsc::channel(QUEUE);
-        let incarnation = self.incarnation();
-        warn_of_time_travel(&hello, &incarnation, self.feed.inner().newest.borrow().as_ref());
-        let epoch = u64::try_from(attached.epoch).unwrap_or(0);
-        let welcome = v1::Welcome { epoch, incarnation, released_epoch };
-        let welcome = v1::watch_response::Kind::Welcome(welcome);
-        outbound.try_send(Ok(push::message(welcome))).expect("the queue is new and empty");
+        warn_of_time_travel(&hello, &self.incarnation(), self.feed.inner().newest.borrow().as_ref());
+        let welcome = self.welcome_of(attached.epoch, released);
+        outbound.try_send(Ok(welcome)).expect("the queue is new and empty");
         let held = hello.held.map(|held| Revision { incarnation: held.incarnation, number: held.number });
         let session = Session { feed: self.feed.clone(), attached, outbound, held, refused };
         self.tasks.spawn(session.run(inbound, self.shutdown.clone()));
         Ok(ReceiverStream::new(stream))
+    }
+
+    fn welcome_of(&self, epoch: i64, released: i64) -> v1::WatchResponse {
+        let number = |epoch| u64::try_from(epoch).unwrap_or(0);
+        let (epoch, released_epoch) = (number(epoch), number(released));
+        let welcome = v1::Welcome { epoch, incarnation: self.incarnation(), released_epoch };
+        push::message(v1::watch_response::Kind::Welcome(welcome))
     }
 
     fn incarnation(&self) -> String {
@@ -112,6 +142,9 @@ impl ConfigService for Service {
         let first = time::timeout(HELLO_WITHIN, inbound.message()).await;
         let first = first.map_err(|_| Status::deadline_exceeded("no hello"))??;
         match first.and_then(|message| message.kind) {
+            Some(v1::watch_request::Kind::Hello(hello)) if hello.orphan => {
+                Ok(Response::new(self.adopt(&hello).await?))
+            }
             Some(v1::watch_request::Kind::Hello(hello)) => {
                 Ok(Response::new(self.welcome(hello, inbound).await?))
             }

@@ -68,6 +68,33 @@ pub async fn attach(pool: &PgPool, hello: &Hello<'_>) -> Result<(i64, i64, Vec<R
     Ok((epoch, released, refused.0))
 }
 
+/// Opens a session for what an instance left behind, as [`attach`] does, but nobody is attached by it.
+///
+/// Answers with its epoch and the last one that was released; `None` while the instance is attached.
+pub async fn adopt(pool: &PgPool, hello: &Hello<'_>) -> Result<Option<(i64, i64)>, StoreError> {
+    let mut tx = pool.begin().await?;
+    let opened: Option<(i64, i64)> = sqlx::query_as(
+        "INSERT INTO instances (id, epoch, replica, attached, version, region, attached_at, last_seen)
+         VALUES ($1, 1, $2, false, $3, $4, $5, $5)
+         ON CONFLICT (id) DO UPDATE SET epoch = instances.epoch + 1, attached = false, last_seen = $5
+             WHERE NOT (instances.attached AND instances.last_seen > $6)
+         RETURNING epoch, released_epoch",
+    )
+    .bind(hello.instance)
+    .bind(hello.replica)
+    .bind(hello.version)
+    .bind(hello.region)
+    .bind(hello.now)
+    .bind(hello.now - STALE)
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some((epoch, _)) = opened {
+        notify(&mut tx, FENCED, &Fenced { instance: hello.instance.to_owned(), epoch }).await?;
+    }
+    tx.commit().await?;
+    Ok(opened)
+}
+
 /// Whether an instance may be released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Releasable {

@@ -100,6 +100,7 @@ impl Watch {
             region: self.region.clone(),
             held,
             seen: self.disk.seen().map(Revision::to_proto),
+            orphan: false,
         }
     }
 

@@ -57,6 +57,8 @@ const DATA_PLANE: &[Row] = &[
     rim("upstream", &["background", "settings", "drift", "config::snapshot", "adapters", "model", "error"]),
     // How endpoints do is reported beside what was used.
     rim("usage", &["background", "drift", "settings", "journal", "link", "config::snapshot", "price", "model", "error", "routing::health"]),
+    // A data plane's back without its front: the journal goes to the ledger, and the leases back.
+    rim("orphan", &["background", "settings", "journal", "link", "limits", "usage"]),
     rim("account", &["link", "model", "error"]),
     rim("pipeline", &[
         "account", "adapters", "api", "background", "catalogue", "config", "drift", "error", "identity", "journal", "judge",
