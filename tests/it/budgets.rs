@@ -61,7 +61,7 @@ async fn tenant(cluster: &Cluster, id: &str, budgets: Vec<v1::Budget>) -> Client
 }
 
 #[tokio::test]
-async fn a_used_up_budget_is_403_and_the_broadest_is_named() {
+async fn m8_a_used_up_budget_is_403_and_the_broadest_is_named() {
     wait::clear_of_midnight().await;
     let cluster = Cluster::start().await.unwrap();
     let check = async |id: &str, budgets: Vec<v1::Budget>, most: f64, text: &str| {
@@ -81,7 +81,7 @@ async fn a_used_up_budget_is_403_and_the_broadest_is_named() {
 }
 
 #[tokio::test]
-async fn each_user_has_its_own_budget_and_the_keys_limit_holds_for_all() {
+async fn m11_each_user_has_its_own_budget_and_the_keys_limit_holds_for_all() {
     let cluster = Cluster::start().await.unwrap();
     let client = tenant(&cluster, "acme", Vec::new()).await;
     let key = v1::Key {
@@ -109,7 +109,7 @@ async fn each_user_has_its_own_budget_and_the_keys_limit_holds_for_all() {
 }
 
 #[tokio::test]
-async fn own_credentials_count_apart_and_on_no_limit_that_does_not_say_so() {
+async fn m12_own_credentials_count_apart_and_on_no_limit_that_does_not_say_so() {
     wait::clear_of_midnight().await;
     let cluster = Cluster::start().await.unwrap();
     let client = tenant(&cluster, "acme", vec![budget("daily", "0.0004")]).await;

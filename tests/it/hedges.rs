@@ -9,6 +9,8 @@ use switchyard_tests::cluster::{Cluster, Shape, plain_endpoint};
 use switchyard_tests::queue::FullQueue;
 use switchyard_tests::wait;
 
+use crate::endings;
+
 fn ask(policy: &str) -> Value {
     json!({"model": format!("policy/{policy}"), "debug": {"openrouter_metadata": true},
         "messages": [{"role": "user", "content": "one two three four five six seven eight"}]})
@@ -106,7 +108,9 @@ fn usd(text: &str) -> f64 {
 
 #[tokio::test]
 async fn a_silent_first_attempt_is_hedged_once_its_usual_time_is_known_and_the_loser_is_paid() {
-    let (cluster, client) = of_labs().await;
+    let (mut cluster, client) = of_labs().await;
+    let key = endings::limited(&cluster).await;
+    let client = client.with_key(&key.secret);
     warm(&client).await;
     let before = cluster.lab.counts().requests;
     cluster.lab.script(["hang", "echo"]).unwrap();
@@ -128,6 +132,7 @@ async fn a_silent_first_attempt_is_hedged_once_its_usual_time_is_known_and_the_l
     let sum = |of: fn(&v1::Line) -> &String| lines.iter().map(|line| usd(of(line))).sum::<f64>();
     assert!((cost.as_f64().unwrap() - sum(|line| &line.charge_usd)).abs() < 1e-12, "{usage:?} {lines:?}");
     assert!((upstream.as_f64().unwrap() - sum(|line| &line.cost_usd)).abs() < 1e-12, "{usage:?} {lines:?}");
+    endings::nothing_is_left(&mut cluster, &key).await;
     cluster.stop().await.unwrap();
 }
 

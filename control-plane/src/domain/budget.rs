@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_strictly_decrease_as_windows_narrow() {
+    fn m9_limits_strictly_decrease_as_windows_narrow() {
         for (rows, error) in [
             (&[][..], None),
             (&[("daily", 50), ("weekly", 200), ("monthly", 500)][..], None),

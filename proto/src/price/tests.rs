@@ -194,7 +194,7 @@ fn markup_is_rounded_up() {
 }
 
 #[test]
-fn a_prompt_must_be_longer_than_the_threshold_and_then_every_token_costs_more() {
+fn m13_a_prompt_must_be_longer_than_the_threshold_and_then_every_token_costs_more() {
     let tariff = tariff(vec![long(200_000, "2", "3"), long(400_000, "4", "5")], vec![]);
     let now = time("2026-11-30T12:00:00Z");
     for (prompt, dollars) in [(200_000, "0.2"), (200_001, "0.400002"), (400_001, "1.600004")] {
@@ -204,7 +204,7 @@ fn a_prompt_must_be_longer_than_the_threshold_and_then_every_token_costs_more() 
 }
 
 #[test]
-fn hours_end_before_their_end_and_may_pass_midnight() {
+fn m14_hours_end_before_their_end_and_may_pass_midnight() {
     let tariff = tariff(vec![hours("16:30", "00:30", "2"), hours("06:00", "07:00", "3")], vec![]);
     for (at, price) in [
         ("16:29:59.999", "1"),

@@ -167,7 +167,7 @@ fn the_output_cap_is_held_where_any_limit_counts() {
 }
 
 #[test]
-fn what_is_used_up_is_named_with_its_amount() {
+fn m8_what_is_used_up_is_named_with_its_amount() {
     let account =
         |kind, period: &str| Account { kind, owner: "acme".into(), period: Period::parse(period).unwrap() };
     use AccountKind::{KeyLimit, TenantBudget, TenantCredits, UserBudget};

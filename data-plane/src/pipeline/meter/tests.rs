@@ -16,29 +16,43 @@ fn final_usage(completion_tokens: u64) -> Usage {
     }
 }
 
+/// What is owed of a streamed answer with this finish, so many tokens and bytes.
+fn owed(said: &Option<Finish>, completion: u64, text_bytes: u64) -> Owes {
+    let usage = Some(final_usage(completion));
+    let meter = Meter { text_bytes, usage, finish: said.clone(), is_done: true };
+    meter.owes(&meter.counted(&Facts::default(), None))
+}
+
 #[test]
-fn an_answer_that_ended_in_an_error_or_without_a_word_is_owed_no_more_than_its_fees() {
-    for (said, completion, text_bytes, owes) in [
-        // The provider's own word for an error, whatever it had produced (M1).
-        (finish(FinishReason::Error, "error"), 0, 0, Owes::Fees),
-        (finish(FinishReason::Error, "error"), 70, 280, Owes::Fees),
-        // Not a token, and no reason for it (M2).
-        (None, 0, 0, Owes::Fees),
-        (finish(FinishReason::Stop, ""), 0, 0, Owes::Fees),
+fn m1_an_answer_that_its_provider_ended_in_an_error_is_owed_no_more_than_its_fees() {
+    // The provider's own word for an error, whatever it had produced.
+    for (completion, text_bytes) in [(0, 0), (70, 280)] {
+        let said = finish(FinishReason::Error, "error");
+        assert_eq!(owed(&said, completion, text_bytes), Owes::Fees, "{completion} {text_bytes}");
+    }
+}
+
+#[test]
+fn m2_an_answer_without_a_token_and_without_a_reason_is_owed_no_more_than_its_fees() {
+    for said in [None, finish(FinishReason::Stop, "")] {
+        assert_eq!(owed(&said, 0, 0), Owes::Fees, "{said:?}");
+    }
+}
+
+#[test]
+fn an_answer_with_a_token_or_a_reason_is_owed() {
+    for (said, completion, text_bytes) in [
         // Not a token, and a reason: an empty answer was asked for and given.
-        (finish(FinishReason::Stop, "stop"), 0, 0, Owes::All),
-        (finish(FinishReason::Length, "length"), 0, 0, Owes::All),
-        (finish(FinishReason::ContentFilter, "content_filter"), 0, 0, Owes::All),
+        (finish(FinishReason::Stop, "stop"), 0, 0),
+        (finish(FinishReason::Length, "length"), 0, 0),
+        (finish(FinishReason::ContentFilter, "content_filter"), 0, 0),
         // Something was produced.
-        (None, 70, 280, Owes::All),
-        (finish(FinishReason::Stop, ""), 1, 4, Owes::All),
-        (finish(FinishReason::Stop, "stop"), 70, 280, Owes::All),
-        (finish(FinishReason::ToolCalls, "tool_use"), 70, 0, Owes::All),
+        (None, 70, 280),
+        (finish(FinishReason::Stop, ""), 1, 4),
+        (finish(FinishReason::Stop, "stop"), 70, 280),
+        (finish(FinishReason::ToolCalls, "tool_use"), 70, 0),
     ] {
-        let meter =
-            Meter { text_bytes, usage: Some(final_usage(completion)), finish: said.clone(), is_done: true };
-        let counted = meter.counted(&Facts::default(), None);
-        assert_eq!(meter.owes(&counted), owes, "{said:?} {completion} {text_bytes}");
+        assert_eq!(owed(&said, completion, text_bytes), Owes::All, "{said:?} {completion} {text_bytes}");
     }
 }
 

@@ -77,7 +77,7 @@ fn the_first_rule_that_covers_model_and_provider_holds() {
 }
 
 #[test]
-fn an_answer_that_is_worth_nothing_is_free_but_for_fees_at_any_terms() {
+fn m1_an_answer_that_is_worth_nothing_is_free_but_for_fees_at_any_terms() {
     let searching = PriceParts { search: "0.02".into(), ..input("5") };
     let (tenant, find) = market(vec![own("a/m", searching), marked("b/m", "", 1_000_000)]);
     let tokens = v1::TokenUsage { searches: 2, ..prompt(500) };
