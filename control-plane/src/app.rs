@@ -112,9 +112,9 @@ pub async fn start(
         fleet: Arc::new(feed.clone()),
         adapters: host.adapters.into(),
     };
-    let router = rest::port(grpc::routes(state).await);
+    let router = rest::port(grpc::routes(state.clone()).await);
     let parts =
-        Parts { settings, pool, crypto, feed, tasks: plane.tasks.clone(), shutdown: shutdown.clone() };
+        Parts { settings, pool, crypto, feed, state, tasks: plane.tasks.clone(), shutdown: shutdown.clone() };
     plane.tasks.spawn(ops::serve(
         ops,
         host.metrics,
@@ -141,6 +141,7 @@ struct Parts {
     pool: PgPool,
     crypto: Crypto,
     feed: Feed,
+    state: State,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -151,7 +152,7 @@ async fn run(parts: Parts, options: sqlx::postgres::PgConnectOptions, ready: wat
     if parts.shutdown.run_until_cancelled(prepare).await.is_some() {
         ready.send_replace(true);
         tracing::info!("the control plane is ready");
-        let Parts { settings, pool, crypto, feed, tasks, shutdown } = parts.clone();
+        let Parts { settings, pool, crypto, feed, tasks, shutdown, state: _ } = parts.clone();
         let sender = Sender::new(crypto, settings.webhooks);
         let (jobs_feed, jobs_shutdown) = (feed.clone(), shutdown.clone());
         tasks.spawn(async move { jobs::run((pool, sender), jobs_feed, &settings, jobs_shutdown).await });

@@ -84,7 +84,7 @@ pub(super) async fn serve(listener: TcpListener, mut server: Server, parts: Part
     let config =
         distribution::service::Service::new(parts.feed.clone(), parts.tasks.clone(), parts.shutdown.clone());
     let money = money::service::Service::new(parts.pool.clone());
-    let account = account::Service::new(parts.pool.clone());
+    let account = account::Service::new(parts.state.clone());
     let ingest = IngestServiceServer::new(money.clone()).max_decoding_message_size(LARGEST_REPORT);
     let served = server
         .add_service(tonic::service::interceptor::InterceptedService::new(

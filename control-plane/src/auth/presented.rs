@@ -1,4 +1,4 @@
-//! Keys of callers that a data plane passes on: the control plane looks at them itself.
+//! Keys and admin tokens of callers that a data plane passes on: the control plane looks at them itself.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -6,24 +6,43 @@ use switchyard_proto::key::KeyHash;
 
 use crate::{
     auth::{Actor, AuthError, Role},
-    domain::key::Key,
+    domain::{key::Key, token::Token},
     store::{self, StoreError},
 };
 
-/// Whoever holds a key: reads what belongs to its tenant.
+/// Who calls a tenant's own API.
 #[derive(Debug, Clone)]
 pub struct Presented {
     pub actor: Actor,
-    pub key: Key,
+    pub with: Credential,
 }
 
-/// Names the actor of a presented key.
+/// What was shown.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// A caller's key: reads what belongs to its tenant.
+    Key(Box<Key>),
+    /// An admin token: does what its role allows. OpenRouter's name for it is management key.
+    Token(Box<Token>),
+}
+
+/// Names the actor of a presented key or admin token.
 ///
 /// # Errors
-/// [`AuthError::Invalid`] for an unknown key; [`AuthError::Store`] is never the caller's fault.
+/// [`AuthError::Invalid`] for what is not known, and for tokens that open nothing; [`AuthError::Store`] is never the caller's
+/// fault.
 pub async fn authenticate(pool: &PgPool, hash: KeyHash, now: DateTime<Utc>) -> Result<Presented, AuthError> {
     let mut db = pool.acquire().await.map_err(StoreError::from)?;
-    let key = store::key::by_secret(&mut db, hash).await?.ok_or(AuthError::Invalid)?;
+    if let Some(key) = store::key::by_secret(&mut db, hash).await? {
+        return of_key(key, now);
+    }
+    let token = store::token::by_secret(&mut db, hash).await?;
+    let token = token.filter(|token| token.is_live(now)).ok_or(AuthError::Invalid)?;
+    store::token::mark_used(&mut db, &token.id).await?;
+    Ok(Presented { actor: token.actor(), with: Credential::Token(Box::new(token)) })
+}
+
+fn of_key(key: Key, now: DateTime<Utc>) -> Result<Presented, AuthError> {
     if key.draft.disabled {
         return Err(AuthError::Disabled);
     }
@@ -31,5 +50,5 @@ pub async fn authenticate(pool: &PgPool, hash: KeyHash, now: DateTime<Utc>) -> R
         return Err(AuthError::Expired);
     }
     let actor = Actor { id: key.id.to_string(), role: Role::Viewer, tenant: Some(key.tenant.clone()) };
-    Ok(Presented { actor, key })
+    Ok(Presented { actor, with: Credential::Key(Box::new(key)) })
 }

@@ -113,6 +113,49 @@ pub async fn get(db: &mut PgConnection, allowed: &Allowed<ReadKeys>, id: &KeyId)
     Ok(row.into())
 }
 
+/// Keys of one page of [`list_newest`].
+const NEWEST: i64 = 100;
+
+/// A tenant's keys from a place on, newest first: at most a hundred.
+pub async fn list_newest(
+    db: &mut PgConnection,
+    allowed: &Allowed<ReadKeys>,
+    offset: i64,
+    include_disabled: bool,
+) -> Result<Vec<Key>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM keys WHERE tenant = $1 AND deleted_at IS NULL AND ($2 OR NOT disabled)
+          ORDER BY created_at DESC, id DESC OFFSET $3 LIMIT $4"
+    ))
+    .bind(allowed.scope())
+    .bind(include_disabled)
+    .bind(offset)
+    .bind(NEWEST)
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Key::from).collect())
+}
+
+/// One key of a tenant, by the hash of its secret.
+pub async fn by_hash(
+    db: &mut PgConnection,
+    allowed: &Allowed<ReadKeys>,
+    hash: KeyHash,
+) -> Result<Key, StoreError> {
+    let row: Row = sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM keys WHERE tenant = $1 AND sha256 = $2 AND deleted_at IS NULL"
+    ))
+    .bind(allowed.scope())
+    .bind(hash.0.as_slice())
+    .fetch_one(db)
+    .await?;
+    Ok(row.into())
+}
+
 /// The live key with this secret, of a tenant that is there. Who asks proves the right by knowing it.
 pub async fn by_secret(db: &mut PgConnection, hash: KeyHash) -> Result<Option<Key>, StoreError> {
     let row: Option<Row> =

@@ -1,5 +1,7 @@
 //! SQL of what a tenant sees of itself through its own keys: spending, credits, one generation.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -50,39 +52,41 @@ pub struct Since {
     pub month: DateTime<Utc>,
 }
 
-/// What a key of the access's tenant has been charged, by admission time: whole days of the roll-up, and what is not in it
-/// yet.
+/// What keys of the access's tenant have been charged, by admission time: whole days of the roll-up, and what is not in it
+/// yet. Keys that never spent are absent.
 ///
 /// The connection must be one of [`report::reading`](crate::store::report::reading).
 pub async fn spent(
     db: &mut PgConnection,
     allowed: &Allowed<ReadUsage>,
-    key: &str,
+    keys: &[&str],
     since: Since,
-) -> Result<Spent, StoreError> {
-    let rolled_up: Spent = sqlx::query_as(concat!(
-        "SELECT ",
+) -> Result<HashMap<String, Spent>, StoreError> {
+    let rolled_up: Vec<ByKey> = sqlx::query_as(concat!(
+        "SELECT key, ",
         spent!(),
-        " FROM usage_days WHERE grain = 2 AND ($5::text IS NULL OR tenant = $5) AND key = $1"
+        " FROM usage_days WHERE grain = 2 AND ($5::text IS NULL OR tenant = $5) AND key = ANY($1) GROUP BY key"
     ))
-    .bind(key)
+    .bind(keys)
     .bind(since.day.date_naive())
     .bind(since.week.date_naive())
     .bind(since.month.date_naive())
     .bind(allowed.scope())
-    .fetch_one(&mut *db)
+    .fetch_all(&mut *db)
     .await?;
+    let mut all = HashMap::new();
+    add(&mut all, rolled_up);
     let rest = follow::rest(db, FOLLOWER).await?.stretch;
-    let mut spent = rolled_up;
     for (from, until) in &rest.ids {
-        let fresh: Spent = sqlx::query_as(concat!(
-            "SELECT ",
+        let fresh: Vec<ByKey> = sqlx::query_as(concat!(
+            "SELECT key, ",
             spent!(),
-            " FROM (SELECT day_of(id) AS day, charge_nano FROM lines WHERE kind = 'attempt' AND key = $1
-                  AND ($5::text IS NULL OR tenant = $5) AND xid >= $6::xid8 AND id >= $7 AND id < $8) AS line"
+            " FROM (SELECT key, day_of(id) AS day, charge_nano FROM lines WHERE kind = 'attempt' AND key = ANY($1)
+                  AND ($5::text IS NULL OR tenant = $5) AND xid >= $6::xid8 AND id >= $7 AND id < $8) AS line
+              GROUP BY key"
         ))
         .persistent(false)
-        .bind(key)
+        .bind(keys)
         .bind(since.day.date_naive())
         .bind(since.week.date_naive())
         .bind(since.month.date_naive())
@@ -90,56 +94,75 @@ pub async fn spent(
         .bind(&rest.from_xid)
         .bind(from)
         .bind(until)
-        .fetch_one(&mut *db)
+        .fetch_all(&mut *db)
         .await?;
-        spent = spent.plus(fresh);
+        add(&mut all, fresh);
     }
-    Ok(spent)
+    Ok(all)
 }
 
-/// What a tenant's own credentials were billed for a key's calls, by admission day. Nothing of it was charged.
+/// What a tenant's own credentials were billed for keys' calls, by admission day. Nothing of it was charged.
 pub async fn byok_spent(
     db: &mut PgConnection,
     allowed: &Allowed<ReadUsage>,
-    key: &str,
+    keys: &[&str],
     since: Since,
-) -> Result<Spent, StoreError> {
-    Ok(sqlx::query_as(
-        "SELECT coalesce(sum(charged), 0)::bigint AS ever,
+) -> Result<HashMap<String, Spent>, StoreError> {
+    let rows: Vec<ByKey> = sqlx::query_as(
+        "SELECT owner AS key, coalesce(sum(charged), 0)::bigint AS ever,
              coalesce(sum(charged) FILTER (WHERE period::date >= $4), 0)::bigint AS today,
              coalesce(sum(charged) FILTER (WHERE period::date >= $5), 0)::bigint AS this_week,
              coalesce(sum(charged) FILTER (WHERE period::date >= $6), 0)::bigint AS this_month
-         FROM accounts WHERE kind = $1 AND owner = $2 AND ($3::text IS NULL OR tenant = $3)",
+         FROM accounts WHERE kind = $1 AND owner = ANY($2) AND ($3::text IS NULL OR tenant = $3) GROUP BY owner",
     )
     .bind(AccountKind::ByokUsage as i16)
-    .bind(key)
+    .bind(keys)
     .bind(allowed.scope())
     .bind(since.day.date_naive())
     .bind(since.week.date_naive())
     .bind(since.month.date_naive())
-    .fetch_one(db)
-    .await?)
+    .fetch_all(db)
+    .await?;
+    let mut all = HashMap::new();
+    add(&mut all, rows);
+    Ok(all)
 }
 
-/// What counts against an account's limit: charged and presumed, not lent. Nothing where the account was never used.
+#[derive(sqlx::FromRow)]
+struct ByKey {
+    key: String,
+    #[sqlx(flatten)]
+    spent: Spent,
+}
+
+fn add(all: &mut HashMap<String, Spent>, rows: Vec<ByKey>) {
+    for row in rows {
+        let sum = all.entry(row.key).or_default();
+        *sum = sum.plus(row.spent);
+    }
+}
+
+/// What counts against accounts' limits, by owner, each in one period: charged and presumed, not lent. Accounts that were
+/// never used are absent.
 pub async fn taken(
     db: &mut PgConnection,
     allowed: &Allowed<ReadUsage>,
     kind: AccountKind,
-    owner: &str,
-    period: &str,
-) -> Result<i64, StoreError> {
-    let taken: Option<i64> = sqlx::query_scalar(
-        "SELECT charged + presumed FROM accounts
-         WHERE kind = $1 AND owner = $2 AND period = $3 AND ($4::text IS NULL OR tenant = $4)",
+    wanted: &[(&str, &str)],
+) -> Result<HashMap<String, i64>, StoreError> {
+    let (owners, periods): (Vec<&str>, Vec<&str>) = wanted.iter().copied().unzip();
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT owner, charged + presumed FROM accounts
+         JOIN unnest($2::text[], $3::text[]) AS wanted(owner, period) USING (owner, period)
+         WHERE kind = $1 AND ($4::text IS NULL OR tenant = $4)",
     )
     .bind(kind as i16)
-    .bind(owner)
-    .bind(period)
+    .bind(owners)
+    .bind(periods)
     .bind(allowed.scope())
-    .fetch_optional(db)
+    .fetch_all(db)
     .await?;
-    Ok(taken.unwrap_or(0))
+    Ok(rows.into_iter().collect())
 }
 
 /// Credits ever granted to the access's tenant.
@@ -182,6 +205,8 @@ pub struct Attempt {
     pub endpoint: String,
     pub upstream_status: i32,
     pub latency_ms: Option<i64>,
+    /// The tenant's own credential was used, and its provider bills the tenant.
+    pub is_byok: bool,
 }
 
 /// A generation of the access's tenant.
@@ -205,7 +230,9 @@ pub async fn generation(
     .await?;
     let attempts = sqlx::query_as(
         "SELECT provider, model, endpoint, upstream_status,
-             (extract(epoch FROM ended_at - started_at) * 1000)::bigint AS latency_ms
+             (extract(epoch FROM ended_at - started_at) * 1000)::bigint AS latency_ms,
+             charge_nano = 0 AND cost_nano > 0 AND EXISTS (SELECT FROM credentials c
+                 WHERE c.tenant = lines.tenant AND c.id = lines.credential) AS is_byok
          FROM lines WHERE id = $1 AND kind = 'attempt' AND ($2::text IS NULL OR tenant = $2) ORDER BY attempt",
     )
     .bind(id)

@@ -145,10 +145,123 @@ async fn others_see_nothing() {
         ("sk-sy-v1-nobody", "/key", "", 401, "authentication"),
         (&*secret, "/generation", &*format!("id={unknown}"), 404, "not_found"),
         (&*secret, "/generation", "", 400, "invalid_request"),
-        (&*secret, "/keys", "", 501, "not_supported"),
+        (&*secret, "/keys", "", 403, "permission_denied"),
+        (&*secret, "/activity", "", 403, "permission_denied"),
+        (&*secret, "/workspaces", "", 501, "not_supported"),
     ] {
         let (found, body) = forward(&plane, secret, path, query).await;
         assert_eq!((found, &body["error"]["metadata"]["error_type"]), (status, &json!(error_type)), "{path}");
         assert_eq!(body["error"]["code"], status);
+    }
+}
+
+/// A record's id, of some days ago.
+fn id_of_days_ago(days: i64) -> Vec<u8> {
+    let at = switchyard_proto::clock::now() - chrono::TimeDelta::days(days);
+    let mut id = GenerationId::generate().to_bytes();
+    id[..6].copy_from_slice(&at.timestamp_millis().to_be_bytes()[2..]);
+    id
+}
+
+/// A finished request with one attempt.
+fn request(days_ago: i64, key: &str, charge_nano: u64) -> Vec<Vec<u8>> {
+    let id = id_of_days_ago(days_ago);
+    let charge = |account| v1::Charge {
+        account: Some(account),
+        charged_nano: charge_nano,
+        reserved_nano: charge_nano,
+        leased: false,
+    };
+    let attempt = v1::AttemptRecord {
+        generation: id.clone(),
+        attempt: 1,
+        instance: "dp".into(),
+        epoch: 1,
+        tenant: "acme".into(),
+        key: key.into(),
+        model: "a/m".into(),
+        provider: "p".into(),
+        charges: vec![charge(account(v1::AccountKind::TenantCredits, "acme", "all"))],
+        charge_nano,
+        cost_nano: charge_nano,
+        tokens: Some(v1::TokenUsage { prompt: 7, completion: 3, reasoning: 1, ..Default::default() }),
+        provenance: v1::Provenance::ProviderFinal.into(),
+        ..Default::default()
+    };
+    let generation = v1::GenerationRecord {
+        id,
+        instance: "dp".into(),
+        tenant: "acme".into(),
+        key: key.into(),
+        model: "a/m".into(),
+        provider: "p".into(),
+        status: 200,
+        charge_nano,
+        ..Default::default()
+    };
+    let kinds = [v1::usage_record::Kind::Attempt(attempt), v1::usage_record::Kind::Generation(generation)];
+    kinds.map(|kind| v1::UsageRecord { kind: Some(kind) }.encode_to_vec()).to_vec()
+}
+
+#[tokio::test]
+async fn activity_is_of_the_days_that_are_over() {
+    switchyard_tests::wait::clear_of_midnight().await;
+    let plane = Plane::start().await;
+    plane.tenant("acme", "10.00").await;
+    let (one, two) =
+        (plane.key("one", "", v1::Reset::Never).await, plane.key("two", "", v1::Reset::Never).await);
+    let token = v1::Token {
+        name: "management".into(),
+        role: v1::Role::TenantAdmin.into(),
+        tenant: "acme".into(),
+        ..Default::default()
+    };
+    let mut tokens = v1::token_service_client::TokenServiceClient::new(plane.admin().await);
+    let made = v1::CreateTokenRequest { token: Some(token) };
+    let management = tokens.create_token(plane.as_operator(made)).await.unwrap().into_inner().secret;
+    let data_plane = DataPlane::attach(&plane, "dp", None).await;
+    let (first, second) = (one.key.unwrap(), two.key.unwrap());
+    let records = [
+        request(0, &first.id, 1_000_000_000),
+        request(1, &first.id, 500_000_000),
+        request(1, &second.id, 250_000_000),
+        request(30, &first.id, 125_000_000),
+        request(31, &first.id, 1_000_000_000),
+    ];
+    let request = v1::ReportRequest {
+        instance: data_plane.instance.clone(),
+        epoch: data_plane.epoch,
+        records: records.into_iter().flatten().map(Into::into).collect(),
+        ..Default::default()
+    };
+    plane.usage().await.report(request).await.unwrap();
+    let rows = async |query: &str| {
+        let (status, body) = forward(&plane, &management, "/activity", query).await;
+        assert_eq!(status, 200, "{body}");
+        let row = |row: &Value| (row["date"].as_str().unwrap().to_owned(), row["usage"].as_f64().unwrap());
+        body["data"].as_array().unwrap().iter().map(row).collect::<Vec<_>>()
+    };
+    let day =
+        |ago| (switchyard_proto::clock::now() - chrono::TimeDelta::days(ago)).format("%Y-%m-%d").to_string();
+    assert_eq!(rows("").await, [(day(30), 0.125), (day(1), 0.75)]);
+    assert_eq!(rows(&format!("date={}", day(1))).await, [(day(1), 0.75)]);
+    assert_eq!(rows(&format!("date={}", day(2))).await, []);
+    assert_eq!(rows(&format!("api_key_hash={}", second.hash)).await, [(day(1), 0.25)]);
+    let (_, body) =
+        forward(&plane, &management, "/activity", &format!("date={}&group_by=workspace", day(1))).await;
+    let expected = json!([{
+        "date": day(1), "model": "a/m", "model_permaslug": "a/m", "endpoint_id": "a/m#p", "provider_name": "p",
+        "usage": 0.75, "byok_usage_inference": 0.0, "requests": 2, "prompt_tokens": 14, "completion_tokens": 6,
+        "reasoning_tokens": 2, "workspace_id": "acme",
+    }]);
+    assert_eq!(body["data"], expected);
+    for (query, status) in [
+        (format!("date={}", day(0)), 400),
+        (format!("date={}", day(31)), 400),
+        (format!("api_key_hash={}", "0".repeat(64)), 404),
+        ("workspace_id=rival".to_owned(), 404),
+        ("user_id=u".to_owned(), 400),
+    ] {
+        assert_eq!(forward(&plane, &management, "/activity", &query).await.0, status, "{query}");
     }
 }
