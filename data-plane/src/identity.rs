@@ -27,6 +27,8 @@ pub enum IdentifyError {
     Missing,
     #[error("the presented text is no key")]
     Malformed,
+    #[error("the presented text is an admin token")]
+    Management,
     #[error("the snapshot does not know the key")]
     Unknown(KeyHash),
     #[error("the key is disabled")]
@@ -68,13 +70,25 @@ pub fn check(caller: Caller, now: DateTime<Utc>) -> Result<Caller, IdentifyError
 /// The hash of the presented key.
 ///
 /// # Errors
-/// [`IdentifyError::Missing`] and [`IdentifyError::Malformed`], without any lookup.
+/// [`IdentifyError::Missing`], [`IdentifyError::Malformed`] and [`IdentifyError::Management`], without any lookup.
 pub fn hash(head: &HeaderMap) -> Result<KeyHash, IdentifyError> {
     let presented = presented(head)?;
-    if !key::is_well_formed(presented) {
-        return Err(IdentifyError::Malformed);
+    match presented.starts_with(key::TOKEN_PREFIX) {
+        true if key::is_well_formed_token(presented) => Err(IdentifyError::Management),
+        false if key::is_well_formed(presented) => Ok(KeyHash::of(presented)),
+        true | false => Err(IdentifyError::Malformed),
     }
-    Ok(KeyHash::of(presented))
+}
+
+/// The hash of a key or of an admin token: a tenant's own API takes both.
+///
+/// # Errors
+/// [`IdentifyError::Missing`] and [`IdentifyError::Malformed`], without any lookup.
+pub fn account_hash(head: &HeaderMap) -> Result<KeyHash, IdentifyError> {
+    match hash(head) {
+        Err(IdentifyError::Management) => presented(head).map(KeyHash::of),
+        other => other,
+    }
 }
 
 /// `Authorization: Bearer …`, else `x-api-key`, as Anthropic's clients send it.
@@ -100,6 +114,10 @@ impl From<IdentifyError> for RequestError {
                 (ErrorCode::Authentication, "No API key was sent. Send `Authorization: Bearer <key>`.")
             }
             Malformed => (ErrorCode::Authentication, "The API key is malformed: it is not a complete key."),
+            Management => {
+                let text = "This is an admin token, which manages keys and runs no models. Send a key.";
+                (ErrorCode::PermissionDenied, text)
+            }
             Unknown(_) => (ErrorCode::Authentication, "The API key does not exist."),
             Disabled => (ErrorCode::PermissionDenied, "The API key is disabled."),
             TenantDisabled => (ErrorCode::PermissionDenied, "The tenant of this API key is disabled."),
@@ -165,6 +183,10 @@ mod tests {
         assert_eq!(check(&head("authorization", SECRET)), IdentifyError::Malformed);
         assert_eq!(check(&head("authorization", "Bearer sk-sy-v1-nonsense")), IdentifyError::Malformed);
         assert_eq!(check(&head("authorization", "Basic abc")), IdentifyError::Malformed);
+        let token = key::generate(key::TOKEN_PREFIX).expose().to_owned();
+        let token = head("x-api-key", &token);
+        assert_eq!(check(&token), IdentifyError::Management);
+        assert!(account_hash(&token).is_ok() && account_hash(&head("x-api-key", "sy-admin-v1-x")).is_err());
         let other = "another-secret-brought-from-elsewhere";
         let unknown = check(&head("authorization", &format!("Bearer {other}")));
         assert_eq!(unknown, IdentifyError::Unknown(KeyHash::of(other)));

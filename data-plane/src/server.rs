@@ -1,5 +1,7 @@
 //! The client port and the ops port: routes, connections and their limits. Knows nothing of what an answer means.
 
+pub mod account;
+pub mod catalogue;
 pub mod listen;
 pub mod ops;
 pub mod routes;

@@ -41,6 +41,13 @@ impl UnitPrice {
         money::decimal(self.0, 15)
     }
 
+    /// With a mark-up, rounded up to what a price can be: to be shown, while bills mark up the whole cost.
+    #[must_use]
+    pub fn marked_up(self, markup_ppm: u64) -> Self {
+        let femto = u128::from(self.0) * (1_000_000 + u128::from(markup_ppm));
+        Self(u64::try_from(femto.div_ceil(1_000_000)).unwrap_or(u64::MAX))
+    }
+
     /// What `count` units cost, in femto-dollars.
     pub fn times(self, count: u64) -> u128 {
         u128::from(self.0) * u128::from(count)

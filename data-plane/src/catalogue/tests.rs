@@ -1,4 +1,6 @@
-//! What the list of models says of prices.
+//! What the catalogue shows, to whom, and at which prices.
+
+mod seen;
 
 use serde_json::json;
 use switchyard_proto::v1::resource::Body;
@@ -12,8 +14,9 @@ fn shown(price: Price, now: &str) -> Value {
     let endpoint = switchyard_proto::v1::EndpointConfig { price: Some(price), ..endpoint("a/m", "p", "1") };
     let parts = [Body::Provider(provider("p")), Body::Model(model("a/m")), Body::Endpoint(endpoint)];
     let snapshot = full(parts.map(resource)).snapshot;
-    let list = list(&snapshot, now.parse().unwrap());
-    list["data"][0]["pricing"].clone()
+    let viewer =
+        Viewer { config: &snapshot, caller: None, now: now.parse().unwrap(), doing: &|_| Doing::default() };
+    list(&viewer, &Query::default(), "/models")["data"][0]["pricing"].clone()
 }
 
 fn parts(input: &str, output: &str) -> PriceParts {
@@ -64,7 +67,7 @@ fn overrides_say_when_they_hold_and_what_they_change() {
     assert_eq!(pricing["prompt"], "0.000003", "the override stands beside it");
     let expected = json!([
         {"min_prompt_tokens": 200_000, "prompt": "0.000006", "completion": "0.0000225"},
-        {"utc_start": "1630", "utc_end": "0030", "prompt": "0.0000015"},
+        {"utc_start": 1630, "utc_end": 30, "prompt": "0.0000015"},
     ]);
     assert_eq!(pricing["overrides"], expected);
 }

@@ -20,7 +20,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// 503 where it is too old, or there is none yet.
-    pub(super) fn current(&self) -> Result<Arc<Snapshot>, RequestError> {
+    pub fn current(&self) -> Result<Arc<Snapshot>, RequestError> {
         if !self.config.is_servable() {
             let text = "This instance has no config that is new enough to serve from.";
             return Err(RequestError::new(ErrorCode::ConfigUnavailable, text));
@@ -29,7 +29,10 @@ impl Pipeline {
     }
 
     /// The snapshot first; a well-formed key that it does not know is looked up once at the control plane.
-    pub(super) async fn identify(
+    ///
+    /// # Errors
+    /// 401 and 403 by the key; 503 where nobody can be asked.
+    pub async fn identify(
         &self,
         config: &Snapshot,
         head: &HeaderMap,

@@ -2,6 +2,7 @@
 //!
 //! Capabilities are asked before wishes, and policies last, so that an exclusion by a policy means that all else fits.
 
+pub mod account;
 pub mod capability;
 pub mod policy;
 pub mod wishes;

@@ -1,31 +1,25 @@
-//! Every route of the client port on one page. `/v1` and `/api/v1` are the same.
+//! Every route of the client port: inference here, the catalogue and accounts in the files beside. `/v1` and `/api/v1` are
+//! the same.
 
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Extension, Path, Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use http::{HeaderMap, Method, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, json};
-use switchyard_proto::clock;
 use switchyard_proto::code::ErrorCode;
 use switchyard_proto::id::GenerationId;
-use tokio::time::timeout;
 
-use crate::account::{AccountApi, Forward};
+use crate::account::AccountApi;
 use crate::api::ErrorBody;
 use crate::api::surface::Surface;
-use crate::catalogue;
 use crate::error::RequestError;
-use crate::identity;
 use crate::pipeline::{Inbound, Pipeline};
 use crate::server::listen::Peer;
-
-/// Largest body of a forwarded account call.
-const MAX_ACCOUNT_BYTES: usize = 1 << 20;
+use crate::server::{account, catalogue};
 
 /// What the routes of one request thread share.
 pub struct Client {
@@ -40,16 +34,8 @@ pub fn router(client: Arc<Client>) -> Router {
     let api = Router::new()
         .route("/messages/count_tokens", post(count_tokens))
         .route("/route/explain", post(explain))
-        .route("/models", get(models))
-        .route("/models/{author}/{slug}", get(model))
-        .route("/model/{author}/{slug}", get(model))
-        .route("/models/{name}", get(bare_model))
-        .route("/key", get(account))
-        .route("/keys", any(account))
-        .route("/keys/{hash}", any(account))
-        .route("/credits", get(account))
-        .route("/generation", get(account))
-        .route("/activity", get(account));
+        .merge(catalogue::routes())
+        .merge(account::routes());
     let api = Surface::ALL.into_iter().fold(api, |api, surface| {
         let call = async move |client: State<Arc<Client>>, peer, headers, body| {
             chat(surface, client, peer, headers, body).await
@@ -127,65 +113,6 @@ async fn count_tokens(
     }
 }
 
-async fn models(State(client): State<Arc<Client>>) -> Response {
-    let list = catalogue::list(&client.pipeline.config.load(), clock::now());
-    json_response(200, Bytes::from(list.to_string()))
-}
-
-async fn model(State(client): State<Arc<Client>>, Path((author, slug)): Path<(String, String)>) -> Response {
-    describe(&client, &format!("{author}/{slug}"))
-}
-
-async fn bare_model(State(client): State<Arc<Client>>, Path(name): Path<String>) -> Response {
-    describe(&client, &name)
-}
-
-fn describe(client: &Client, name: &str) -> Response {
-    let config = client.pipeline.config.load();
-    match config.model(name).filter(|model| catalogue::is_listed(model)) {
-        Some(model) => json_response(200, Bytes::from(catalogue::one(model, clock::now()).to_string())),
-        None => refuse(ErrorCode::NotFound, &format!("There is no model `{name}`.")),
-    }
-}
-
-/// A tenant's own API: the control plane answers and authenticates; here only what is no key at all is refused.
-async fn account(State(client): State<Arc<Client>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    let key = match identity::hash(&head.headers) {
-        Ok(key) => key,
-        Err(error) => return error_response(&error.into()),
-    };
-    if client.pipeline.tasks.is_closed() {
-        return refuse(ErrorCode::Draining, "This instance is stopping. Try again on another.");
-    }
-    let patience = client.pipeline.settings.requests.read_timeout;
-    let body = match timeout(patience, Limited::new(body, MAX_ACCOUNT_BYTES).collect()).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => {
-            return refuse(
-                ErrorCode::PayloadTooLarge,
-                "The request body is larger than 1 MiB, or broke off.",
-            );
-        }
-        Err(_) => return refuse(ErrorCode::RequestTimeout, "The request body did not arrive in time."),
-    };
-    let path = head.uri.path();
-    let path = path.strip_prefix("/api").unwrap_or(path);
-    let forward = Forward {
-        method: head.method.as_str(),
-        path: path.strip_prefix("/v1").unwrap_or(path),
-        query: head.uri.query().unwrap_or_default(),
-        key: &key,
-        body: body.to_bytes(),
-    };
-    match client.account.forward(forward).await {
-        Ok((status, body)) => json_response(status, body),
-        Err(error) => {
-            refuse(error.code(), "The control plane cannot be asked at the moment. Try again shortly.")
-        }
-    }
-}
-
 async fn later(request: Request) -> Response {
     refuse(ErrorCode::NotSupported, &format!("`{}` is not supported yet.", request.uri().path()))
 }
@@ -231,7 +158,8 @@ async fn index() -> Response {
     .into_response()
 }
 
-fn refuse(code: ErrorCode, text: &str) -> Response {
+/// An error's answer in OpenRouter's dialect.
+pub fn refuse(code: ErrorCode, text: &str) -> Response {
     error_response(&RequestError::new(code, text))
 }
 
@@ -265,7 +193,8 @@ fn error_response_on(surface: Surface, error: &RequestError) -> Response {
     response
 }
 
-fn json_response(status: u16, body: Bytes) -> Response {
+/// JSON that any origin's pages may read.
+pub fn json_response(status: u16, body: Bytes) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
     (status, headers, body).into_response()

@@ -69,6 +69,20 @@ macro_rules! prices {
             pub fn over(self, under: Self) -> Self {
                 Self { $($name: self.$name.or(under.$name),)* }
             }
+
+            /// Each price changed.
+            #[must_use]
+            pub fn map(self, change: impl Fn(UnitPrice) -> UnitPrice) -> Self {
+                Self { $($name: self.$name.map(&change),)* }
+            }
+        }
+
+        impl Prices {
+            /// Each price changed.
+            #[must_use]
+            pub fn map(self, change: impl Fn(UnitPrice) -> UnitPrice) -> Self {
+                Self { $($name: change(self.$name),)* }
+            }
         }
 
         impl v1::PriceParts {

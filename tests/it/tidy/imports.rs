@@ -40,7 +40,8 @@ const DATA_PLANE: &[Row] = &[
     pure("routing", &["config::snapshot", "identity", "price", "model", "error", "adapters::failure"]),
     // An answer is judged by what was asked; what follows from it, and for whom, is the pipeline's.
     pure("judge", &["model", "error"]),
-    pure("catalogue", &["config::snapshot", "identity", "price", "model", "error"]),
+    // What is shown of a tenant's endpoints is what its rules let routing try, and how health says they do.
+    pure("catalogue", &["config::snapshot", "identity", "price", "model", "error", "routing"]),
     pure("usage::record", &["config::snapshot", "price", "model", "error"]),
     rim("settings", &[]),
     rim("background", &[]),
