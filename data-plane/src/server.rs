@@ -3,6 +3,7 @@
 pub mod account;
 pub mod catalogue;
 pub mod listen;
+pub mod openapi;
 pub mod ops;
 pub mod routes;
 pub mod threads;

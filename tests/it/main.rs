@@ -5,6 +5,7 @@
     reason = "a test that cannot go on fails, one that skips says so; clippy knows it only of `#[test]` itself"
 )]
 
+mod account;
 mod admin_access;
 mod admin_catalogue;
 mod admin_changes;
@@ -36,6 +37,7 @@ mod health;
 mod hedges;
 mod media;
 mod money;
+mod openapi;
 mod orphans;
 mod policies;
 mod prices;

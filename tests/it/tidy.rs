@@ -5,4 +5,4 @@
 mod coverage;
 mod files;
 mod imports;
-mod source;
+pub mod source;

@@ -6,6 +6,8 @@ use bytes::BytesMut;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
+use crate::contract::{self, Answered};
+
 /// Calls one data plane with one key.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -97,12 +99,26 @@ impl Client {
     }
 
     pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>, headers: &[(&str, &str)]) -> Answer {
-        Answer::of(self.send(path, body, headers).await).await
+        let answer = Answer::of(self.send(path, body, headers).await).await;
+        answer.is_described("POST", path)
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.key);
-        Answer::of(request.send().await.expect("the data plane answers")).await
+        self.call("GET", path, None).await
+    }
+
+    /// Any call, with a JSON body or without.
+    pub async fn call(&self, method: &'static str, path: &str, body: Option<&Value>) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.url));
+        if !self.key.is_empty() {
+            request = request.bearer_auth(&self.key);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = Answer::of(request.send().await.expect("the data plane answers")).await;
+        answer.is_described(method.as_str(), path)
     }
 
     async fn send(
@@ -129,6 +145,22 @@ impl Answer {
         let text = response.text().await.expect("the answer is whole");
         let json = serde_json::from_str(&text).unwrap_or_default();
         Self { status, headers, text, json }
+    }
+
+    /// The answer, which the OpenAPI document must know.
+    ///
+    /// # Panics
+    /// With what it does not know of it.
+    fn is_described(self, method: &str, path: &str) -> Self {
+        let answered = Answered {
+            method,
+            path,
+            status: self.status.as_u16(),
+            content_type: self.header("content-type"),
+            body: Some(&self.json),
+        };
+        contract::check(&answered).unwrap_or_else(|wrong| panic!("not as in openapi.json: {wrong}"));
+        self
     }
 
     /// The answer, if it went well.

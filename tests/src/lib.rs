@@ -6,6 +6,7 @@ pub mod admin;
 pub mod client;
 pub mod cluster;
 pub mod collector;
+pub mod contract;
 pub mod plane;
 pub mod postgres;
 pub mod process;

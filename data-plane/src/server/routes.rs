@@ -1,5 +1,5 @@
 //! Every route of the client port: inference here, the catalogue and accounts in the files beside. `/v1` and `/api/v1` are
-//! the same.
+//! the same; `openapi` describes all of them, and a test holds it against this.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::api::surface::Surface;
 use crate::error::RequestError;
 use crate::pipeline::{Inbound, Pipeline};
 use crate::server::listen::Peer;
-use crate::server::{account, catalogue};
+use crate::server::{account, catalogue, openapi};
 
 /// What the routes of one request thread share.
 pub struct Client {
@@ -34,6 +34,7 @@ pub fn router(client: Arc<Client>) -> Router {
     let api = Router::new()
         .route("/messages/count_tokens", post(count_tokens))
         .route("/route/explain", post(explain))
+        .route("/openapi.json", get(openapi::serve))
         .merge(catalogue::routes())
         .merge(account::routes());
     let api = Surface::ALL.into_iter().fold(api, |api, surface| {
@@ -153,6 +154,7 @@ async fn index() -> Response {
             "messages": "/api/v1/messages",
             "models": "/api/v1/models",
             "key": "/api/v1/key",
+            "openapi": "/api/v1/openapi.json",
         },
     }))
     .into_response()
