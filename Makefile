@@ -1,7 +1,7 @@
-# Recipes are in scripts/. ARGS is passed on: make run ARGS="--listen 127.0.0.1:9000"; make soak takes SECS, SEED and PROFILE
+# Recipes are in scripts/. ARGS is passed on: make run ARGS="--listen 127.0.0.1:9000"; make soak takes SECS, SEED and PROFILE, make api-check SECS and SEED
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fmt bench bench-adapters bench-failover bench-routing bench-store fuzz model soak check-all
+.PHONY: help run test fmt api-check bench bench-adapters bench-failover bench-routing bench-store fuzz model soak check-all
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ test: ## every check of a change: fmt, clippy, doc, tests; starts what it needs 
 
 fmt: ## format the code
 	@cargo fmt --all
+
+api-check: ## hold the running client API against its OpenAPI document, with schemathesis: make api-check SECS=60
+	@SECS="$(SECS)" SEED="$(SEED)" scripts/api-check
 
 bench: ## build a release and measure it beside a bare pass-through
 	@scripts/bench $(ARGS)
