@@ -37,6 +37,7 @@ mod health;
 mod hedges;
 mod media;
 mod money;
+mod node;
 mod openapi;
 mod orphans;
 mod policies;

@@ -1,11 +1,13 @@
-//! Official client packages, pointed at us, work as at their own providers. What they do is in `sdk/*.py`.
+//! Official client packages, pointed at us, work as at their own providers. What they do is in `sdk/*.py` and `sdk/*.mjs`.
 //!
 //! Where the package registry is out of reach, the test says so and passes.
 
+use switchyard_cli::client::Answer;
+use switchyard_proto::v1;
 use switchyard_tests::cluster::Cluster;
 use tokio::process::Command;
 
-use crate::{failover, python};
+use crate::{failover, node, python};
 
 /// Models for what the scripts do.
 async fn cluster() -> Cluster {
@@ -44,6 +46,51 @@ async fn check(packages: &[&str], script: &str) {
 /// Anthropic's package adds `/v1` itself.
 fn base(packages: &[&str]) -> &'static str {
     if packages == ["anthropic"] { "/api" } else { "" }
+}
+
+/// Runs a script of Node's with a key and a management key of the same tenant.
+async fn check_node(package: &str, script: &str) {
+    let Some(folder) = node::with(&[package]).await else { return };
+    let cluster = cluster().await;
+    for (model, behaviour) in [("test/json", "json"), ("test/hangs", "stall-2")] {
+        cluster.model(model, &[("lab", behaviour)]).await.unwrap();
+    }
+    let client = cluster.client().await.unwrap();
+    let token = v1::Token {
+        name: "management".to_owned(),
+        role: v1::Role::TenantAdmin.into(),
+        tenant: "acme".to_owned(),
+        ..Default::default()
+    };
+    let request = v1::CreateTokenRequest { token: Some(token) };
+    let management = cluster.admin.tokens().create_token(request).await.answer().unwrap().secret;
+    let mut command = Command::new("node");
+    // Packages are found from the working folder where the script is an argument.
+    command.args(["--input-type=module", "--eval", &format!("{CASES}{script}")]).current_dir(folder);
+    command
+        .env("BASE", format!("{}/api/v1", client.url))
+        .env("KEY", &client.key)
+        .env("MANAGEMENT", management);
+    for name in ["OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENROUTER_API_KEY", "OPENROUTER_BASE_URL"] {
+        command.env_remove(name);
+    }
+    match python::run(&mut command).await {
+        Ok(said) => eprintln!("{}", said.trim()),
+        Err(said) => panic!("{said}"),
+    }
+}
+
+/// Runs named cases one after the other, and counts.
+const CASES: &str = include_str!("sdk/cases.mjs");
+
+#[tokio::test]
+async fn openais_own_package_for_node_reads_our_answers() {
+    check_node("openai", include_str!("sdk/openai.mjs")).await;
+}
+
+#[tokio::test]
+async fn openrouters_own_package_cannot_tell_us_from_openrouter() {
+    check_node("@openrouter/sdk", include_str!("sdk/openrouter.mjs")).await;
 }
 
 #[tokio::test]
