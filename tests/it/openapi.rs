@@ -9,6 +9,7 @@ use switchyard_data_plane::api::surface::Surface;
 use switchyard_tests::cluster::Cluster;
 use switchyard_tests::contract::{self, operations};
 
+use crate::tidy::parity;
 use crate::tidy::source::read;
 
 /// Where routes are written down.
@@ -73,6 +74,33 @@ async fn every_description_has_a_route() {
     }
     let served = client.get("/v1/openapi.json").await.ok();
     assert_eq!(&served, contract::document());
+    cluster.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_page_of_parity_says_is_not_there_is_not() {
+    let cluster = Cluster::start().await.unwrap();
+    let client = cluster.client().await.unwrap();
+    let mut later = 0;
+    for (call, state) in parity::calls() {
+        let (method, path) = call.split_once(' ').unwrap();
+        let (method, path) = (if method == "GET" { "GET" } else { "POST" }, format!("/api/v1{path}"));
+        match state.as_str() {
+            "501" => {
+                let answer = client.call(method, &path, None).await;
+                assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{call}: {}", answer.text);
+                assert!(answer.message().ends_with("is not supported yet."), "{}", answer.text);
+                later += 1;
+            }
+            "no" => {
+                let status = client.call(method, &path, None).await.status;
+                let is_missing = matches!(status, StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED);
+                assert!(is_missing, "{call}: {status}");
+            }
+            _ => {}
+        }
+    }
+    assert!(later > 3, "docs/parity.md has only {later} rows of what answers 501");
     cluster.stop().await.unwrap();
 }
 

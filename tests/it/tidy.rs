@@ -5,4 +5,5 @@
 mod coverage;
 mod files;
 mod imports;
+pub mod parity;
 pub mod source;
