@@ -22,11 +22,8 @@ use crate::model::event::{ChoiceDelta, Chunk, Delta, Event, Start, ToolDelta, wi
 use crate::model::message::ToolKind;
 use crate::model::response::{Finish, FinishReason};
 use crate::model::usage::Usage;
+use crate::wire::extent::Extent;
 use crate::wire::sse::{SseEvent, SseParser};
-
-mod extent;
-
-use extent::Extent;
 
 /// Bounds what finding its place costs each piece of a hostile stream.
 const MOST_CHOICES: usize = 128;
