@@ -15,6 +15,7 @@ pub mod surface;
 use serde_json::Value;
 use switchyard_proto::code::ErrorCode;
 use switchyard_proto::money::NanoUsd;
+use switchyard_proto::price::Cost;
 
 /// What a whole answer or a stream says about itself besides its content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct Bill {
     /// Charged to the tenant.
     pub cost: NanoUsd,
     /// What the provider charges: the tenant itself where the credential is its own.
-    pub upstream_cost: Option<NanoUsd>,
+    pub upstream: Cost,
     pub is_byok: bool,
     /// `openrouter_metadata`, where the caller asked for it.
     pub metadata: Option<Value>,

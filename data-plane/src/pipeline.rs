@@ -257,7 +257,7 @@ fn note(
         outcome,
         status,
         code,
-        cost: switchyard_proto::money::NanoUsd::ZERO,
+        cost: switchyard_proto::price::Cost::default(),
         charged: switchyard_proto::money::NanoUsd::ZERO,
         reason: None,
         stage: String::new(),

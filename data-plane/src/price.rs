@@ -6,7 +6,7 @@ pub mod terms;
 
 use chrono::{DateTime, Utc};
 use switchyard_proto::money::NanoUsd;
-use switchyard_proto::price::{Most, Span};
+use switchyard_proto::price::{Cost, Most, Span};
 use switchyard_proto::v1;
 
 use crate::config::snapshot::{Endpoint, Tenant};
@@ -205,11 +205,11 @@ pub fn bill(
     at: DateTime<Utc>,
     tokens: &v1::TokenUsage,
     owes: Owes,
-) -> (NanoUsd, NanoUsd) {
+) -> (Cost, NanoUsd) {
     let prices = endpoint.tariff.at(at).prices(tokens.prompt);
-    let (cost, terms) = (prices.cost(tokens), tenant.book.terms(endpoint));
+    let (cost, terms) = (prices.parts(tokens), tenant.book.terms(endpoint));
     let owed = match owes {
-        Owes::All => terms::charge(terms, cost, tokens),
+        Owes::All => terms::charge(terms, cost.total, tokens),
         Owes::Fees => terms::fees(terms, prices.fees(tokens), tokens),
     };
     (cost, owed)

@@ -97,27 +97,48 @@ impl Prices {
     ///
     /// Parts that a provider reports larger than their total are cut to it, so nothing is counted twice.
     pub fn cost(&self, tokens: &v1::TokenUsage) -> NanoUsd {
+        self.parts(tokens).total
+    }
+
+    /// What an attempt's tokens cost, by what they were for.
+    pub fn parts(&self, tokens: &v1::TokenUsage) -> Cost {
+        let (prompt, completion) = (self.prompt(tokens), self.completion(tokens));
+        let fees = [self.search.times(tokens.searches), self.request.times(1)];
+        let (of_prompt, of_both) = (sum([prompt]), sum([prompt, completion]));
+        Cost {
+            total: sum([prompt, completion, fees[0], fees[1]]),
+            prompt: of_prompt,
+            completion: NanoUsd(of_both.0 - of_prompt.0),
+        }
+    }
+
+    /// In femto-dollars, images included.
+    fn prompt(&self, tokens: &v1::TokenUsage) -> u128 {
         let mut prompt = Rest(tokens.prompt);
         let (cached, written) = (prompt.take(tokens.cached), prompt.take(tokens.cache_write));
         let written_1h = tokens.cache_write_1h.min(written);
         let audio = prompt.take(tokens.audio_prompt);
-        let mut completion = Rest(tokens.completion);
-        let reasoning = completion.take(tokens.reasoning);
-        let (spoken, drawn) =
-            (completion.take(tokens.audio_completion), completion.take(tokens.image_completion));
-        sum([
+        add([
             self.input.times(prompt.0),
             self.cached_input.times(cached),
             self.cache_write.times(written - written_1h),
             self.cache_write_1h.times(written_1h),
             self.audio_input.times(audio),
             self.image.times(tokens.images),
+        ])
+    }
+
+    /// In femto-dollars.
+    fn completion(&self, tokens: &v1::TokenUsage) -> u128 {
+        let mut completion = Rest(tokens.completion);
+        let reasoning = completion.take(tokens.reasoning);
+        let (spoken, drawn) =
+            (completion.take(tokens.audio_completion), completion.take(tokens.image_completion));
+        add([
             self.output.times(completion.0),
             self.reasoning.times(reasoning),
             self.audio_output.times(spoken),
             self.image_output.times(drawn),
-            self.search.times(tokens.searches),
-            self.request.times(1),
         ])
     }
 
@@ -147,6 +168,25 @@ impl Prices {
     }
 }
 
+/// What an attempt cost, and what of that was for its prompt and for its completion; the rest are fees: of the request
+/// itself, and of searches. The total is rounded once, and so is the sum of the parts, which is never more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    pub total: NanoUsd,
+    pub prompt: NanoUsd,
+    pub completion: NanoUsd,
+}
+
+impl std::iter::Sum for Cost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self::default(), |all, one| Self {
+            total: NanoUsd(all.total.0.saturating_add(one.total.0)),
+            prompt: NanoUsd(all.prompt.0.saturating_add(one.prompt.0)),
+            completion: NanoUsd(all.completion.0.saturating_add(one.completion.0)),
+        })
+    }
+}
+
 /// What is left of a total.
 struct Rest(u64);
 
@@ -160,7 +200,11 @@ impl Rest {
 
 /// Rounds once, after the sum. Counts that nobody can have are stuck at the largest amount.
 fn sum<const N: usize>(femto: [u128; N]) -> NanoUsd {
-    money::round_up(femto.into_iter().fold(0, u128::saturating_add))
+    money::round_up(add(femto))
+}
+
+fn add<const N: usize>(femto: [u128; N]) -> u128 {
+    femto.into_iter().fold(0, u128::saturating_add)
 }
 
 /// A provider's cost with a tenant's mark-up on it, rounded up with the cost in one step.

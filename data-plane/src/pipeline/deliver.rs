@@ -358,5 +358,5 @@ impl Cut {
 
 fn print(bill: &Bill, trail: &Trail) -> PrintedBill {
     let metadata: Option<Value> = trail.wants_metadata.then(|| explain::metadata(trail));
-    PrintedBill { cost: trail.charged(), upstream_cost: Some(trail.cost()), is_byok: bill.is_byok, metadata }
+    PrintedBill { cost: trail.charged(), upstream: trail.cost(), is_byok: bill.is_byok, metadata }
 }

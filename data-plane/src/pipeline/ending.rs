@@ -148,7 +148,7 @@ pub fn record(trail: &Trail, request: Option<&ChatRequest>) -> GenerationRecord 
         finish_reason: answer.map(|answer| answer.finish.reason.as_str().to_owned()).unwrap_or_default(),
         native_finish_reason: answer.and_then(|answer| answer.finish.native.clone()).unwrap_or_default(),
         tokens: Some(answer.map_or_else(TokenUsage::default, |answer| answer.tokens)),
-        cost_nano: trail.cost().0,
+        cost_nano: trail.cost().total.0,
         charge_nano: trail.charged().0,
         attempts: u32::try_from(trail.attempts.len()).unwrap_or(u32::MAX),
         admitted_at: Some(clock::to_timestamp(trail.admitted_at)),

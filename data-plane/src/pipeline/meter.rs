@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use switchyard_proto::clock;
 use switchyard_proto::money::NanoUsd;
+use switchyard_proto::price::Cost;
 use switchyard_proto::v1::{self, GenerationRecord, Provenance};
 
 use crate::config::snapshot::Endpoint;
@@ -102,7 +103,7 @@ pub struct Ended {
 #[derive(Debug, Clone)]
 pub struct Bill {
     pub tokens: v1::TokenUsage,
-    pub cost: NanoUsd,
+    pub cost: Cost,
     pub settled: Settled,
     /// The tenant pays the provider itself.
     pub is_byok: bool,
@@ -111,7 +112,7 @@ pub struct Bill {
 impl Bill {
     fn nothing(is_byok: bool) -> Self {
         let settled = Settled { charged: NanoUsd::ZERO, house: NanoUsd::ZERO };
-        Self { tokens: v1::TokenUsage::default(), cost: NanoUsd::ZERO, settled, is_byok }
+        Self { tokens: v1::TokenUsage::default(), cost: Cost::default(), settled, is_byok }
     }
 }
 
@@ -123,7 +124,7 @@ pub fn settle(
     candidate: &Candidate,
     counted: &Usage,
     ended: Ended,
-    generation: impl FnOnce(&v1::TokenUsage, NanoUsd, NanoUsd) -> Option<GenerationRecord>,
+    generation: impl FnOnce(&v1::TokenUsage, Cost, NanoUsd) -> Option<GenerationRecord>,
 ) -> Bill {
     let tokens = price::tokens(counted, &job.request.facts);
     let (endpoint, at) = (&candidate.endpoint, started(hold.as_ref()));
@@ -131,7 +132,7 @@ pub fn settle(
     // With its own credential a tenant pays the provider, and us nothing; its key's limit may count it all the same.
     let is_byok = candidate.is_byok();
     let owed = match is_byok {
-        true if charges::counts_byok(job.caller) => cost,
+        true if charges::counts_byok(job.caller) => cost.total,
         true => NanoUsd::ZERO,
         false => owed,
     };
@@ -141,7 +142,7 @@ pub fn settle(
         return Bill { tokens, cost, settled: Settled { charged: owed, house: NanoUsd::ZERO }, is_byok };
     };
     let settled = hold.settle(Settlement {
-        cost,
+        cost: cost.total,
         price: owed,
         tokens,
         provenance: provenance(counted),

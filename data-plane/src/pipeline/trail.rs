@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use switchyard_proto::code::ErrorCode;
 use switchyard_proto::id::GenerationId;
 use switchyard_proto::money::NanoUsd;
+use switchyard_proto::price::Cost;
 use switchyard_proto::v1;
 
 use crate::api::surface::Surface;
@@ -76,7 +77,7 @@ pub struct AttemptNote {
     pub status: u16,
     pub code: Option<ErrorCode>,
     /// What the provider bills for an answer that was wanted; nothing for one that failed.
-    pub cost: NanoUsd,
+    pub cost: Cost,
     /// What the tenant pays of that.
     pub charged: NanoUsd,
     /// What went wrong, in words that callers may read.
@@ -202,15 +203,15 @@ impl Trail {
     }
 
     /// Notes what the last attempt costs, and what it is charged.
-    pub fn bill_last(&mut self, cost: NanoUsd, charged: NanoUsd) {
+    pub fn bill_last(&mut self, cost: Cost, charged: NanoUsd) {
         if let Some(attempt) = self.attempts.last_mut() {
             (attempt.cost, attempt.charged) = (cost, charged);
         }
     }
 
     /// What providers bill for all answers so far that were wanted.
-    pub fn cost(&self) -> NanoUsd {
-        NanoUsd(self.attempts.iter().map(|attempt| attempt.cost.0).sum())
+    pub fn cost(&self) -> Cost {
+        self.attempts.iter().map(|attempt| attempt.cost).sum()
     }
 
     /// What all attempts so far were charged.

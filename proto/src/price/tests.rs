@@ -92,6 +92,33 @@ fn each_price_is_of_its_own_kind_of_unit() {
 }
 
 #[test]
+fn a_cost_is_told_by_what_it_was_for() {
+    let priced = |prices: &[(&str, &str)]| {
+        let tokens = v1::TokenUsage {
+            prompt: 1,
+            cached: 1,
+            completion: 1,
+            reasoning: 1,
+            images: 1,
+            searches: 1,
+            ..Default::default()
+        };
+        let Cost { total, prompt, completion } = self::priced(prices).parts(&tokens);
+        (total.0, prompt.0, completion.0)
+    };
+    for (prices, expected) in [
+        (&[][..], (0, 0, 0)),
+        (&[("cached_input", "1"), ("reasoning", "2")], (3_000, 1_000, 2_000)),
+        (&[("image", "0.000001"), ("cached_input", "1")], (2_000, 2_000, 0)),
+        (&[("request", "0.000001"), ("search", "0.000001"), ("reasoning", "1")], (3_000, 0, 1_000)),
+        // Half a nano-dollar each: their sum is not rounded twice.
+        (&[("cached_input", "0.0005"), ("reasoning", "0.0005")], (1, 1, 0)),
+    ] {
+        assert_eq!(priced(prices), expected, "{prices:?}");
+    }
+}
+
+#[test]
 fn parts_larger_than_their_total_are_not_counted_twice() {
     let tokens = v1::TokenUsage {
         prompt: 10,

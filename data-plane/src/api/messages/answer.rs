@@ -125,8 +125,11 @@ pub fn usage_json(usage: &Usage, tier: Option<&str>, bill: Option<&Bill>) -> Val
     if let Some(bill) = bill {
         counts["cost"] = number(&decimal(bill.cost));
         counts["is_byok"] = json!(bill.is_byok);
-        counts["cost_details"] =
-            json!({"upstream_inference_cost": bill.upstream_cost.map(|cost| number(&decimal(cost)))});
+        counts["cost_details"] = json!({
+            "upstream_inference_cost": dollars(bill.upstream.total),
+            "upstream_inference_prompt_cost": dollars(bill.upstream.prompt),
+            "upstream_inference_completions_cost": dollars(bill.upstream.completion),
+        });
     }
     counts
 }

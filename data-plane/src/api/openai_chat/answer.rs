@@ -228,7 +228,9 @@ struct PromptDetails {
 
 #[derive(Serialize)]
 struct CostDetails {
-    upstream_inference_cost: Option<Box<RawValue>>,
+    upstream_inference_cost: Box<RawValue>,
+    upstream_inference_prompt_cost: Box<RawValue>,
+    upstream_inference_completions_cost: Box<RawValue>,
 }
 
 #[derive(Serialize)]
@@ -262,7 +264,11 @@ impl WireUsage {
                 image_tokens: usage.prompt_image_tokens,
                 video_tokens: usage.prompt_video_tokens,
             },
-            cost_details: CostDetails { upstream_inference_cost: bill.upstream_cost.map(decimal) },
+            cost_details: CostDetails {
+                upstream_inference_cost: decimal(bill.upstream.total),
+                upstream_inference_prompt_cost: decimal(bill.upstream.prompt),
+                upstream_inference_completions_cost: decimal(bill.upstream.completion),
+            },
             server_tool_use_details: searched.then_some(ServerTools {
                 web_search_requests: usage.web_search_requests,
                 web_fetch_requests: usage.web_fetch_requests,

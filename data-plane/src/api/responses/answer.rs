@@ -77,6 +77,10 @@ fn usage_json(usage: &Usage, bill: &Bill) -> Value {
         "total_tokens": usage.total_tokens(),
         "cost": number(bill.cost),
         "is_byok": bill.is_byok,
-        "cost_details": {"upstream_inference_cost": bill.upstream_cost.map(number)},
+        "cost_details": {
+            "upstream_inference_cost": number(bill.upstream.total),
+            "upstream_inference_input_cost": number(bill.upstream.prompt),
+            "upstream_inference_output_cost": number(bill.upstream.completion),
+        },
     })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use switchyard_proto::price::Span;
@@ -55,6 +55,18 @@ fn prompt(tokens: u64) -> v1::TokenUsage {
     v1::TokenUsage { prompt: tokens, ..Default::default() }
 }
 
+/// The whole cost, and what the tenant owes.
+fn billed(
+    endpoint: &Endpoint,
+    tenant: &Tenant,
+    at: DateTime<Utc>,
+    tokens: &v1::TokenUsage,
+    owes: Owes,
+) -> (NanoUsd, NanoUsd) {
+    let (cost, owed) = bill(endpoint, tenant, at, tokens, owes);
+    (cost.total, owed)
+}
+
 #[test]
 fn the_first_rule_that_covers_model_and_provider_holds() {
     let rules = vec![
@@ -68,11 +80,11 @@ fn the_first_rule_that_covers_model_and_provider_holds() {
     for (model, provider, owed) in
         [("a/m", "q", 1_000), ("a/m", "p", 5_000), ("b/m", "p", 2_000), ("b/m", "q", 1_500)]
     {
-        let billed = bill(&find(model, provider), &tenant, DateTime::UNIX_EPOCH, &prompt(1), Owes::All);
+        let billed = billed(&find(model, provider), &tenant, DateTime::UNIX_EPOCH, &prompt(1), Owes::All);
         assert_eq!(billed, (NanoUsd(1_000), NanoUsd(owed)), "{model} at {provider}");
     }
     let (tenant, find) = market(vec![]);
-    let billed = bill(&find("a/m", "p"), &tenant, DateTime::UNIX_EPOCH, &prompt(1), Owes::All);
+    let billed = billed(&find("a/m", "p"), &tenant, DateTime::UNIX_EPOCH, &prompt(1), Owes::All);
     assert_eq!(billed, (NanoUsd(1_000), NanoUsd(1_100)), "the tenant's own mark-up");
 }
 
@@ -85,7 +97,7 @@ fn m1_an_answer_that_is_worth_nothing_is_free_but_for_fees_at_any_terms() {
         let mut endpoint = Endpoint::clone(&find(model, "p"));
         let price = v1::Price { search: "0.01".into(), ..input("1").into() };
         endpoint.tariff = price::Tariff::parse(&price::Written::from(&price)).unwrap();
-        bill(&endpoint, &tenant, DateTime::UNIX_EPOCH, &tokens, Owes::Fees)
+        billed(&endpoint, &tenant, DateTime::UNIX_EPOCH, &tokens, Owes::Fees)
     };
     // The cost is the provider's word: nobody insures us.
     assert_eq!(owed("a/m"), (NanoUsd(20_500_000), NanoUsd(40_000_000)));
@@ -114,7 +126,7 @@ fn no_usage_within_the_bounds_costs_or_charges_more_than_is_reserved() {
             reasoning: up_to(cap),
             ..Default::default()
         };
-        let (cost, owed) = bill(&endpoint, &tenant, DateTime::UNIX_EPOCH, &tokens, Owes::All);
+        let (cost, owed) = billed(&endpoint, &tenant, DateTime::UNIX_EPOCH, &tokens, Owes::All);
         assert!(cost <= worst.cost && owed <= worst.charge, "{tokens:?} {worst:?}");
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::json;
 use switchyard_proto::money::NanoUsd;
+use switchyard_proto::price::Cost;
 
 use super::{encode, usage_json};
 use crate::api::{AnswerFacts, Bill};
@@ -32,12 +33,13 @@ fn usage() -> Usage {
 const USAGE: &str = concat!(
     r#"{"prompt_tokens":10,"completion_tokens":4,"total_tokens":14,"cost":0.0000375,"is_byok":false,"#,
     r#""prompt_tokens_details":{"cached_tokens":3,"cache_write_tokens":0,"audio_tokens":0,"image_tokens":0,"video_tokens":0},"#,
-    r#""cost_details":{"upstream_inference_cost":0.00003},"#,
+    r#""cost_details":{"upstream_inference_cost":0.00003,"upstream_inference_prompt_cost":0.00002,"upstream_inference_completions_cost":0.00001},"#,
     r#""completion_tokens_details":{"reasoning_tokens":2,"audio_tokens":0,"image_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}"#,
 );
 
 fn bill() -> Bill {
-    Bill { cost: NanoUsd(37_500), upstream_cost: Some(NanoUsd(30_000)), is_byok: false, metadata: None }
+    let upstream = Cost { total: NanoUsd(30_000), prompt: NanoUsd(20_000), completion: NanoUsd(10_000) };
+    Bill { cost: NanoUsd(37_500), upstream, is_byok: false, metadata: None }
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -48,7 +50,7 @@ fn text(bytes: &[u8]) -> &str {
 fn usage_tells_tokens_and_exact_cost() {
     assert_eq!(text(&usage_json(&usage(), &bill())), USAGE);
     let searched = Usage { web_search_requests: 2, ..usage() };
-    let byok = Bill { is_byok: true, upstream_cost: None, ..bill() };
+    let byok = Bill { is_byok: true, ..bill() };
     let json: serde_json::Value = serde_json::from_slice(&usage_json(&searched, &byok)).expect("JSON");
     assert_eq!(json["server_tool_use_details"]["web_search_requests"], 2);
     assert_eq!(
