@@ -10,6 +10,7 @@ pub mod messages;
 pub mod openai_chat;
 pub mod responses;
 mod sealed;
+mod steps;
 pub mod surface;
 
 use serde_json::Value;

@@ -91,6 +91,14 @@ impl Surface {
         }
     }
 
+    /// Whether what writes a stream keeps all or much of the answer until its end, so that its length has to be bounded.
+    pub const fn accumulates(self) -> bool {
+        match self {
+            Self::Responses | Self::Messages => true,
+            Self::ChatCompletions | Self::Completions => false,
+        }
+    }
+
     /// Appends what keeps a stream's connection alive while there is nothing to say.
     pub fn keep_alive(self, out: &mut BytesMut) {
         match self {

@@ -263,8 +263,9 @@ pub fn join_details(pieces: &[Value]) -> Vec<Value> {
     details
 }
 
-/// Text, summaries and signatures of one detail arrive in pieces that share type and index.
-fn join_reasoning(details: &mut Vec<Value>, piece: &Value) {
+/// Adds a piece to the details so far. Text, summaries and signatures of one detail arrive in pieces that share type and
+/// index.
+pub fn join_reasoning(details: &mut Vec<Value>, piece: &Value) {
     let same = |detail: &&mut Value| {
         detail.get("type") == piece.get("type")
             && detail.get("index").is_some()

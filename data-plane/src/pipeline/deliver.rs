@@ -115,6 +115,9 @@ impl Delivery<'_> {
         trail: &mut Trail,
     ) -> Result<(), RequestError> {
         self.told.first_content = Some(self.begun.elapsed());
+        if trail.surface.accumulates() {
+            live.keep_whole();
+        }
         let (wait, mut patience) = (wait(self.job, self.candidate), Patience::until(self.job.until));
         let mut encoder = trail.surface.stream(&self.facts(trail), &self.job.request.echo);
         let (mut meter, mut events, mut out) = (Meter::default(), Vec::new(), BytesMut::new());

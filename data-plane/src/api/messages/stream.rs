@@ -1,16 +1,15 @@
 //! Streamed answers: named events that open, fill and close one block after another.
 
 use bytes::BytesMut;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::api::calls::Calls;
 use crate::api::messages::answer::{message, stop_reason, usage_json};
 use crate::api::messages::error::write_error;
 use crate::api::messages::thoughts;
-use crate::api::sealed;
-use crate::api::{AnswerFacts, Bill, ErrorBody};
-use crate::model::event::{Delta, Event, join_details};
-use crate::model::response::{ChatResponse, Finish};
+use crate::api::steps::{Step, Steps};
+use crate::api::{AnswerFacts, Bill, ErrorBody, calls, sealed};
+use crate::model::event::Event;
+use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
 use crate::wire::sse;
 
@@ -22,9 +21,7 @@ pub struct StreamEncoder {
     /// The next block's index.
     next: u32,
     open: Open,
-    calls: Calls,
-    finish: Finish,
-    tier: Option<String>,
+    steps: Steps,
     metadata: Option<Value>,
 }
 
@@ -33,7 +30,7 @@ pub struct StreamEncoder {
 enum Open {
     None,
     Text,
-    /// Reasoning: what is known of the detail besides its text.
+    /// Reasoning: what is known of the detail besides its text. One, unless its pieces have no index.
     Thinking(Vec<Value>),
     /// The call of this number.
     Call(usize),
@@ -47,49 +44,34 @@ impl StreamEncoder {
             has_begun: false,
             next: 0,
             open: Open::None,
-            calls: Calls::default(),
-            finish: Finish::default(),
-            tier: None,
+            steps: Steps::default(),
             metadata: None,
         }
     }
 
     /// Appends what an event shows.
     pub fn event(&mut self, event: &Event, out: &mut BytesMut) {
-        match event {
-            Event::Chunk(chunk) => {
-                for choice in chunk.choices.iter().filter(|choice| choice.index == 0) {
-                    self.delta(&choice.delta, out);
-                    if let Some(finish) = &choice.finish {
-                        self.finish = finish.clone();
-                    }
-                }
-            }
-            Event::Start(start) => self.tier.clone_from(&start.service_tier),
-            Event::Tier(tier) => self.tier = Some(tier.clone()),
-            Event::Usage(_) | Event::Done => {}
-        }
+        let steps = self.steps.take(event);
+        self.tell(steps, out);
     }
 
     /// Appends a whole answer as if it had been streamed; counts and end are not in it.
     pub fn replay(&mut self, response: &ChatResponse, out: &mut BytesMut) {
-        self.tier.clone_from(&response.service_tier);
-        let Some(choice) = response.choices.first() else { return };
-        self.delta(&Delta::of(&choice.message), out);
-        self.finish = choice.finish.clone();
+        let steps = self.steps.replay(response);
+        self.tell(steps, out);
     }
 
     /// Appends why it stopped and the final counts.
     pub fn usage(&mut self, usage: &Usage, bill: &Bill, out: &mut BytesMut) {
         self.begin(out);
-        self.calls.end();
-        self.fill_calls(out);
+        let steps = self.steps.end();
+        self.tell(steps, out);
         self.close(out);
         self.metadata.clone_from(&bill.metadata);
         let delta = json!({
             "type": "message_delta",
-            "delta": {"stop_reason": stop_reason(&self.finish), "stop_sequence": null},
-            "usage": usage_json(usage, self.tier.as_deref(), Some(bill)),
+            "delta": {"stop_reason": stop_reason(&self.steps.finish), "stop_sequence": null},
+            "usage": usage_json(usage, self.steps.tier.as_deref(), Some(bill)),
         });
         sse::write_event(out, "message_delta", delta.to_string().as_bytes());
     }
@@ -117,28 +99,30 @@ impl StreamEncoder {
         if std::mem::replace(&mut self.has_begun, true) {
             return;
         }
-        let usage = usage_json(&Usage::default(), self.tier.as_deref(), None);
+        let usage = usage_json(&Usage::default(), self.steps.tier.as_deref(), None);
         let start = json!({"type": "message_start", "message": message(&self.facts, Vec::new(), usage)});
         sse::write_event(out, "message_start", start.to_string().as_bytes());
     }
 
-    fn delta(&mut self, delta: &Delta, out: &mut BytesMut) {
-        self.begin(out);
-        match &delta.reasoning {
-            Some(text) if delta.reasoning_details.is_empty() => self.think(&json!({"text": text}), out),
-            _ => delta.reasoning_details.iter().for_each(|piece| self.think(piece, out)),
-        }
-        for text in [&delta.content, &delta.refusal].into_iter().flatten().filter(|text| !text.is_empty()) {
-            if !matches!(self.open, Open::Text) {
-                self.close(out);
-                self.start(json!({"type": "text", "text": ""}), Open::Text, out);
+    /// Annotations, images and log probabilities have no place in this dialect.
+    fn tell(&mut self, steps: Vec<Step>, out: &mut BytesMut) {
+        for step in steps {
+            self.begin(out);
+            match step {
+                Step::Think(piece) => self.think(&piece, out),
+                Step::Say(said) if !said.text.is_empty() => self.say(&said.text, out),
+                Step::Call(piece) => self.call(&piece, out),
+                Step::Say(_) | Step::Annotate(_) | Step::Draw(_) => {}
             }
-            self.fill(json!({"type": "text_delta", "text": text}), out);
         }
-        if !delta.tool_calls.is_empty() {
-            delta.tool_calls.iter().for_each(|piece| self.calls.take(piece));
-            self.fill_calls(out);
+    }
+
+    fn say(&mut self, text: &str, out: &mut BytesMut) {
+        if !matches!(self.open, Open::Text) {
+            self.close(out);
+            self.start(json!({"type": "text", "text": ""}), Open::Text, out);
         }
+        self.fill(json!({"type": "text_delta", "text": text}), out);
     }
 
     /// Adds a piece of reasoning to the open block, or opens the next one.
@@ -168,21 +152,19 @@ impl StreamEncoder {
             self.fill(json!({"type": "thinking_delta", "thinking": text}), out);
         }
         if let Open::Thinking(pieces) = &mut self.open {
-            pieces.push(without_text(piece));
+            sealed::keep(pieces, piece);
         }
     }
 
-    /// Writes what the calls have to say, one call after the other.
-    fn fill_calls(&mut self, out: &mut BytesMut) {
-        while let Some((at, step)) = self.calls.next() {
-            if !matches!(self.open, Open::Call(open) if open == at) {
-                self.close(out);
-                let block = json!({"type": "tool_use", "id": step.id, "name": step.name, "input": {}});
-                self.start(block, Open::Call(at), out);
-            }
-            if !step.arguments.is_empty() {
-                self.fill(json!({"type": "input_json_delta", "partial_json": step.arguments}), out);
-            }
+    /// Opens a call's block, or adds to it.
+    fn call(&mut self, piece: &calls::Piece, out: &mut BytesMut) {
+        if !matches!(self.open, Open::Call(open) if open == piece.at) {
+            self.close(out);
+            let block = json!({"type": "tool_use", "id": piece.id, "name": piece.name, "input": {}});
+            self.start(block, Open::Call(piece.at), out);
+        }
+        if !piece.arguments.is_empty() {
+            self.fill(json!({"type": "input_json_delta", "partial_json": piece.arguments}), out);
         }
     }
 
@@ -202,7 +184,7 @@ impl StreamEncoder {
         match &self.open {
             Open::None => return,
             Open::Thinking(pieces) => {
-                let signature = join_details(pieces).first().map(thoughts::signature).unwrap_or_default();
+                let signature = pieces.first().map(thoughts::signature).unwrap_or_default();
                 if !signature.is_empty() {
                     self.fill(json!({"type": "signature_delta", "signature": signature}), out);
                 }
@@ -218,13 +200,6 @@ impl StreamEncoder {
         self.open = Open::None;
         self.next += 1;
     }
-}
-
-/// Reasoning that was shown is not kept.
-fn without_text(piece: &Value) -> Value {
-    let members = piece.as_object().into_iter().flatten();
-    let kept = members.filter(|(member, _)| !matches!(member.as_str(), "text" | "summary"));
-    Value::Object(kept.map(|(member, value)| (member.clone(), value.clone())).collect::<Map<_, _>>())
 }
 
 #[cfg(test)]

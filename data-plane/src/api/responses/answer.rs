@@ -12,7 +12,7 @@ use crate::model::usage::Usage;
 /// The body of a whole answer. Of several choices the first is told: this dialect knows one.
 pub fn encode(response: &ChatResponse, facts: &AnswerFacts, echo: &Map<String, Value>, bill: &Bill) -> Bytes {
     let first = response.choices.first().map_or_else(Choice::default, Choice::clone);
-    let output = items(&first.message, &Ids::of(&facts.id));
+    let output = items(&first, &Ids::of(&facts.id));
     let mut object = object(facts, echo, "in_progress", output);
     end(&mut object, &first.finish, response.usage.as_ref(), response.service_tier.as_deref(), bill);
     Bytes::from(object.to_string())
@@ -38,6 +38,14 @@ pub fn object(facts: &AnswerFacts, echo: &Map<String, Value>, status: &str, outp
         object[name.as_str()] = value.clone();
     }
     object
+}
+
+/// Whether an answer that ended so is not all that there was to say.
+pub fn is_cut(reason: FinishReason) -> bool {
+    match reason {
+        FinishReason::Stop | FinishReason::ToolCalls => false,
+        FinishReason::Length | FinishReason::ContentFilter | FinishReason::Error => true,
+    }
 }
 
 /// Writes how it ended and what it cost.

@@ -244,7 +244,7 @@ impl Format<'_> {
 }
 
 /// The members that the answer repeats.
-fn echo(body: &[u8]) -> Map<String, Value> {
+pub fn echo(body: &[u8]) -> Map<String, Value> {
     let members = members(body).unwrap_or_default();
     let sent = |name: &str| {
         serde_json::from_slice(value(body, &members, name)?).ok().filter(|value: &Value| !value.is_null())

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
+use crate::api::responses::answer::is_cut;
 use crate::api::responses::reasoning::Thought;
+use crate::api::steps::content_logprobs;
 use crate::model::message::{ToolCall, ToolKind};
-use crate::model::response::ResponseMessage;
+use crate::model::response::{Choice, ResponseMessage};
 
 /// Names items after the answer that they are of.
 #[derive(Debug, Clone)]
@@ -24,19 +26,29 @@ impl Ids {
     }
 }
 
-/// All items of an answer, in order.
-pub fn items(message: &ResponseMessage, ids: &Ids) -> Vec<Value> {
+/// All items of an answer's only choice, in order. What was cut off is incomplete: the last text, or calls whose
+/// arguments did not come to their end.
+pub fn items(choice: &Choice, ids: &Ids) -> Vec<Value> {
+    let (message, is_cut) = (&choice.message, is_cut(choice.finish.reason));
+    let status = |is_whole: bool| if is_cut && !is_whole { "incomplete" } else { "completed" };
     let mut items = Vec::new();
     for thought in thoughts(message) {
-        items.push(thought.item(&ids.item("rs", items.len())));
+        items.push(thought.item(&ids.item("rs", items.len()), "completed"));
     }
     let text = message.content.as_deref().filter(|text| !text.is_empty());
     if text.is_some() || message.refusal.is_some() || message.tool_calls.is_empty() {
-        let content = content(text, message.refusal.as_deref(), &message.annotations);
-        items.push(self::message(&ids.item("msg", items.len()), "completed", content));
+        let logprobs = choice.logprobs.as_ref().map(|raw| content_logprobs(raw.get())).unwrap_or_default();
+        let content = content(text, message.refusal.as_deref(), &message.annotations, &logprobs);
+        let status = status(!message.tool_calls.is_empty());
+        items.push(self::message(&ids.item("msg", items.len()), status, content));
+    }
+    for image in &message.images {
+        items.push(self::image(&ids.item("ig", items.len()), image));
     }
     for call in &message.tool_calls {
-        items.push(self::call(&ids.item(prefix(call.kind), items.len()), call, "completed"));
+        let is_whole = call.kind == ToolKind::Function
+            && serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments).is_ok();
+        items.push(self::call(&ids.item(prefix(call.kind), items.len()), call, status(is_whole)));
     }
     items
 }
@@ -64,19 +76,31 @@ pub fn message(id: &str, status: &str, content: Vec<Value>) -> Value {
     json!({"type": "message", "id": id, "status": status, "role": "assistant", "content": content})
 }
 
-fn content(text: Option<&str>, refusal: Option<&str>, annotations: &[Value]) -> Vec<Value> {
+fn content(
+    text: Option<&str>,
+    refusal: Option<&str>,
+    annotations: &[Value],
+    logprobs: &[Value],
+) -> Vec<Value> {
     let mut parts = Vec::new();
     if text.is_some() || refusal.is_none() {
-        parts.push(output_text(text.unwrap_or_default(), annotations));
+        parts.push(output_text(text.unwrap_or_default(), annotations, logprobs));
     }
     parts.extend(refusal.map(|text| json!({"type": "refusal", "refusal": text})));
     parts
 }
 
 /// A part of text.
-pub fn output_text(text: &str, annotations: &[Value]) -> Value {
+pub fn output_text(text: &str, annotations: &[Value], logprobs: &[Value]) -> Value {
     let annotations: Vec<Value> = annotations.iter().map(annotation).collect();
-    json!({"type": "output_text", "text": text, "annotations": annotations, "logprobs": []})
+    json!({"type": "output_text", "text": text, "annotations": annotations, "logprobs": logprobs})
+}
+
+/// An image that the model made: its base64, or where it is.
+pub fn image(id: &str, image: &Value) -> Value {
+    let url = image["image_url"]["url"].as_str().unwrap_or_default();
+    let result = url.split_once(";base64,").map_or(url, |(_, data)| data);
+    json!({"type": "image_generation_call", "id": id, "status": "completed", "result": result})
 }
 
 /// An annotation, flat as this dialect has them.

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use crate::api::responses::input::Item;
 use crate::api::sealed;
-use crate::model::event::join_details;
 
 /// The family of reasoning details that OpenAI's adapters read.
 const OWN: &str = "openai-responses-v1";
@@ -42,7 +41,7 @@ pub struct Thought {
     pub encrypted: Option<String>,
     /// Of the details that it is made of, in streams.
     pub index: Option<Value>,
-    /// Pieces of details that are only to be returned, without their text.
+    /// Streamed details without their text, of which some is only to be returned.
     pub kept: Vec<Value>,
 }
 
@@ -67,9 +66,7 @@ impl Thought {
 
     /// Takes a piece of a streamed detail; its text is the caller's to add.
     pub fn keep_piece(&mut self, piece: &Value) {
-        let members = piece.as_object().into_iter().flatten();
-        let kept = members.filter(|(member, _)| !matches!(member.as_str(), "text" | "summary"));
-        self.kept.push(Value::Object(kept.map(|(member, value)| (member.clone(), value.clone())).collect()));
+        sealed::keep(&mut self.kept, piece);
     }
 
     fn keep(&mut self, detail: &Value) {
@@ -81,18 +78,18 @@ impl Thought {
     }
 
     /// The item, under this id where it has none of its own.
-    pub fn item(&self, id: &str) -> Value {
+    pub fn item(&self, id: &str, status: &str) -> Value {
         if !self.kept.is_empty() {
             let mut whole = Self { kept: Vec::new(), ..self.clone() };
-            join_details(&self.kept).iter().for_each(|detail| whole.keep(detail));
-            return whole.item(id);
+            self.kept.iter().for_each(|detail| whole.keep(detail));
+            return whole.item(id, status);
         }
         let id = self.id.as_deref().unwrap_or(id);
         let summary = match self.summary.is_empty() {
             true => json!([]),
             false => json!([{"type": "summary_text", "text": self.summary}]),
         };
-        let mut item = json!({"type": "reasoning", "id": id, "summary": summary, "status": "completed"});
+        let mut item = json!({"type": "reasoning", "id": id, "summary": summary, "status": status});
         if !self.text.is_empty() {
             item["content"] = json!([{"type": "reasoning_text", "text": self.text}]);
         }
@@ -117,7 +114,7 @@ mod tests {
         ] {
             let mut thought = Thought::default();
             given.as_array().unwrap().iter().for_each(|detail| thought.take(detail));
-            let item = thought.item("rs_x").to_string();
+            let item = thought.item("rs_x", "completed").to_string();
             let item: Item<'_> = serde_json::from_str(&item).unwrap();
             let returned = details(&item, 0);
             assert_eq!(json!(returned), given);

@@ -78,6 +78,35 @@ fn blocks_follow_each_other_and_every_one_is_closed() {
 }
 
 #[test]
+fn what_comes_amid_a_calls_arguments_is_a_block_of_its_own_after_the_call() {
+    let thinking = thought(json!({"type": "reasoning.text", "text": "hm", "index": 0}));
+    let events = read(&[
+        call(0, Some("c1"), "{\"a\":"),
+        text("Hi"),
+        thinking,
+        call(0, None, "1}"),
+        finish(FinishReason::ToolCalls),
+    ]);
+    assert_eq!(
+        short(&events)[1..],
+        [
+            "content_block_start0 tool_use",
+            "content_block_delta0 input_json_delta",
+            "content_block_delta0 input_json_delta",
+            "content_block_stop0",
+            "content_block_start1 text",
+            "content_block_delta1 text_delta",
+            "content_block_stop1",
+            "content_block_start2 thinking",
+            "content_block_delta2 thinking_delta",
+            "content_block_stop2",
+            "message_delta",
+            "message_stop",
+        ]
+    );
+}
+
+#[test]
 fn an_answer_without_content_is_still_a_message() {
     assert_eq!(
         short(&read(&[finish(FinishReason::Stop)])),
