@@ -12,17 +12,6 @@ use crate::model::message::ToolCall;
 use crate::model::response::{ChatResponse, Choice, Finish, FinishReason, ResponseMessage};
 use crate::model::usage::Usage;
 
-/// The words that Anthropic itself stops with.
-const OWN_WORDS: [&str; 7] = [
-    "end_turn",
-    "max_tokens",
-    "stop_sequence",
-    "tool_use",
-    "pause_turn",
-    "refusal",
-    "model_context_window_exceeded",
-];
-
 /// The body of a whole answer. Of several choices the first is told: this dialect knows one.
 pub fn encode(response: &ChatResponse, facts: &AnswerFacts, bill: &Bill) -> Bytes {
     let first = response.choices.first().map_or_else(Choice::default, Choice::clone);
@@ -87,15 +76,36 @@ fn tool_use(call: &ToolCall) -> Value {
     json!({"type": "tool_use", "id": call.id, "name": call.name, "input": input})
 }
 
-/// Why it stopped, in Anthropic's words.
+/// Why it stopped, in Anthropic's words. Where a provider has such a word it says more, as long as it says the same: a tool
+/// that was forced for the sake of its JSON is no tool call.
 pub fn stop_reason(finish: &Finish) -> &str {
-    let own = finish.native.as_deref().filter(|native| OWN_WORDS.contains(native));
+    let own = finish.native.as_deref().filter(|word| meaning(word) == Some(finish.reason));
     own.unwrap_or(match finish.reason {
         FinishReason::Stop | FinishReason::Error => "end_turn",
         FinishReason::Length => "max_tokens",
         FinishReason::ToolCalls => "tool_use",
         FinishReason::ContentFilter => "refusal",
     })
+}
+
+/// What a word of Anthropic's means; none where it is no such word.
+fn meaning(word: &str) -> Option<FinishReason> {
+    match word {
+        "end_turn" | "stop_sequence" | "pause_turn" => Some(FinishReason::Stop),
+        "max_tokens" | "model_context_window_exceeded" => Some(FinishReason::Length),
+        "tool_use" => Some(FinishReason::ToolCalls),
+        "refusal" => Some(FinishReason::ContentFilter),
+        _ => None,
+    }
+}
+
+/// The tier that served, in Anthropic's words, of which there are three.
+fn tier(ours: Option<&str>) -> &'static str {
+    match ours {
+        Some("priority" | "fast") => "priority",
+        Some("batch") => "batch",
+        _ => "standard",
+    }
 }
 
 /// The counts: `input_tokens` are those that no cache had to do with. Costs where they are known.
@@ -111,7 +121,7 @@ pub fn usage_json(usage: &Usage, tier: Option<&str>, bill: Option<&Bill>) -> Val
         },
         "output_tokens": usage.completion_tokens,
         "server_tool_use": null,
-        "service_tier": tier.unwrap_or("standard"),
+        "service_tier": self::tier(tier),
     });
     if usage.web_search_requests + usage.web_fetch_requests > 0 {
         counts["server_tool_use"] = json!({
@@ -123,7 +133,8 @@ pub fn usage_json(usage: &Usage, tier: Option<&str>, bill: Option<&Bill>) -> Val
         counts["output_tokens_details"] = json!({"thinking_tokens": usage.reasoning_tokens});
     }
     if let Some(bill) = bill {
-        counts["cost"] = number(&decimal(bill.cost));
+        let dollars = |amount| number(&decimal(amount));
+        counts["cost"] = dollars(bill.cost);
         counts["is_byok"] = json!(bill.is_byok);
         counts["cost_details"] = json!({
             "upstream_inference_cost": dollars(bill.upstream.total),
@@ -136,4 +147,46 @@ pub fn usage_json(usage: &Usage, tier: Option<&str>, bill: Option<&Bill>) -> Val
 
 fn number(raw: &RawValue) -> Value {
     serde_json::from_str(raw.get()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_providers_own_word_is_passed_on_only_where_it_says_the_same() {
+        for (reason, native, expected) in [
+            (FinishReason::Stop, None, "end_turn"),
+            (FinishReason::Stop, Some("stop"), "end_turn"),
+            (FinishReason::Stop, Some("stop_sequence"), "stop_sequence"),
+            (FinishReason::Stop, Some("pause_turn"), "pause_turn"),
+            (FinishReason::Stop, Some("tool_use"), "end_turn"),
+            (FinishReason::ToolCalls, Some("end_turn"), "tool_use"),
+            (FinishReason::ToolCalls, Some("tool_use"), "tool_use"),
+            (FinishReason::Length, Some("max_tokens"), "max_tokens"),
+            (FinishReason::Length, Some("model_context_window_exceeded"), "model_context_window_exceeded"),
+            (FinishReason::Length, Some("end_turn"), "max_tokens"),
+            (FinishReason::ContentFilter, Some("content_filtered"), "refusal"),
+            (FinishReason::ContentFilter, Some("end_turn"), "refusal"),
+            (FinishReason::Error, Some("tool_use"), "end_turn"),
+        ] {
+            let finish = Finish { reason, native: native.map(str::to_owned) };
+            assert_eq!(stop_reason(&finish), expected, "{reason:?} {native:?}");
+        }
+    }
+
+    #[test]
+    fn the_tier_is_told_in_anthropics_words() {
+        for (ours, expected) in [
+            (None, "standard"),
+            (Some("default"), "standard"),
+            (Some("standard"), "standard"),
+            (Some("flex"), "standard"),
+            (Some("priority"), "priority"),
+            (Some("fast"), "priority"),
+            (Some("batch"), "batch"),
+        ] {
+            assert_eq!(usage_json(&Usage::default(), ours, None)["service_tier"], expected, "{ours:?}");
+        }
+    }
 }
