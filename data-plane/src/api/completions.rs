@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
 
 use crate::api::openai_chat::explain::bad;
-use crate::api::openai_chat::{self, error_object, usage_json};
+use crate::api::openai_chat::{self, Told, error_object, usage_json};
 use crate::api::{AnswerFacts, BadRequest, Bill, ErrorBody};
 use crate::model::event::{ChoiceDelta, Event};
 use crate::model::request::ChatRequest;
@@ -137,32 +137,37 @@ fn close(metadata: Option<&Value>, out: &mut BytesMut) {
 #[derive(Debug)]
 pub struct StreamEncoder {
     facts: AnswerFacts,
+    told: Told,
     tier: Option<String>,
 }
 
 impl StreamEncoder {
     /// An encoder for the answer that these facts tell of.
     pub fn new(facts: &AnswerFacts) -> Self {
-        Self { facts: facts.clone(), tier: None }
+        Self { facts: facts.clone(), told: Told::default(), tier: None }
     }
 
     /// Appends what an event shows.
     pub fn event(&mut self, event: &Event, out: &mut BytesMut) {
         match event {
-            Event::Chunk(chunk) => chunk.choices.iter().for_each(|choice| self.choice(choice, out)),
+            Event::Chunk(chunk) => {
+                self.told.finish(chunk);
+                chunk.choices.iter().for_each(|choice| self.choice(choice, out));
+            }
             Event::Start(start) => self.tier.clone_from(&start.service_tier),
             Event::Tier(tier) => self.tier = Some(tier.clone()),
             Event::Usage(_) | Event::Done => {}
         }
     }
 
-    fn choice(&self, choice: &ChoiceDelta, out: &mut BytesMut) {
+    fn choice(&mut self, choice: &ChoiceDelta, out: &mut BytesMut) {
         let delta = &choice.delta;
         let text = delta.content.as_deref().or(delta.refusal.as_deref()).unwrap_or_default();
         let reasoning = delta.reasoning.as_deref().filter(|text| !text.is_empty());
         if text.is_empty() && reasoning.is_none() && choice.finish.is_none() {
             return;
         }
+        self.told.open(choice.index);
         let mut printed = said(choice.index, text, choice.finish.as_ref());
         if let Some(reasoning) = reasoning {
             printed["reasoning"] = json!(reasoning);
@@ -190,13 +195,13 @@ impl StreamEncoder {
 
     /// Appends a failure.
     pub fn error(&self, error: &ErrorBody<'_>, out: &mut BytesMut) {
-        let failed = json!({"text": "", "index": 0, "logprobs": null, "finish_reason": "error", "native_finish_reason": "error"});
+        let failed = |index| json!({"text": "", "index": index, "logprobs": null, "finish_reason": "error", "native_finish_reason": "error"});
         let mut chunk = BytesMut::new();
         head(&self.facts, self.tier.as_deref(), &mut chunk);
         chunk.put_slice(b",\"error\":");
         chunk.put_slice(error_object(error).to_string().as_bytes());
         chunk.put_slice(b",\"choices\":");
-        chunk.put_slice(json!([failed]).to_string().as_bytes());
+        chunk.put_slice(self.told.unfinished().map(failed).collect::<Value>().to_string().as_bytes());
         close(error.routing, &mut chunk);
         sse::write_data(out, &chunk);
     }

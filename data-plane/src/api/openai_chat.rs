@@ -15,4 +15,4 @@ mod wishes;
 pub use self::answer::{decimal, encode, usage_json};
 pub use self::decode::decode;
 pub use self::error::{encode_error, error_object};
-pub use self::stream::StreamEncoder;
+pub use self::stream::{StreamEncoder, Told};

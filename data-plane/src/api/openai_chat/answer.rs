@@ -3,6 +3,7 @@
 //! An upstream body of the same dialect is patched, so that members nobody here knows reach the caller.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use memchr::memmem;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -30,13 +31,10 @@ pub fn encode(response: &ChatResponse, facts: &AnswerFacts, bill: &Bill) -> Byte
     writer.member("model", &quoted(&facts.model));
     writer.member("object", b"\"chat.completion\"");
     writer.member("created", facts.created.to_string().as_bytes());
-    for (name, text) in
-        [("service_tier", &response.service_tier), ("system_fingerprint", &response.system_fingerprint)]
-    {
-        if let Some(text) = text {
-            writer.member(name, &quoted(text));
-        }
+    if let Some(tier) = &response.service_tier {
+        writer.member("service_tier", &quoted(tier));
     }
+    writer.member("system_fingerprint", &fingerprint(response));
     writer.member("choices", &choices);
     if let Some(usage) = usage {
         writer.member("usage", &usage);
@@ -61,6 +59,7 @@ fn patched<'a>(
         .set_str("model", &facts.model)
         .set("object", b"\"chat.completion\"".as_slice())
         .set("created", facts.created.to_string().into_bytes())
+        .set("system_fingerprint", fingerprint(response))
         .set("choices", choices);
     let patch = match usage {
         Some(usage) => patch.set("usage", usage),
@@ -75,6 +74,11 @@ fn patched<'a>(
         Some(metadata) => patch.set("openrouter_metadata", metadata.to_string().into_bytes()),
         None => patch.remove("openrouter_metadata"),
     }
+}
+
+/// Strict clients want the member, whatever it holds.
+fn fingerprint(response: &ChatResponse) -> Vec<u8> {
+    response.system_fingerprint.as_ref().map_or_else(|| b"null".to_vec(), |print| quoted(print))
 }
 
 fn choices(choices: &[Choice]) -> Vec<u8> {
@@ -92,12 +96,32 @@ fn choices(choices: &[Choice]) -> Vec<u8> {
 
 fn write_choice(choice: &Choice, out: &mut BytesMut) {
     if let Some(raw) = &choice.raw
+        && !holds_odd_null(raw)
         && finish_patch(&choice.finish).apply(raw, out).is_ok()
     {
         return;
     }
     let choice = WireChoice::from(choice);
     serde_json::to_writer(out.writer(), &choice).expect("strings and values are always JSON");
+}
+
+/// Members that strict clients take absent, but not as null.
+const NEVER_NULL: [&[u8]; 6] = [
+    b"\"role\"",
+    b"\"tool_calls\"",
+    b"\"images\"",
+    b"\"audio\"",
+    b"\"annotations\"",
+    b"\"reasoning_details\"",
+];
+
+/// Whether a provider's JSON has a null that strict clients refuse; it is printed anew then.
+pub fn holds_odd_null(json: &[u8]) -> bool {
+    memmem::find_iter(json, b"null").any(|at| {
+        let before = json[..at].trim_ascii_end();
+        let name = before.strip_suffix(b":").map(<[u8]>::trim_ascii_end);
+        name.is_some_and(|name| NEVER_NULL.iter().any(|odd| name.ends_with(odd)))
+    })
 }
 
 /// Sets both finish reasons of a choice.

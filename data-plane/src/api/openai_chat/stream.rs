@@ -5,10 +5,10 @@
 use bytes::{BufMut, BytesMut};
 use memchr::memmem;
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-use crate::api::openai_chat::answer::{finish_patch, usage_json};
+use crate::api::openai_chat::answer::{finish_patch, holds_odd_null, usage_json};
 use crate::api::openai_chat::error::error_object;
 use crate::api::{AnswerFacts, Bill, ErrorBody};
 use crate::model::event::{ChoiceDelta, Chunk, Delta, Event, ToolDelta};
@@ -22,13 +22,43 @@ use crate::wire::sse;
 const OURS: [&str; 8] =
     ["id", "provider", "model", "object", "created", "choices", "usage", "openrouter_metadata"];
 
+/// Which choices a client has heard of, and of which it knows the end: it hears of each once.
+#[derive(Debug, Default)]
+pub struct Told {
+    opened: Vec<u32>,
+    finished: Vec<u32>,
+}
+
+impl Told {
+    /// Whether a choice is new.
+    pub fn open(&mut self, index: u32) -> bool {
+        let opens = !self.opened.contains(&index);
+        if opens {
+            self.opened.push(index);
+        }
+        opens
+    }
+
+    /// Notes the choices that end with a chunk.
+    pub fn finish(&mut self, chunk: &Chunk) {
+        self.finished
+            .extend(chunk.choices.iter().filter(|choice| choice.finish.is_some()).map(|choice| choice.index));
+    }
+
+    /// The choices that still lack an end; the first where none has begun.
+    pub fn unfinished(&self) -> impl Iterator<Item = u32> {
+        let first = (self.opened.is_empty() && self.finished.is_empty()).then_some(0);
+        let left = self.opened.iter().copied().filter(|index| !self.finished.contains(index));
+        left.chain(first)
+    }
+}
+
 /// Writes one streamed answer.
 #[derive(Debug)]
 pub struct StreamEncoder {
     /// The members that every chunk begins with, brace included.
     head: Vec<u8>,
-    /// Choices whose role has been told.
-    opened: Vec<u32>,
+    told: Told,
     /// The tier that served, as far as it is known; the usage chunk tells it.
     tier: Option<String>,
 }
@@ -43,7 +73,7 @@ impl StreamEncoder {
         writer.member("model", &quoted(&facts.model));
         writer.member("object", b"\"chat.completion.chunk\"");
         writer.member("created", facts.created.to_string().as_bytes());
-        Self { head: head.into(), opened: Vec::with_capacity(1), tier: None }
+        Self { head: head.into(), told: Told::default(), tier: None }
     }
 
     /// Appends what an event shows: chunks do, the other events do not. The tier is kept for the usage chunk.
@@ -89,7 +119,9 @@ impl StreamEncoder {
             out.put_slice(b",\"openrouter_metadata\":");
             out.put_slice(routing.to_string().as_bytes());
         }
-        out.put_slice(br#","choices":[{"index":0,"delta":{"content":""},"finish_reason":"error","native_finish_reason":"error"}]"#);
+        let failed = |index| json!({"index": index, "delta": {"content": ""}, "finish_reason": "error", "native_finish_reason": "error"});
+        out.put_slice(b",\"choices\":");
+        out.put_slice(self.told.unfinished().map(failed).collect::<Value>().to_string().as_bytes());
         close(out);
     }
 
@@ -110,6 +142,7 @@ impl StreamEncoder {
 
     fn chunk(&mut self, chunk: &Chunk, out: &mut BytesMut) {
         let start = out.len();
+        self.told.finish(chunk);
         self.open(out);
         match &chunk.raw {
             Some(raw) if self.splice(chunk, raw, out).is_some() => {}
@@ -129,13 +162,16 @@ impl StreamEncoder {
             let key = &raw[member.key.clone()];
             if key == b"choices" {
                 choices = Some(member.value.clone());
-            } else if !OURS.iter().any(|name| is_named(raw, &member, name)) {
+            } else if &raw[member.value.clone()] != b"null"
+                && !OURS.iter().any(|name| is_named(raw, &member, name))
+            {
                 out.put_u8(b',');
                 out.put_slice(&raw[member.key.start - 1..member.value.end]);
             }
         }
         let choices = &raw[choices?];
-        if chunk.raw_choices && self.knows_roles(chunk, choices) {
+        let is_whole = memmem::find(choices, br#""finish_reason""#).is_some() && !holds_odd_null(choices);
+        if chunk.raw_choices && is_whole && self.knows_roles(chunk, choices) {
             out.put_slice(b",\"choices\":");
             splice_choices(chunk, choices, out)
         } else {
@@ -147,12 +183,12 @@ impl StreamEncoder {
     /// Whether every choice's role has been told, in this chunk or before.
     fn knows_roles(&mut self, chunk: &Chunk, choices: &[u8]) -> bool {
         let fresh = |opened: &[u32], choice: &ChoiceDelta| !opened.contains(&choice.index);
-        if !chunk.choices.iter().any(|choice| fresh(&self.opened, choice)) {
+        if !chunk.choices.iter().any(|choice| fresh(&self.told.opened, choice)) {
             return true;
         }
         let told = chunk.choices.len() == 1 && memmem::find(choices, br#""role":"assistant""#).is_some();
         if told {
-            self.opened.extend(chunk.choices.iter().map(|choice| choice.index));
+            self.told.opened.extend(chunk.choices.iter().map(|choice| choice.index));
         }
         told
     }
@@ -163,10 +199,7 @@ impl StreamEncoder {
             if position > 0 {
                 out.put_u8(b',');
             }
-            let opens = !self.opened.contains(&choice.index);
-            if opens {
-                self.opened.push(choice.index);
-            }
+            let opens = self.told.open(choice.index);
             let choice = WireChoice::new(choice, opens);
             serde_json::to_writer(out.writer(), &choice).expect("strings and values are always JSON");
         }

@@ -55,7 +55,7 @@ fn usage_tells_tokens_and_exact_cost() {
     assert_eq!(json["server_tool_use_details"]["web_search_requests"], 2);
     assert_eq!(
         (&json["is_byok"], &json["cost_details"]["upstream_inference_cost"]),
-        (&json!(true), &json!(null))
+        (&json!(true), &json!(0.00003))
     );
 }
 
@@ -83,7 +83,7 @@ fn a_translated_answer_is_printed_whole() {
         ..ChatResponse::default()
     };
     let expected = [
-        r#"{"id":"gen-1","provider":"Prov \"X\"","model":"a/m","object":"chat.completion","created":7,"service_tier":"standard","choices":["#,
+        r#"{"id":"gen-1","provider":"Prov \"X\"","model":"a/m","object":"chat.completion","created":7,"service_tier":"standard","system_fingerprint":null,"choices":["#,
         r#"{"index":0,"message":{"role":"assistant","content":"Hi","refusal":null,"reasoning":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm"}],"#,
         r#""tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},"#,
         r#""logprobs":null,"finish_reason":"tool_calls","native_finish_reason":"tool_use"}],"usage":"#,
@@ -115,17 +115,67 @@ fn an_answer_of_the_same_dialect_keeps_what_nobody_knows() {
         r#"{"index":0,"message":{"role":"assistant","content":"Hi","odd":[1, 2]},"finish_reason":"stop","seed":5,"native_finish_reason":"eos"}],"#,
         r#""usage":"#,
         USAGE,
-        r#","timings" : {"ms":1.50},"provider":"Prov \"X\""}"#,
+        r#","timings" : {"ms":1.50},"provider":"Prov \"X\"","system_fingerprint":null}"#,
     ]
     .concat();
     assert_eq!(text(&encode(&response, &facts(), &bill())), expected);
 }
 
 #[test]
+fn nulls_that_strict_clients_refuse_are_left_out() {
+    for (message, passed) in [
+        (r#"{"role":"assistant","content":"Hi","refusal":null}"#, true),
+        (r#"{"role":"assistant","content":"\"audio\": null"}"#, true),
+        (r#"{"role":"assistant","content":"Hi","audio":null}"#, false),
+        (r#"{"role":"assistant","content":"Hi","tool_calls" : null}"#, false),
+        (r#"{"role":"assistant","content":"Hi","reasoning_details":null}"#, false),
+        (
+            r#"{"role":"assistant","content":"Hi","images":
+null}"#,
+            false,
+        ),
+    ] {
+        let raw = format!(r#"{{"index":0,"message":{message},"logprobs":null,"finish_reason":"stop"}}"#);
+        let said = ResponseMessage { content: Some("Hi".to_owned()), ..ResponseMessage::default() };
+        let choice = Choice { message: said, raw: Some(Bytes::from(raw)), ..Choice::default() };
+        let response = ChatResponse { choices: vec![choice], ..ChatResponse::default() };
+        let body: serde_json::Value = serde_json::from_slice(&encode(&response, &facts(), &bill())).unwrap();
+        let told = &body["choices"][0]["message"];
+        assert_eq!(*told == serde_json::from_str::<serde_json::Value>(message).unwrap(), passed, "{told}");
+        for member in ["tool_calls", "images", "audio", "annotations", "reasoning_details"] {
+            assert!(told.get(member).is_none_or(|value| !value.is_null()), "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_fingerprint_is_a_member_of_every_answer() {
+    let body = |response: ChatResponse| -> serde_json::Value {
+        serde_json::from_slice(&encode(&response, &facts(), &bill())).unwrap()
+    };
+    let raw = |text: &str| Some(Bytes::from(text.to_owned()));
+    for (raw, print, expected) in [
+        (None, None, json!(null)),
+        (None, Some("fp"), json!("fp")),
+        (raw(r#"{"choices":[]}"#), None, json!(null)),
+        (raw(r#"{"choices":[],"system_fingerprint":"fp"}"#), Some("fp"), json!("fp")),
+    ] {
+        let response =
+            ChatResponse { raw, system_fingerprint: print.map(str::to_owned), ..ChatResponse::default() };
+        assert_eq!(body(response).get("system_fingerprint"), Some(&expected));
+    }
+}
+
+#[test]
 fn metadata_is_printed_where_it_was_asked_for() {
     let bill = Bill { metadata: Some(json!({"attempt": 1})), ..bill() };
     let body = encode(&ChatResponse::default(), &facts(), &bill);
-    assert!(text(&body).ends_with(r#""choices":[],"openrouter_metadata":{"attempt":1}}"#), "{}", text(&body));
+    assert!(
+        text(&body)
+            .ends_with(r#""system_fingerprint":null,"choices":[],"openrouter_metadata":{"attempt":1}}"#),
+        "{}",
+        text(&body)
+    );
 }
 
 #[test]

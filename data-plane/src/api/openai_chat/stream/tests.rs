@@ -24,6 +24,18 @@ fn encoder() -> StreamEncoder {
     })
 }
 
+fn failure() -> ErrorBody<'static> {
+    ErrorBody {
+        code: ErrorCode::ProviderUnavailable,
+        status: 502,
+        message: "provider failed",
+        provider: None,
+        provider_code: Some("api_error"),
+        metadata: None,
+        routing: None,
+    }
+}
+
 /// What the events print after the head that all chunks share.
 fn print(encoder: &mut StreamEncoder, events: &[Event]) -> Vec<String> {
     let mut out = BytesMut::new();
@@ -112,11 +124,15 @@ fn chunks_of_the_same_dialect_keep_what_nobody_knows() {
     }];
     let events = [
         raw(
-            r#"{"id":"x","object":"chat.completion.chunk","created":1,"model":"up","choices":[{"index":0,"delta":{"role":"assistant","content":"Hi"},"odd":1}],"usage":null,"obfuscation":"ab"}"#,
+            r#"{"id":"x","object":"chat.completion.chunk","created":1,"model":"up","choices":[{"index":0,"delta":{"role":"assistant","content":"Hi"},"odd":1,"finish_reason":null}],"usage":null,"obfuscation":"ab"}"#,
             said(),
             true,
         ),
-        raw(r#"{"id":"x","choices":[{"index":0,"delta":{"content":" \u00fc"}}]}"#, said(), true),
+        raw(
+            r#"{"id":"x","system_fingerprint":null,"choices":[{"index":0,"delta":{"content":" \u00fc"},"finish_reason":null}]}"#,
+            said(),
+            true,
+        ),
         raw(
             r#"{"id":"x","choices":[{"index":0,"delta":{},"finish_reason":"eos","seed":1}],"usage":{"total_tokens":3},"timings":{}}"#,
             ended,
@@ -126,8 +142,8 @@ fn chunks_of_the_same_dialect_keep_what_nobody_knows() {
     assert_eq!(
         print(&mut encoder(), &events),
         [
-            r#""obfuscation":"ab","choices":[{"index":0,"delta":{"role":"assistant","content":"Hi"},"odd":1}]}"#,
-            r#""choices":[{"index":0,"delta":{"content":" \u00fc"}}]}"#,
+            r#""obfuscation":"ab","choices":[{"index":0,"delta":{"role":"assistant","content":"Hi"},"odd":1,"finish_reason":null}]}"#,
+            r#""choices":[{"index":0,"delta":{"content":" \u00fc"},"finish_reason":null}]}"#,
             r#""timings":{},"choices":[{"index":0,"delta":{},"finish_reason":"stop","seed":1,"native_finish_reason":"eos"}]}"#,
         ]
     );
@@ -169,6 +185,27 @@ fn choices_that_are_not_canonical_are_written_anew() {
 }
 
 #[test]
+fn chunks_that_strict_clients_refuse_are_written_anew() {
+    for choice in [
+        r#"{"index":0,"delta":{"role":"assistant","content":"G"}}"#,
+        r#"{"index":0,"delta":{"role":"assistant","content":"G","tool_calls":null},"finish_reason":null}"#,
+        r#"{"index":0,"delta":{"role": null,"content":"G"},"finish_reason":null}"#,
+    ] {
+        let said = ChoiceDelta {
+            delta: Delta { content: Some("G".to_owned()), ..Delta::default() },
+            ..ChoiceDelta::default()
+        };
+        let event = raw(&format!(r#"{{"id":"x","choices":[{choice}]}}"#), vec![said], true);
+        assert_eq!(
+            print(&mut encoder(), &[event]),
+            [
+                r#""choices":[{"index":0,"delta":{"role":"assistant","content":"G"},"finish_reason":null,"native_finish_reason":null}]}"#
+            ]
+        );
+    }
+}
+
+#[test]
 fn a_stream_ends_with_one_usage_chunk_and_the_mark() {
     let usage = Usage { prompt_tokens: 2, completion_tokens: 1, ..Usage::default() };
     let bill = Bill { cost: NanoUsd(5), metadata: Some(json!({"attempt": 1})), ..Bill::default() };
@@ -186,17 +223,8 @@ fn a_stream_ends_with_one_usage_chunk_and_the_mark() {
 
 #[test]
 fn a_late_failure_goes_in_band() {
-    let error = ErrorBody {
-        code: ErrorCode::ProviderUnavailable,
-        status: 502,
-        message: "provider failed",
-        provider: None,
-        provider_code: Some("api_error"),
-        metadata: None,
-        routing: None,
-    };
     let mut out = BytesMut::new();
-    encoder().error(&error, &mut out);
+    encoder().error(&failure(), &mut out);
     assert_eq!(
         tails(&out),
         [concat!(
@@ -204,6 +232,35 @@ fn a_late_failure_goes_in_band() {
             r#""choices":[{"index":0,"delta":{"content":""},"finish_reason":"error","native_finish_reason":"error"}]}"#
         )]
     );
+}
+
+#[test]
+fn a_failure_ends_every_choice_that_has_no_end() {
+    let at = |index, finish: Option<FinishReason>| {
+        let finish = finish.map(|reason| Finish { reason, native: None });
+        let delta = Delta { content: Some("x".to_owned()), ..Delta::default() };
+        let choice = ChoiceDelta { index, delta, finish, ..ChoiceDelta::default() };
+        Event::Chunk(Chunk { choices: vec![choice], ..Chunk::default() })
+    };
+    for (events, expected) in [
+        (vec![], vec![0]),
+        (vec![at(0, None)], vec![0]),
+        (vec![at(0, None), at(1, None)], vec![0, 1]),
+        (vec![at(0, Some(FinishReason::Stop)), at(1, None)], vec![1]),
+        (vec![at(0, Some(FinishReason::Stop))], vec![]),
+    ] {
+        let mut encoder = encoder();
+        print(&mut encoder, &events);
+        let mut out = BytesMut::new();
+        encoder.error(&failure(), &mut out);
+        let printed: serde_json::Value = serde_json::from_slice(&out[6..]).unwrap();
+        let ended = printed["choices"].as_array().unwrap().iter().map(|choice| {
+            assert_eq!(choice["finish_reason"], "error");
+            choice["index"].as_u64().unwrap()
+        });
+        assert_eq!(ended.collect::<Vec<_>>(), expected);
+        assert_eq!(printed["error"]["code"], 502);
+    }
 }
 
 #[test]
