@@ -13,15 +13,24 @@ use crate::model::usage::Usage;
 use crate::wire::patch::{ObjectWriter, is_named, members};
 use crate::wire::sse;
 
-/// Members that are not passed on: chat completions does not have them, or means something else by them.
+/// Members that are read here, or that mean something else to chat completions.
 const OWN: [&str; 6] = ["prompt", "suffix", "echo", "best_of", "logprobs", "messages"];
 
-/// What no chat model can do, with the values that ask for nothing.
-const UNABLE: [(&str, &[&[u8]]); 4] = [
-    ("echo", &[b"null", b"false"]),
-    ("suffix", &[b"null", b"\"\""]),
-    ("best_of", &[b"null", b"1"]),
-    ("logprobs", &[b"null", b"false"]),
+const NO_MODEL: &str = "no chat model can do it";
+const NO_PLACE: &str = "text has no place for tool calls";
+
+/// What cannot be done, why, and the values that ask for nothing.
+const UNABLE: [(&str, &str, &[&str]); 10] = [
+    ("echo", NO_MODEL, &["null", "false"]),
+    ("suffix", NO_MODEL, &["null", "\"\""]),
+    ("best_of", NO_MODEL, &["null", "1"]),
+    ("logprobs", NO_MODEL, &["null", "false"]),
+    ("messages", "the prompt is all that is read", &["null", "[]"]),
+    ("modalities", "text is all that is told", &["null", "[]", "[\"text\"]"]),
+    ("tools", NO_PLACE, &["null", "[]"]),
+    ("functions", NO_PLACE, &["null", "[]"]),
+    ("tool_choice", NO_PLACE, &["null", "\"none\"", "\"auto\""]),
+    ("function_call", NO_PLACE, &["null", "\"none\"", "\"auto\""]),
 ];
 
 /// Reads a request body.
@@ -38,9 +47,10 @@ pub fn decode(body: Bytes) -> Result<ChatRequest, BadRequest> {
         let is = |name: &str| is_named(&body, member, name);
         if is("prompt") {
             prompt = Some(value);
-        } else if let Some((name, _)) = UNABLE.iter().find(|(name, idle)| is(name) && !idle.contains(&value))
+        } else if let Some((name, why, _)) =
+            UNABLE.iter().find(|(name, _, idle)| is(name) && !is_one_of(value, idle))
         {
-            return Err(bad(name, format!("{name} is not supported: no chat model can do it")));
+            return Err(bad(name, format!("{name} is not supported: {why}")));
         } else if !OWN.iter().any(|name| is(name)) {
             writer.raw(&body[member.key.start - 1..member.value.end]);
         }
@@ -51,6 +61,12 @@ pub fn decode(body: Bytes) -> Result<ChatRequest, BadRequest> {
     let mut request = openai_chat::decode(out.freeze()).map_err(named)?;
     request.facts.body_bytes = body.len() as u64;
     Ok(request)
+}
+
+/// Whether a value is one of these, however it is spaced.
+fn is_one_of(value: &[u8], texts: &[&str]) -> bool {
+    let read = |text: &[u8]| serde_json::from_slice::<Value>(text).ok();
+    read(value).is_some_and(|value| texts.iter().any(|text| read(text.as_bytes()).as_ref() == Some(&value)))
 }
 
 /// A prompt is a string, or a list of one.
@@ -235,6 +251,18 @@ mod tests {
     }
 
     #[test]
+    fn what_asks_for_nothing_is_taken() {
+        for more in [
+            r#""tools":[],"tool_choice":"none","functions":null,"function_call":"auto""#,
+            r#""echo":false,"suffix":"","best_of":1,"logprobs":null,"messages":[]"#,
+            r#""modalities":[ "text" ],"n":2,"stop":["x"],"response_format":{"type":"json_object"}"#,
+        ] {
+            let body = format!(r#"{{"model":"a/m","prompt":"a",{more}}}"#);
+            assert!(decode(Bytes::from(body)).is_ok(), "{more}");
+        }
+    }
+
+    #[test]
     fn what_no_chat_model_can_do_is_refused_by_name() {
         for (body, field) in [
             (r#"{"model":"m"}"#, "prompt"),
@@ -246,6 +274,11 @@ mod tests {
             (r#"{"model":"m","prompt":"a","best_of":2}"#, "best_of"),
             (r#"{"model":"m","prompt":"a","logprobs":2}"#, "logprobs"),
             (r#"{"model":"m","prompt":"a","max_tokens":"x"}"#, "max_tokens"),
+            (r#"{"model":"m","prompt":"a","messages":[{"role":"user","content":"b"}]}"#, "messages"),
+            (r#"{"model":"m","prompt":"a","tools":[{"type":"function","function":{"name":"f"}}]}"#, "tools"),
+            (r#"{"model":"m","prompt":"a","functions":[{"name":"f"}]}"#, "functions"),
+            (r#"{"model":"m","prompt":"a","tool_choice":"required"}"#, "tool_choice"),
+            (r#"{"model":"m","prompt":"a","modalities":["text","image"]}"#, "modalities"),
         ] {
             let refused = decode(Bytes::copy_from_slice(body.as_bytes())).unwrap_err();
             assert_eq!(refused.field, field, "{body}");

@@ -118,10 +118,9 @@ pub fn part(block: &Block<'_>) -> Result<Option<Value>, (&'static str, String)> 
         "document" => document(block, &source(block)?)?,
         "search_result" => json!({"type": "text", "text": searched(block)}),
         "thinking" | "redacted_thinking" => return Ok(None),
-        // What Anthropic's own tools came to: no other dialect has a place for it.
-        kind if kind.ends_with("_tool_result") || kind == "server_tool_use" || kind == "container_upload" => {
-            return Ok(None);
-        }
+        // What Anthropic's own tools came to: no other dialect has a place for it, and the answer says what came of it.
+        "server_tool_use" => return Ok(None),
+        kind if kind.ends_with("_tool_result") && !kind.starts_with("mcp") => return Ok(None),
         other => return Err(("type", format!("`{}` is not supported here", cut(other)))),
     };
     if let Some(mark) = &block.cache_control {

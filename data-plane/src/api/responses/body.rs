@@ -14,7 +14,7 @@ use crate::model::request::ChatRequest;
 use crate::wire::patch::{ObjectWriter, is_named, members, value};
 
 /// Members that chat completions has under the same name.
-const SAME: [&str; 25] = [
+const SAME: [&str; 24] = [
     "model",
     "models",
     "provider",
@@ -39,7 +39,6 @@ const SAME: [&str; 25] = [
     "service_tier",
     "stream",
     "user",
-    "modalities",
 ];
 
 /// Members that an answer repeats, with what it says where they were not sent.
@@ -76,6 +75,10 @@ struct Body<'a> {
     max_output_tokens: Option<u64>,
     #[serde(default)]
     top_logprobs: Option<u64>,
+    #[serde(default)]
+    include: Option<Vec<String>>,
+    #[serde(default)]
+    modalities: Option<Vec<String>>,
     #[serde(borrow, default)]
     tools: Option<Vec<&'a RawValue>>,
     #[serde(default)]
@@ -187,8 +190,14 @@ impl Body<'_> {
         let json = |value: Value| value.to_string().into_bytes();
         let mut changed = Vec::new();
         changed.extend(self.max_output_tokens.map(|most| ("max_completion_tokens", json(json!(most)))));
-        if let Some(most) = self.top_logprobs.filter(|most| *most > 0) {
-            changed.extend([("logprobs", json(json!(true))), ("top_logprobs", json(json!(most)))]);
+        let top = self.top_logprobs.filter(|most| *most > 0);
+        let is_weighed = self.include.iter().flatten().any(|what| what == "message.output_text.logprobs");
+        if top.is_some() || is_weighed {
+            changed.push(("logprobs", json(json!(true))));
+            changed.extend(top.map(|most| ("top_logprobs", json(json!(most)))));
+        }
+        if let Some(modalities) = self.modalities.as_ref().filter(|all| !all.is_empty()) {
+            changed.push(("modalities", json(modalities_told(modalities)?)));
         }
         if let Some(tools) = self.tools.as_ref().filter(|tools| !tools.is_empty()) {
             changed.push(("tools", tools::chat(tools)?));
@@ -204,6 +213,16 @@ impl Body<'_> {
         }
         changed.extend(self.reasoning.as_ref().map(|wish| ("reasoning", json(reasoning(wish)))));
         Ok(changed)
+    }
+}
+
+/// Answers have text and images as their items; for sound there is none.
+fn modalities_told(modalities: &[String]) -> Result<Value, BadRequest> {
+    match modalities.iter().all(|kind| matches!(kind.as_str(), "text" | "image")) {
+        true => Ok(json!(modalities)),
+        false => {
+            Err(bad("modalities", "modalities must be text or image: nothing else can be told".to_owned()))
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::api::openai_chat::explain::bad;
 use crate::api::openai_chat::scan::cut;
 use crate::api::responses::parts::{Said, all, said};
 use crate::api::responses::reasoning::details;
+use crate::api::responses::tools;
 
 /// What is asked.
 pub enum Input<'a> {
@@ -165,7 +166,19 @@ impl Messages {
                 return Err(("type", "item_reference is not supported: nothing is stored".to_owned()));
             }
             // What the provider's own tools did; the answer that followed says what came of it.
-            kind if kind.ends_with("_call") || kind.ends_with("_call_output") || kind == "compaction" => {}
+            "web_search_call"
+            | "file_search_call"
+            | "code_interpreter_call"
+            | "image_generation_call"
+            | "mcp_call"
+            | "tool_search_call" => {}
+            "compaction" => {
+                let why = "`compaction` is not supported: send the items that it stands for".to_owned();
+                return Err(("type", why));
+            }
+            kind if tools::is_run_by_the_client(kind) => {
+                return Err(("type", format!("`{kind}` is not supported: send a function's call instead")));
+            }
             other => return Err(("type", format!("`{}` is not supported", cut(other)))),
         }
         Ok(())

@@ -25,6 +25,19 @@ struct Tool<'a> {
     format: Option<&'a RawValue>,
     #[serde(borrow, default)]
     cache_control: Option<&'a RawValue>,
+    /// Where a shell's commands are run.
+    #[serde(default)]
+    environment: Option<Value>,
+}
+
+/// Tools of OpenAI's that the client runs itself: their calls are items of their own, which only one dialect knows.
+const CLIENT_RUN: [&str; 4] = ["local_shell", "shell", "apply_patch", "computer"];
+
+/// Whether a tool, a call of it or what came of one is of a kind that the client runs.
+pub fn is_run_by_the_client(kind: &str) -> bool {
+    let tool = kind.strip_suffix("_output").unwrap_or(kind);
+    let tool = tool.strip_suffix("_call").or(tool.strip_suffix("_use_preview")).unwrap_or(tool);
+    CLIENT_RUN.contains(&tool)
 }
 
 /// The tools as chat completions has them; schemas stay byte for byte, tools that a provider runs stay as they are.
@@ -44,8 +57,12 @@ pub fn chat(tools: &[&RawValue]) -> Result<Vec<u8>, BadRequest> {
         };
         let tool: Tool<'_> = serde_json::from_str(raw.get()).map_err(|_| blame("", "is no tool object"))?;
         let Some(kind @ ("function" | "custom")) = tool.kind.as_deref() else {
-            if tool.kind.is_none() {
-                return Err(blame(".type", "is required"));
+            let Some(kind) = tool.kind.as_deref() else { return Err(blame(".type", "is required")) };
+            if is_run_by_the_client(kind) && !tool.is_hosted() {
+                return Err(blame(
+                    ".type",
+                    "is not supported: its calls cannot be passed on, a function's can",
+                ));
             }
             out.extend_from_slice(raw.get().as_bytes());
             continue;
@@ -58,6 +75,12 @@ pub fn chat(tools: &[&RawValue]) -> Result<Vec<u8>, BadRequest> {
 }
 
 impl Tool<'_> {
+    /// A shell in a container is the provider's.
+    fn is_hosted(&self) -> bool {
+        let kind = self.environment.as_ref().and_then(|environment| environment["type"].as_str());
+        kind.is_some_and(|kind| kind.starts_with("container"))
+    }
+
     fn nested(&self, kind: &str, name: &str) -> Vec<u8> {
         let mut inner = BytesMut::new();
         let mut writer = ObjectWriter::open(&mut inner);
