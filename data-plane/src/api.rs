@@ -18,6 +18,8 @@ use switchyard_proto::code::ErrorCode;
 use switchyard_proto::money::NanoUsd;
 use switchyard_proto::price::Cost;
 
+use crate::model::names::Names;
+
 /// What a whole answer or a stream says about itself besides its content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AnswerFacts {
@@ -52,6 +54,20 @@ pub struct BadRequest {
     pub field: String,
     /// Text for the caller; names the field.
     pub message: String,
+}
+
+impl BadRequest {
+    /// The same in the words of a caller who has other names for the members.
+    #[must_use]
+    pub fn named(self, names: &Names) -> Self {
+        match names.of(&self.field) {
+            Some(own) => {
+                let message = names.told(&self.message, &self.field, &own);
+                Self { field: own, message, ..self }
+            }
+            None => self,
+        }
+    }
 }
 
 /// An error as callers see it.

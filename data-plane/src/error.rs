@@ -10,6 +10,7 @@ use switchyard_proto::code::ErrorCode;
 use crate::adapters::Unsupported;
 use crate::adapters::failure::Failure;
 use crate::api::BadRequest;
+use crate::model::names::Names;
 
 /// A failed request.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +94,28 @@ impl RequestError {
     }
 }
 
+/// Members of `metadata` that hold the name of a request's member.
+const NAMED: [&str; 2] = ["/field", "/availability/constraint/field"];
+
+impl RequestError {
+    /// The same in the words of a caller who has other names for the members of its request.
+    #[must_use]
+    pub fn named(mut self, names: &Names) -> Self {
+        let mut metadata = Value::Object(std::mem::take(&mut self.metadata));
+        for place in NAMED {
+            let Some(Value::String(field)) = metadata.pointer_mut(place) else { continue };
+            if let Some(own) = names.of(field) {
+                self.public = names.told(&self.public, field, &own);
+                *field = own;
+            }
+        }
+        if let Value::Object(metadata) = metadata {
+            self.metadata = metadata;
+        }
+        self
+    }
+}
+
 impl From<BadRequest> for RequestError {
     fn from(bad: BadRequest) -> Self {
         Self::new(bad.code, bad.message).field(&bad.field)
@@ -115,5 +138,25 @@ impl RequestError {
             retry_after: failure.retry_after,
             ..Self::new(failure.code, failure.message.clone())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_member_as_its_caller_wrote_it() {
+        let names = Names { members: &[("stop", "stop_sequences")], list: "messages", ..Names::default() };
+        let constraint = json!({"constraint": {"field": "stop", "detail": "x"}});
+        let error = RequestError::new(ErrorCode::InvalidRequest, "stop has too many.").field("stop");
+        let told = error.with("availability", constraint).named(&names);
+        assert_eq!(told.public, "stop_sequences has too many.");
+        assert_eq!(told.metadata["field"], "stop_sequences");
+        assert_eq!(told.metadata["availability"]["constraint"]["field"], "stop_sequences");
+        let other = RequestError::new(ErrorCode::InvalidRequest, "no").named(&names);
+        assert_eq!((other.public.as_str(), other.metadata.len()), ("no", 0));
     }
 }

@@ -50,7 +50,7 @@ use crate::api::messages;
 use crate::api::surface::Surface;
 use crate::config::Current;
 use crate::config::lookup::Lookup;
-use crate::config::snapshot::Endpoint;
+use crate::config::snapshot::{Endpoint, Snapshot};
 use crate::drift::Drift;
 use crate::error::RequestError;
 use crate::identity::Caller;
@@ -149,20 +149,32 @@ impl Pipeline {
         let body = self.collect(inbound).await?;
         let request = trail.surface.decode(body)?; // what
         trail.asks(&request);
+        let served = self.fulfil(&config, &caller, &request, reply, trail).await;
+        served.map_err(|error| error.named(&request.names))
+    }
+
+    /// Where, may they, do it.
+    async fn fulfil(
+        &self,
+        config: &Snapshot,
+        caller: &Caller,
+        request: &ChatRequest,
+        reply: &mut Reply,
+        trail: &mut Trail,
+    ) -> Result<(), RequestError> {
         let client = trail.client.clone();
-        let situation = Situation::of(self, &config, &caller, &request, &client, trail.id.seed());
+        let situation = Situation::of(self, config, caller, request, &client, trail.id.seed());
         let (reading, usable) = (|at: &_| self.reading(at), |own: &_| situation::usable(&self.health, own));
         let senses = Senses { reading: &reading, usable: &usable };
         let inputs = situation.inputs(&senses);
-        let planned = plan::plan(&config, &inputs); // where, and why
+        let planned = plan::plan(config, &inputs); // where, and why
         let plan = Arc::new(planned.map_err(|refusal| decision::refused(trail, &inputs, refusal))?);
         trail.plan = Some(plan.clone());
-        let admitted = reserve::admit(self, &caller, &request, reply).await; // may they, right now
+        let admitted = reserve::admit(self, caller, request, reply).await; // may they, right now
         let permit = admitted.inspect_err(|_| decision::keep(trail, &inputs, &plan))?;
-        let until = self.until(&request, &plan);
+        let until = self.until(request, &plan);
         let conversation = situation.conversation;
-        let job =
-            Job { caller: &caller, request: &request, plan: &plan, inputs: &inputs, conversation, until };
+        let job = Job { caller, request, plan: &plan, inputs: &inputs, conversation, until };
         if self.keeps_decision(plan.seed) {
             decision::keep(trail, &inputs, &plan);
         }

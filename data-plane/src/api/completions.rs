@@ -7,6 +7,7 @@ use crate::api::openai_chat::explain::bad;
 use crate::api::openai_chat::{self, Told, error_object, usage_json};
 use crate::api::{AnswerFacts, BadRequest, Bill, ErrorBody};
 use crate::model::event::{ChoiceDelta, Event};
+use crate::model::names::Names;
 use crate::model::request::ChatRequest;
 use crate::model::response::{ChatResponse, Choice, Finish};
 use crate::model::usage::Usage;
@@ -58,8 +59,11 @@ pub fn decode(body: Bytes) -> Result<ChatRequest, BadRequest> {
     let prompt = prompt.ok_or_else(|| bad("prompt", "prompt is required".to_owned()))?;
     writer.member("messages", json!([{"role": "user", "content": text(prompt)?}]).to_string().as_bytes());
     writer.close();
-    let mut request = openai_chat::decode(out.freeze()).map_err(named)?;
+    let names =
+        Names { members: &[("messages", "prompt")], list: "prompt", head: "prompt", ..Names::default() };
+    let mut request = openai_chat::decode(out.freeze()).map_err(|refused| refused.named(&names))?;
     request.facts.body_bytes = body.len() as u64;
+    request.names = names;
     Ok(request)
 }
 
@@ -80,14 +84,6 @@ fn text(prompt: &[u8]) -> Result<String, BadRequest> {
         (Some(Value::String(text)), true) => Ok(text),
         (_, false) => Err(bad("prompt", "prompt must not hold more than one text".to_owned())),
         (_, true) => Err(bad("prompt", "prompt must be a string; token ids are not supported".to_owned())),
-    }
-}
-
-/// What is said of the one message is said of the prompt.
-fn named(refused: BadRequest) -> BadRequest {
-    match refused.field.starts_with("messages") {
-        true => bad("prompt", refused.message.replace(&refused.field, "prompt")),
-        false => refused,
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::model::facts::Facts;
 use crate::model::message::{Message, Tool, ToolChoice};
+use crate::model::names::Names;
 use crate::model::preferences::Preferences;
 
 /// A wire language of chat, spoken by clients, by providers, or by both.
@@ -138,6 +139,8 @@ pub struct ChatRequest {
     pub wants_metadata: bool,
     /// Members that the answer repeats; empty on surfaces whose answers do not.
     pub echo: serde_json::Map<String, Value>,
+    /// What the caller calls the members.
+    pub names: Names,
 }
 
 /// How the answer's text must look.

@@ -27,7 +27,7 @@ const DATA_PLANE: &[Row] = &[
     pure("model", &[]),
     pure("wire", &[]),
     // What stages refuse becomes one type here, so it knows their small ones.
-    pure("error", &["api", "adapters"]),
+    pure("error", &["api", "adapters", "model"]),
     pure("api", &["model", "wire", "error"]),
     pure("adapters", &["model", "wire", "error"]),
     pure("config::shards", &[]),

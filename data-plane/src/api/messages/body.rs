@@ -1,5 +1,7 @@
 //! Reads a body and writes it as chat completions.
 
+use std::collections::BTreeSet;
+
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,6 +13,7 @@ use crate::api::messages::turns::{Turn, Turns};
 use crate::api::openai_chat;
 use crate::api::openai_chat::explain::{bad, explain};
 use crate::model::message::Role;
+use crate::model::names::Names;
 use crate::model::request::{ChatRequest, Lazy};
 use crate::wire::patch::ObjectWriter;
 
@@ -109,6 +112,41 @@ struct Metadata {
     user_id: Option<String>,
 }
 
+/// What this dialect calls the members of chat completions.
+const MEMBERS: [(&str, &str); 14] = [
+    ("max_completion_tokens", "max_tokens"),
+    ("reasoning.max_tokens", "thinking.budget_tokens"),
+    ("reasoning.effort", "output_config.effort"),
+    ("reasoning_effort", "output_config.effort"),
+    ("reasoning", "thinking"),
+    ("verbosity", "output_config.effort"),
+    ("response_format.json_schema.schema", "output_config.format.schema"),
+    ("response_format.json_schema", "output_config.format"),
+    ("response_format", "output_config.format"),
+    ("stop", "stop_sequences"),
+    ("tool_choice.function.name", "tool_choice.name"),
+    ("tool_choice.function", "tool_choice"),
+    ("parallel_tool_calls", "tool_choice.disable_parallel_tool_use"),
+    ("user", "metadata.user_id"),
+];
+
+/// The same inside tools and turns.
+const INNER: [(&str, &str); 13] = [
+    (".function.parameters", ".input_schema"),
+    (".function.arguments", ".input"),
+    (".function", ""),
+    (".image_url.url", ".source"),
+    (".image_url.detail", ".source"),
+    (".image_url", ".source"),
+    (".file.file_data", ".source"),
+    (".file.file_id", ".source.file_id"),
+    (".file.filename", ".title"),
+    (".file", ".source"),
+    (".tool_call_id", ".tool_use_id"),
+    (".tool_calls", ".content"),
+    (".reasoning_details", ".content"),
+];
+
 /// Most models in `fallbacks`.
 const FALLBACKS: usize = 3;
 
@@ -120,26 +158,28 @@ pub fn decode(body: Bytes) -> Result<ChatRequest, BadRequest> {
     let wire: Body<'_> = serde_json::from_slice(&body).map_err(|_| explain::<Body<'_>>(&body))?;
     let turns = Turns::of(wire.system.as_ref(), &wire.messages)?;
     let chat = wire.write(&turns)?;
-    let mut request =
-        openai_chat::decode(chat.clone()).map_err(|refused| turns.in_the_callers_words(refused))?;
-    if !turns.failed.is_empty() {
-        request.messages = Lazy::ready(marked(&request, &turns)?);
+    let (failed, places) = turns.into_parts();
+    let names = Names { members: &MEMBERS, inner: &INNER, list: "messages", head: "system", places };
+    let mut request = openai_chat::decode(chat).map_err(|refused| refused.named(&names))?;
+    if !failed.is_empty() {
+        request.messages = Lazy::ready(marked(&request, &failed).map_err(|refused| refused.named(&names))?);
     }
     request.facts.body_bytes = body.len() as u64;
     request.source.own = Some(body);
+    request.names = names;
     Ok(request)
 }
 
 /// The messages with what chat completions cannot say: which tools failed.
 fn marked(
     request: &ChatRequest,
-    turns: &Turns<'_>,
+    failed: &BTreeSet<&str>,
 ) -> Result<Vec<crate::model::message::Message>, BadRequest> {
     let invalid = |invalid: crate::model::request::Invalid| bad(&invalid.field, invalid.message);
     let mut messages = request.messages.get().map_err(invalid)?.clone();
     let tools = messages.iter_mut().filter(|message| message.role == Role::Tool);
     for message in tools {
-        message.is_error = message.tool_call_id.as_ref().is_some_and(|id| turns.failed.contains(id.as_str()));
+        message.is_error = message.tool_call_id.as_ref().is_some_and(|id| failed.contains(id.as_str()));
     }
     Ok(messages)
 }
@@ -274,3 +314,6 @@ impl Format<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

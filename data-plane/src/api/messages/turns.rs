@@ -10,6 +10,7 @@ use crate::api::BadRequest;
 use crate::api::messages::blocks::{Block, Content, Text, part};
 use crate::api::messages::thoughts;
 use crate::api::openai_chat::explain::bad;
+use crate::model::names::{Place, Spot};
 
 /// One turn.
 #[derive(Deserialize)]
@@ -22,10 +23,9 @@ pub struct Turn<'a> {
 /// The conversation as chat messages.
 pub struct Turns<'a> {
     messages: Vec<Value>,
-    /// Which of the caller's turns each message is from; none: `system`.
-    origins: Vec<Option<usize>>,
+    places: Vec<Place>,
     /// Calls whose tool failed.
-    pub failed: BTreeSet<&'a str>,
+    failed: BTreeSet<&'a str>,
 }
 
 impl<'a> Turns<'a> {
@@ -36,11 +36,11 @@ impl<'a> Turns<'a> {
     pub fn of(system: Option<&Text>, turns: &'a [Turn<'a>]) -> Result<Self, BadRequest> {
         let mut all = Self {
             messages: Vec::with_capacity(turns.len() + 1),
-            origins: Vec::new(),
+            places: Vec::new(),
             failed: BTreeSet::new(),
         };
         if let Some(told) = system.and_then(told) {
-            all.push(None, json!({"role": "system", "content": told}));
+            all.push(Place::default(), json!({"role": "system", "content": told}));
         }
         for (at, turn) in turns.iter().enumerate() {
             all.turn(at, turn)?;
@@ -53,32 +53,20 @@ impl<'a> Turns<'a> {
         serde_json::to_vec(&self.messages).expect("values are always JSON")
     }
 
-    /// What chat completions says of `messages[N]`, said of the caller's own turn.
-    pub fn in_the_callers_words(&self, refused: BadRequest) -> BadRequest {
-        let Some((index, rest)) =
-            refused.field.strip_prefix("messages[").and_then(|rest| rest.split_once(']'))
-        else {
-            return refused;
-        };
-        let origin = index.parse().ok().and_then(|index: usize| self.origins.get(index).copied());
-        let named = match origin {
-            Some(Some(at)) => format!("messages[{at}]{rest}"),
-            Some(None) => format!("system{rest}"),
-            None => return refused,
-        };
-        let message = refused.message.replace(&refused.field, &named);
-        BadRequest { field: named, message, ..refused }
+    /// The calls whose tool failed, and where each message is from.
+    pub fn into_parts(self) -> (BTreeSet<&'a str>, Vec<Place>) {
+        (self.failed, self.places)
     }
 
-    fn push(&mut self, origin: Option<usize>, message: Value) {
+    fn push(&mut self, place: Place, message: Value) {
         self.messages.push(message);
-        self.origins.push(origin);
+        self.places.push(place);
     }
 
     fn turn(&mut self, at: usize, turn: &'a Turn<'a>) -> Result<(), BadRequest> {
         match (turn.role.as_str(), &turn.content) {
             ("user" | "assistant" | "system", Content::Plain(text)) => {
-                self.push(Some(at), json!({"role": turn.role, "content": text}));
+                self.push(turn_at(at), json!({"role": turn.role, "content": text}));
                 Ok(())
             }
             ("user" | "system", Content::Blocks(blocks)) => self.user(at, &turn.role, blocks),
@@ -93,17 +81,19 @@ impl<'a> Turns<'a> {
     /// Results of tools come first, each in a message of its own; then what the user says.
     fn user(&mut self, at: usize, role: &str, blocks: &'a [Block<'a>]) -> Result<(), BadRequest> {
         let mut said = Vec::with_capacity(blocks.len());
+        let mut from = turn_at(at);
         for (place, block) in blocks.iter().enumerate() {
             let blame = |fault| blame(at, place, fault);
             if block.kind == "tool_result" {
                 let result = self.result(block).map_err(blame)?;
-                self.push(Some(at), result);
-            } else {
-                said.extend(part(block).map_err(blame)?);
+                self.push(Place { content: result_parts(at, place, &result), ..turn_at(at) }, result);
+            } else if let Some(part) = part(block).map_err(blame)? {
+                said.push(part);
+                from.content.push(Spot { turn: at, part: Some(place) });
             }
         }
         if !said.is_empty() {
-            self.push(Some(at), json!({"role": role, "content": said}));
+            self.push(from, json!({"role": role, "content": said}));
         }
         Ok(())
     }
@@ -123,12 +113,22 @@ impl<'a> Turns<'a> {
 
     fn assistant(&mut self, at: usize, blocks: &[Block<'_>]) -> Result<(), BadRequest> {
         let (mut said, mut calls, mut thought) = (Vec::new(), Vec::new(), Vec::new());
+        let mut from = turn_at(at);
         for (place, block) in blocks.iter().enumerate() {
             let blame = |fault| blame(at, place, fault);
+            let spot = Spot { turn: at, part: Some(place) };
             match block.kind.as_str() {
                 "thinking" | "redacted_thinking" => thought.push(thoughts::detail(block, thought.len())),
-                "tool_use" => calls.push(call(block).map_err(blame)?),
-                _ => said.extend(part(block).map_err(blame)?),
+                "tool_use" => {
+                    calls.push(call(block).map_err(blame)?);
+                    from.calls.push(spot);
+                }
+                _ => {
+                    if let Some(part) = part(block).map_err(blame)? {
+                        said.push(part);
+                        from.content.push(spot);
+                    }
+                }
             }
         }
         let mut message = json!({"role": "assistant", "content": said});
@@ -141,9 +141,19 @@ impl<'a> Turns<'a> {
         if !thought.is_empty() {
             message["reasoning_details"] = Value::Array(thought);
         }
-        self.push(Some(at), message);
+        self.push(from, message);
         Ok(())
     }
+}
+
+fn turn_at(at: usize) -> Place {
+    Place { turn: Some(at), ..Place::default() }
+}
+
+/// All parts of a tool's result are in one block.
+fn result_parts(turn: usize, part: usize, result: &Value) -> Vec<Spot> {
+    let parts = result["content"].as_array().map_or(0, Vec::len);
+    vec![Spot { turn, part: Some(part) }; parts]
 }
 
 fn said_nothing(message: &Value) -> bool {

@@ -21,6 +21,7 @@ use crate::api::openai_chat::wishes::{
 };
 use crate::model::facts::Facts;
 use crate::model::message::{Tool, ToolChoice};
+use crate::model::names::Names;
 use crate::model::parameter::Parameter;
 use crate::model::preferences::Preferences;
 use crate::model::request::{ChatRequest, Dialect, Lazy, ResponseFormat, Sampling, Source};
@@ -260,6 +261,7 @@ impl Draft {
             debug_echo: debug.echo_upstream_body.unwrap_or(false),
             wants_metadata: debug.openrouter_metadata.unwrap_or(false),
             echo: serde_json::Map::new(),
+            names: Names::default(),
         };
         check_choice(&request)?;
         Ok(request)

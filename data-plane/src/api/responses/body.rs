@@ -10,6 +10,7 @@ use crate::api::openai_chat;
 use crate::api::openai_chat::explain::{bad, explain};
 use crate::api::responses::input::{Input, Messages};
 use crate::api::responses::tools;
+use crate::model::names::Names;
 use crate::model::request::ChatRequest;
 use crate::wire::patch::{ObjectWriter, is_named, members, value};
 
@@ -62,6 +63,36 @@ const ECHOED: [(&str, &str); 19] = [
     ("top_logprobs", "0"),
     ("truncation", "\"disabled\""),
     ("user", "null"),
+];
+
+/// What this dialect calls the members of chat completions.
+const MEMBERS: [(&str, &str); 11] = [
+    ("max_completion_tokens", "max_output_tokens"),
+    ("max_tokens", "max_output_tokens"),
+    ("reasoning_effort", "reasoning.effort"),
+    ("verbosity", "text.verbosity"),
+    ("response_format.json_schema", "text.format"),
+    ("response_format", "text.format"),
+    ("tool_choice.function", "tool_choice"),
+    ("tool_choice.custom", "tool_choice"),
+    ("tool_choice.allowed_tools", "tool_choice"),
+    ("logprobs", "top_logprobs"),
+    ("messages", "input"),
+];
+
+/// The same inside tools and items.
+const INNER: [(&str, &str); 11] = [
+    (".function", ""),
+    (".custom", ""),
+    (".image_url.url", ".image_url"),
+    (".image_url.detail", ".detail"),
+    (".file.file_data", ".file_data"),
+    (".file.file_id", ".file_id"),
+    (".file.filename", ".filename"),
+    (".video_url.url", ".video_url"),
+    (".tool_call_id", ".call_id"),
+    (".tool_calls", ""),
+    (".reasoning_details", ""),
 ];
 
 /// Members that need more than to be copied.
@@ -132,10 +163,13 @@ pub fn decode(body: Bytes) -> Result<ChatRequest, BadRequest> {
     wire.refuse_memory()?;
     let messages = wire.messages()?;
     let chat = wire.write(&body, &messages)?;
-    let mut request =
-        openai_chat::decode(chat).map_err(|refused| in_the_callers_words(refused, &messages))?;
+    let head = if matches!(wire.input, Some(Input::Items(_))) { "instructions" } else { "input" };
+    let names =
+        Names { members: &MEMBERS, inner: &INNER, list: "input", head, places: messages.into_places() };
+    let mut request = openai_chat::decode(chat).map_err(|refused| refused.named(&names))?;
     request.facts.body_bytes = body.len() as u64;
     request.echo = echo(&body);
+    request.names = names;
     Ok(request)
 }
 
@@ -275,19 +309,5 @@ pub fn echo(body: &[u8]) -> Map<String, Value> {
     told.chain([("store".to_owned(), json!(false)), ("background".to_owned(), json!(false))]).collect()
 }
 
-fn in_the_callers_words(refused: BadRequest, messages: &Messages) -> BadRequest {
-    let renamed = match refused.field.as_str() {
-        "max_completion_tokens" => Some("max_output_tokens".to_owned()),
-        field if field.starts_with("response_format") => {
-            Some(field.replacen("response_format", "text.format", 1))
-        }
-        field if field.starts_with("messages") => Some(messages.origin(field)),
-        _ => None,
-    };
-    match renamed {
-        Some(field) => {
-            BadRequest { message: refused.message.replace(&refused.field, &field), field, ..refused }
-        }
-        None => refused,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use crate::api::openai_chat::scan::cut;
 use crate::api::responses::parts::{Said, all, said};
 use crate::api::responses::reasoning::details;
 use crate::api::responses::tools;
+use crate::model::names::{Place, Spot};
 
 /// What is asked.
 pub enum Input<'a> {
@@ -88,8 +89,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Input<'a> {
 /// The input as chat messages.
 pub struct Messages {
     messages: Vec<Value>,
-    /// Which item each message begins with; none: `instructions`.
-    origins: Vec<Option<usize>>,
+    places: Vec<Place>,
 }
 
 impl Messages {
@@ -98,12 +98,13 @@ impl Messages {
     /// # Errors
     /// [`BadRequest`] naming the item at fault.
     pub fn of(instructions: Option<&str>, input: &Input<'_>) -> Result<Self, BadRequest> {
-        let mut all = Self { messages: Vec::new(), origins: Vec::new() };
+        let mut all = Self { messages: Vec::new(), places: Vec::new() };
         if let Some(text) = instructions.filter(|text| !text.is_empty()) {
-            all.push(None, json!({"role": "system", "content": text}));
+            all.push(Place::default(), json!({"role": "system", "content": text}));
         }
         match input {
-            Input::Text(text) => all.push(Some(0), json!({"role": "user", "content": text})),
+            // The text is no list, so that it is named like what is no turn.
+            Input::Text(text) => all.push(Place::default(), json!({"role": "user", "content": text})),
             Input::Items(items) if items.is_empty() => {
                 return Err(bad("input", "input must not be empty".to_owned()));
             }
@@ -121,20 +122,14 @@ impl Messages {
         serde_json::to_vec(&self.messages).expect("values are always JSON")
     }
 
-    /// The caller's own name of `messages[N]…`.
-    pub fn origin(&self, field: &str) -> String {
-        let parsed = field.strip_prefix("messages[").and_then(|rest| rest.split_once(']'));
-        let Some((index, rest)) = parsed else { return "input".to_owned() };
-        match index.parse().ok().and_then(|index: usize| self.origins.get(index).copied()) {
-            Some(Some(at)) => format!("input[{at}]{rest}"),
-            Some(None) => "instructions".to_owned(),
-            None => "input".to_owned(),
-        }
+    /// Where each message is from.
+    pub fn into_places(self) -> Vec<Place> {
+        self.places
     }
 
-    fn push(&mut self, origin: Option<usize>, message: Value) {
+    fn push(&mut self, place: Place, message: Value) {
         self.messages.push(message);
-        self.origins.push(origin);
+        self.places.push(place);
     }
 
     fn item(&mut self, at: usize, item: &Item<'_>) -> Result<(), (&'static str, String)> {
@@ -159,7 +154,7 @@ impl Messages {
                     Said::Parts(parts) => Value::Array(all(&parts, "output")?),
                 };
                 let id = required("call_id", &item.call_id)?;
-                self.push(Some(at), json!({"role": "tool", "tool_call_id": id, "content": content}));
+                self.push(item_at(at), json!({"role": "tool", "tool_call_id": id, "content": content}));
             }
             "reasoning" => self.reasoning(at, item),
             "item_reference" => {
@@ -193,7 +188,7 @@ impl Messages {
                 Said::Text(text) => json!(text),
                 Said::Parts(parts) => Value::Array(all(&parts, "content")?),
             };
-            self.push(Some(at), json!({"role": role, "content": content}));
+            self.push(item_at(at), json!({"role": role, "content": content}));
             return Ok(());
         }
         let parts = match said {
@@ -210,7 +205,7 @@ impl Messages {
             last["role"] == "assistant" && last.get("tool_calls").is_none() && last["content"].is_null()
         });
         if !goes_on {
-            self.push(Some(at), json!({"role": "assistant", "content": null}));
+            self.push(item_at(at), json!({"role": "assistant", "content": null}));
         }
         let known = self
             .messages
@@ -226,14 +221,24 @@ impl Messages {
     /// Adds to the assistant's turn, which is one message.
     fn add(&mut self, at: usize, member: &str, mut more: Vec<Value>) {
         if self.messages.last().is_none_or(|last| last["role"] != "assistant") {
-            self.push(Some(at), json!({"role": "assistant", "content": null}));
+            self.push(item_at(at), json!({"role": "assistant", "content": null}));
         }
-        let Some(last) = self.messages.last_mut() else { return };
+        let (Some(last), Some(place)) = (self.messages.last_mut(), self.places.last_mut()) else { return };
+        let spot = |part| Spot { turn: at, part };
+        match member {
+            "content" => place.content.extend((0..more.len()).map(|part| spot(Some(part)))),
+            "tool_calls" => place.calls.push(spot(None)),
+            _ => {}
+        }
         match &mut last[member] {
             Value::Array(known) => known.append(&mut more),
             place => *place = Value::Array(more),
         }
     }
+}
+
+fn item_at(at: usize) -> Place {
+    Place { turn: Some(at), ..Place::default() }
 }
 
 fn required<'a>(member: &'static str, value: &'a Option<String>) -> Result<&'a str, (&'static str, String)> {
