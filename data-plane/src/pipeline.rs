@@ -67,7 +67,7 @@ use crate::pipeline::trail::{AttemptNote, Trail};
 use crate::price;
 use crate::routing::health::{Health, Reading};
 use crate::routing::inputs::Inputs;
-use crate::routing::plan::{self, Candidate, Plan};
+use crate::routing::plan::{self, Candidate, Plan, PlanError};
 use crate::routing::sticky::{Conversation, Stickiness};
 use crate::settings::Settings;
 use crate::upstream::fetch::Fetcher;
@@ -124,10 +124,11 @@ impl Pipeline {
         let client = Client::of(&inbound.head, inbound.address, &self.settings.routing.policy_headers);
         let trail = Trail::begin(surface, client, self.config.load().revision.clone());
         let beat = self.settings.requests.keep_alive_after;
-        let (reply, pending) = reply::pair(head(&trail), surface, beat, self.closing.clone());
+        let (id, head) = (trail.id, head(&trail));
+        let (reply, pending) = reply::pair(head, surface, beat, self.closing.clone());
         let pipeline = self.clone();
         self.tasks.spawn(async move { pipeline.carry(inbound, reply, trail).await });
-        pending.await.unwrap_or_else(|_| ending::lost())
+        pending.await.unwrap_or_else(|_| ending::lost(surface, id))
     }
 
     /// Serves, whatever happens, and ends exactly once.
@@ -215,10 +216,20 @@ impl Pipeline {
     /// # Errors
     /// What the request itself would be answered without being sent anywhere.
     pub async fn count(&self, inbound: Inbound) -> Result<Bytes, RequestError> {
+        let client = Client::of(&inbound.head, inbound.address, &self.settings.routing.policy_headers);
         let config = self.current()?;
-        self.identify(&config, &inbound.head, inbound.address).await?;
-        let body = self.collect(inbound).await?;
-        Ok(messages::count(price::prompt_estimate(&messages::decode(body)?.facts)))
+        let caller = self.identify(&config, &inbound.head, inbound.address).await?;
+        let request = messages::decode(self.collect(inbound).await?)?;
+        let situation = Situation::of(self, &config, &caller, &request, &client, 0);
+        let (reading, usable) = (|at: &_| self.reading(at), |own: &_| situation::usable(&self.health, own));
+        match plan::plan(&config, &situation.inputs(&Senses { reading: &reading, usable: &usable })) {
+            // Who could serve a prompt does not matter for its length, and it may be too long for all.
+            Ok(_) | Err(PlanError::Empty { .. } | PlanError::NoStage { .. }) => {}
+            Err(refusal) => return Err(RequestError::from(refusal).named(&request.names)),
+        }
+        // It counts as a request, without a token.
+        reserve::admit_for(self, &caller, 0).await?;
+        Ok(messages::count(price::prompt_estimate(&request.facts)))
     }
 
     fn reading(&self, endpoint: &Endpoint) -> Reading {
@@ -282,6 +293,8 @@ fn head(trail: &Trail) -> HeaderMap {
     let id = HeaderValue::from_str(&trail.id.to_string()).expect("ids are ASCII");
     let mut head = HeaderMap::with_capacity(8);
     head.insert("x-generation-id", id.clone());
-    head.insert("x-request-id", id);
+    for name in trail.surface.id_headers() {
+        head.insert(*name, id.clone());
+    }
     head
 }

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod catalogue;
+pub mod later;
 pub mod listen;
 pub mod openapi;
 pub mod ops;

@@ -44,6 +44,24 @@ impl Surface {
         }
     }
 
+    /// The headers that carry a request's id: Anthropic's clients look for another one.
+    pub const fn id_headers(self) -> &'static [&'static str] {
+        match self {
+            Self::Messages => &["x-request-id", "request-id"],
+            Self::ChatCompletions | Self::Completions | Self::Responses => &["x-request-id"],
+        }
+    }
+
+    /// The surface that a path belongs to: what is answered there has its form, errors above all.
+    pub fn of_path(path: &str) -> Self {
+        let path = path.strip_prefix("/api").unwrap_or(path);
+        let path = path.strip_prefix("/v1").unwrap_or(path);
+        let is_at = |surface: &Self| {
+            path.strip_prefix(surface.path()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        Self::ALL.into_iter().find(is_at).unwrap_or_default()
+    }
+
     /// Reads a request body.
     ///
     /// # Errors

@@ -1,13 +1,15 @@
 //! The one ending: the caller is told, the generation recorded, metrics and span closed. Exactly once per request.
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Response, StatusCode};
+use bytes::BytesMut;
+use http::{HeaderValue, Response};
 use serde_json::Map;
 use switchyard_proto::clock;
 use switchyard_proto::code::ErrorCode;
+use switchyard_proto::id::GenerationId;
 use switchyard_proto::v1::{GenerationRecord, TokenUsage};
 use tokio::time::{Duration, Instant};
 
+use crate::api::surface::Surface;
 use crate::api::{AnswerFacts, ErrorBody};
 use crate::error::{RequestError, Side};
 use crate::model::request::ChatRequest;
@@ -166,12 +168,47 @@ pub fn record(trail: &Trail, request: Option<&ChatRequest>) -> GenerationRecord 
 }
 
 /// The answer where a request's task vanished without one: the process is being torn down.
-pub fn lost() -> Response<ReplyBody> {
-    let body = Bytes::from_static(
-        br#"{"error":{"code":500,"message":"Internal error. Please try again.","metadata":{"error_type":"server"}}}"#,
-    );
-    let mut response = Response::new(ReplyBody::Whole(Some(body)));
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+pub fn lost(surface: Surface, id: GenerationId) -> Response<ReplyBody> {
+    let (error, id) = (RequestError::internal("a request's task vanished"), id.to_string());
+    let body = ErrorBody {
+        code: error.code,
+        status: error.code.status().as_u16(),
+        message: &error.public,
+        provider: None,
+        provider_code: None,
+        metadata: None,
+        routing: None,
+    };
+    let mut response = Response::new(ReplyBody::Whole(Some(surface.encode_error(&body, &id))));
+    *response.status_mut() = error.code.status();
     response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    for name in surface.id_headers() {
+        response.headers_mut().insert(*name, HeaderValue::from_str(&id).expect("ids are ASCII"));
+    }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_was_lost_has_its_surfaces_form_and_an_id() {
+        for (surface, path, id_header) in [
+            (Surface::ChatCompletions, "/error/metadata/error_type", "x-request-id"),
+            (Surface::Responses, "/error/metadata/error_type", "x-request-id"),
+            (Surface::Messages, "/error/error_type", "request-id"),
+        ] {
+            let id = GenerationId::generate();
+            let lost = lost(surface, id);
+            assert_eq!(lost.status(), 500);
+            assert_eq!(lost.headers()[id_header], id.to_string());
+            let body = lost.into_body().collect().await.unwrap().to_bytes();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body.pointer(path), Some(&json!("server")), "{body}");
+        }
+    }
 }

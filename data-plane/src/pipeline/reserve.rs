@@ -106,6 +106,28 @@ pub async fn admit(
     request: &ChatRequest,
     reply: &mut Reply,
 ) -> Result<Option<Permit>, RequestError> {
+    match admit_for(pipeline, caller, rates::expected_tokens(request)).await {
+        Ok(permit) => {
+            rates::tell(reply, permit.as_ref().map_or(&[], Permit::levels));
+            Ok(permit)
+        }
+        Err(error) => {
+            let AdmitError::Limited { level, .. } = &error;
+            rates::tell(reply, level.as_slice());
+            Err(error.into())
+        }
+    }
+}
+
+/// Takes a caller's rate slots for a request of so many tokens; none without governance.
+///
+/// # Errors
+/// The limit that is reached.
+pub async fn admit_for(
+    pipeline: &Pipeline,
+    caller: &Caller,
+    tokens: u64,
+) -> Result<Option<Permit>, AdmitError> {
     if !pipeline.settings.governance {
         return Ok(None);
     }
@@ -114,18 +136,7 @@ pub async fn admit(
         (Owner::Key(&tenant.id, &key.id), Rates::from(key.config.rates.as_ref())),
         (Owner::Tenant(&tenant.id), Rates::from(tenant.config.rates.as_ref())),
     ];
-    let admission = Admission { owners: &owners, tokens: rates::expected_tokens(request) };
-    match pipeline.limits.admit(&admission).await {
-        Ok(permit) => {
-            rates::tell(reply, permit.levels());
-            Ok(Some(permit))
-        }
-        Err(error) => {
-            let AdmitError::Limited { level, .. } = &error;
-            rates::tell(reply, level.as_slice());
-            Err(error.into())
-        }
-    }
+    pipeline.limits.admit(&Admission { owners: &owners, tokens }).await.map(Some)
 }
 
 /// What a candidate is tried with: a credential, and the rates that the attempt is sent under.

@@ -18,6 +18,7 @@ use crate::api::ErrorBody;
 use crate::api::surface::Surface;
 use crate::error::RequestError;
 use crate::pipeline::{Inbound, Pipeline};
+use crate::server::later;
 use crate::server::listen::Peer;
 use crate::server::{account, catalogue, openapi};
 
@@ -27,6 +28,21 @@ pub struct Client {
     pub account: Arc<AccountApi>,
     /// Requests under way at once on this thread.
     pub most: usize,
+}
+
+impl Client {
+    /// The answer to a new request while there is no room for it, or no time.
+    fn refuses(&self, surface: Surface) -> Option<Response> {
+        let (code, text) = match (self.pipeline.tasks.is_closed(), self.pipeline.tasks.len() >= self.most) {
+            (true, _) => (ErrorCode::Draining, "This instance is stopping. Try again on another."),
+            (false, true) => (
+                ErrorCode::Overloaded,
+                "This instance carries as many requests as it can. Try again shortly.",
+            ),
+            (false, false) => return None,
+        };
+        Some(refuse_on(surface, code, text))
+    }
 }
 
 /// The client port's router.
@@ -43,27 +59,15 @@ pub fn router(client: Arc<Client>) -> Router {
         };
         api.route(surface.path(), post(call))
     });
-    let api = LATER.iter().fold(api, |api, path| api.route(path, any(later)));
-    Router::new()
-        .route("/", get(index))
+    let api = later::V1.iter().fold(api, |api, path| api.route(path, any(later)));
+    let top = later::TOP.iter().fold(Router::new(), |top, path| top.route(path, any(later)));
+    top.route("/", get(index))
         .nest("/v1", api.clone())
         .nest("/api/v1", api)
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(client)
 }
-
-/// What OpenRouter has and we do not have yet.
-const LATER: &[&str] = &[
-    "/embeddings",
-    "/rerank",
-    "/images",
-    "/images/generations",
-    "/audio/speech",
-    "/audio/transcriptions",
-    "/files",
-    "/batches",
-];
 
 async fn chat(
     surface: Surface,
@@ -72,15 +76,8 @@ async fn chat(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    if client.pipeline.tasks.is_closed() {
-        return refuse_on(surface, ErrorCode::Draining, "This instance is stopping. Try again on another.");
-    }
-    if client.pipeline.tasks.len() >= client.most {
-        return refuse_on(
-            surface,
-            ErrorCode::Overloaded,
-            "This instance carries as many requests as it can. Try again shortly.",
-        );
+    if let Some(refused) = client.refuses(surface) {
+        return refused;
     }
     let address = peer.map(|Extension(Peer(address))| address.ip());
     client.pipeline.clone().chat(surface, Inbound { head: headers, body, address }).await.map(Body::new)
@@ -107,21 +104,29 @@ async fn count_tokens(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    if let Some(refused) = client.refuses(Surface::Messages) {
+        return refused;
+    }
     let address = peer.map(|Extension(Peer(address))| address.ip());
     match client.pipeline.count(Inbound { head: headers, body, address }).await {
-        Ok(count) => json_response(200, count),
+        Ok(count) => with_id(Surface::Messages, &GenerationId::generate(), json_response(200, count)),
         Err(error) => error_response_on(Surface::Messages, &error),
     }
 }
 
+/// What is not there yet, whatever it is called with.
 async fn later(request: Request) -> Response {
-    refuse(ErrorCode::NotSupported, &format!("`{}` is not supported yet.", request.uri().path()))
+    if request.method() == Method::OPTIONS {
+        return preflight();
+    }
+    let path = request.uri().path();
+    refuse_on(Surface::of_path(path), ErrorCode::NotSupported, &format!("`{path}` is not supported yet."))
 }
 
 async fn unknown(request: Request) -> Response {
     let text =
         format!("There is no `{} {}`. `GET /` lists what there is.", request.method(), request.uri().path());
-    refuse(ErrorCode::NotFound, &text)
+    refuse_on(Surface::of_path(request.uri().path()), ErrorCode::NotFound, &text)
 }
 
 async fn wrong_method(request: Request) -> Response {
@@ -129,7 +134,7 @@ async fn wrong_method(request: Request) -> Response {
         return preflight();
     }
     let text = format!("`{}` cannot be called with {}.", request.uri().path(), request.method());
-    refuse(ErrorCode::MethodNotAllowed, &text)
+    refuse_on(Surface::of_path(request.uri().path()), ErrorCode::MethodNotAllowed, &text)
 }
 
 /// Browsers ask before they send a key; every origin may, since the key is what counts.
@@ -175,7 +180,7 @@ pub fn error_response(error: &RequestError) -> Response {
 }
 
 fn error_response_on(surface: Surface, error: &RequestError) -> Response {
-    let id = GenerationId::generate().to_string();
+    let id = GenerationId::generate();
     let body = ErrorBody {
         code: error.code,
         status: error.code.status().as_u16(),
@@ -185,12 +190,20 @@ fn error_response_on(surface: Surface, error: &RequestError) -> Response {
         metadata: Some(&error.metadata).filter(|metadata: &&Map<_, _>| !metadata.is_empty()),
         routing: None,
     };
-    let mut response = json_response(error.code.status().as_u16(), surface.encode_error(&body, &id));
-    if let Ok(id) = http::HeaderValue::from_str(&id) {
-        response.headers_mut().insert("x-request-id", id);
-    }
+    let body = surface.encode_error(&body, &id.to_string());
+    let mut response = with_id(surface, &id, json_response(error.code.status().as_u16(), body));
     if error.code.is_retryable() {
         response.headers_mut().insert(header::RETRY_AFTER, http::HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// Adds a request's id to its answer's head.
+fn with_id(surface: Surface, id: &GenerationId, mut response: Response) -> Response {
+    if let Ok(id) = http::HeaderValue::from_str(&id.to_string()) {
+        for name in surface.id_headers() {
+            response.headers_mut().insert(*name, id.clone());
+        }
     }
     response
 }

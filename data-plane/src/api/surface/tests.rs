@@ -49,6 +49,22 @@ fn stream(surface: Surface, is_broken: bool) -> Vec<(String, String)> {
 }
 
 #[test]
+fn a_path_belongs_to_the_surface_that_it_is_below() {
+    for (path, expected) in [
+        ("/api/v1/messages", Surface::Messages),
+        ("/v1/messages/count_tokens", Surface::Messages),
+        ("/v1/messages/batches/b_1", Surface::Messages),
+        ("/v1/messagesx", Surface::ChatCompletions),
+        ("/api/v1/responses/r_1", Surface::Responses),
+        ("/v1/completions", Surface::Completions),
+        ("/v1/chat/completions", Surface::ChatCompletions),
+        ("/nowhere", Surface::ChatCompletions),
+    ] {
+        assert_eq!(Surface::of_path(path), expected, "{path}");
+    }
+}
+
+#[test]
 fn only_dialects_with_a_sign_of_life_of_their_own_do_without_comments() {
     for (surface, expected) in [
         (Surface::ChatCompletions, ": SWITCHYARD PROCESSING\n\n"),
