@@ -21,6 +21,7 @@ mod budgets;
 mod canary;
 mod catalogue;
 mod chat;
+mod client_port;
 mod commit;
 mod config;
 mod conformance;

@@ -171,8 +171,12 @@ fn gather_chat(events: &[Value]) -> (bool, String) {
 
 fn completion(ask: &Ask) -> Value {
     let mut body = json!({"model": ask.model, "max_tokens": 2000, "prompt": SAID});
-    if ask.deed == "reasoning" {
-        body["reasoning"] = json!({"effort": "low"});
+    // An image has no place in a prompt; what chat completions has beside its messages is taken or refused.
+    let chat = chat(ask);
+    for member in ["tools", "response_format", "reasoning"] {
+        if let Some(value) = chat.get(member) {
+            body[member] = value.clone();
+        }
     }
     body
 }

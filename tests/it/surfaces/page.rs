@@ -11,10 +11,9 @@ use crate::surfaces::{DEEDS, Seen};
 const BLESS: &str = "SWITCHYARD_BLESS";
 
 /// Cells that cannot be: surface (empty: all), adapter (empty: all), deed, and why.
-const KNOWN: [(&str, &str, &str, &str); 5] = [
+const KNOWN: [(&str, &str, &str, &str); 4] = [
     ("completions", "", "tools", "the dialect has no tools"),
     ("completions", "", "image", "the dialect has no images"),
-    ("completions", "", "schema", "the dialect has no schemas"),
     ("", "bedrock", "schema", "asked in words, and the lab's Bedrock reads no schema there"),
     ("", "cohere", "image", "the lab's Cohere model takes no images"),
 ];
@@ -27,9 +26,13 @@ fn known(seen: &Seen) -> Option<&'static str> {
     known.map(|(.., why)| *why)
 }
 
-/// Whether it is known that a cell cannot be.
-pub fn is_known(seen: &Seen) -> bool {
-    known(seen).is_some()
+/// What is not as it is known to be: a cell that should pass and does not, or one that passes and should not.
+pub fn surprise(seen: &Seen) -> Option<String> {
+    match (seen.came.as_str(), known(seen)) {
+        ("pass", Some(why)) => Some(format!("it passes, though it is said that it cannot: {why}")),
+        ("pass", None) | (_, Some(_)) => None,
+        (came, None) => Some(came.to_owned()),
+    }
 }
 
 /// Compares the page with what was seen, or writes it.
@@ -66,4 +69,17 @@ fn table(seen: &[Seen]) -> String {
         let _ = writeln!(table, "| {} | {} | {} |", surface.name, row.adapter, cells.join(" | "));
     }
     table
+}
+
+#[test]
+fn a_cell_that_is_not_as_it_is_known_is_a_surprise() {
+    let cell = |surface, deed, came: &str| Seen { surface, adapter: "openai", deed, came: came.to_owned() };
+    for (seen, is_surprise) in [
+        (cell("messages", "text", "pass"), false),
+        (cell("messages", "text", "502"), true),
+        (cell("completions", "tools", "400"), false),
+        (cell("completions", "tools", "pass"), true),
+    ] {
+        assert_eq!(surprise(&seen).is_some(), is_surprise, "{} {}", seen.deed, seen.came);
+    }
 }
