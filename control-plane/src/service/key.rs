@@ -22,7 +22,11 @@ use crate::{
     },
     error::ServiceError,
     service::{State, Update, allow, missing},
-    store::{self, StoreError, limit, revision::Change},
+    store::{
+        self, StoreError,
+        limit::{self, Limit},
+        revision::Change,
+    },
 };
 
 /// How long making a key waits for the fleet.
@@ -183,7 +187,7 @@ pub async fn update_in(
         return Ok(key);
     }
     let stored = store::key::update(change, allowed, &after).await.map_err(duplicate(&after.draft.name))?;
-    set_limit(change, allowed, (&key, &stored)).await?;
+    set_limit(change, allowed, (&key, &stored));
     let mut changes = diff::between(&key.draft, &stored.draft);
     if key.hash != stored.hash {
         changes.push(diff::replaced("secret"));
@@ -206,19 +210,14 @@ fn edited(key: &Key, edit: Edit) -> Key {
 }
 
 /// Carries a new limit to the account of the current period.
-async fn set_limit(
-    change: &mut Change,
-    allowed: &Allowed<WriteKeys>,
-    (before, after): (&Key, &Key),
-) -> Result<(), StoreError> {
+fn set_limit(change: &mut Change, allowed: &Allowed<WriteKeys>, (before, after): (&Key, &Key)) {
     if before.draft.limit == after.draft.limit {
-        return Ok(());
+        return;
     }
     let (_, period) = current_period(after);
     let account = AccountPeriod { kind: AccountKind::KeyLimit, owner: after.id.to_string(), period };
-    let limit_nano = after.draft.limit.map(|limit| limit.usd.to_i64());
-    let target = limit::Target { account, tenant: Some(&after.tenant), limit_nano };
-    limit::set(change, allowed, &[target]).await
+    let nano = after.draft.limit.map(|limit| limit.usd.to_i64());
+    limit::set(change, allowed, account, Limit { tenant: Some(after.tenant.clone()), nano });
 }
 
 /// Deletes a key.

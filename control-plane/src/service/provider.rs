@@ -23,7 +23,11 @@ use crate::{
     },
     error::ServiceError,
     service::{State, Update, allow, missing, seal},
-    store::{self, StoreError, limit, revision::Change},
+    store::{
+        self, StoreError,
+        limit::{self, Limit},
+        revision::Change,
+    },
 };
 
 /// What providers are checked against and sealed with.
@@ -190,14 +194,13 @@ async fn set_budget(
     }
     let period = budget.map_or(Reset::Never, |budget| budget.reset).period(clock::now());
     let ids = [after.id.to_string()];
-    let target = |owner: String| limit::Target {
-        account: AccountPeriod { kind: AccountKind::CredentialBudget, owner, period: period.clone() },
-        tenant: None,
-        limit_nano: budget.map(|budget| budget.usd.to_i64()),
-    };
-    let credentials = store::sealed::of_providers(change.connection(), &ids).await?;
-    let targets: Vec<_> = credentials.into_iter().map(|credential| target(credential.id)).collect();
-    limit::set(change, allowed, &targets).await
+    for credential in store::sealed::of_providers(change.connection(), &ids).await? {
+        let kind = AccountKind::CredentialBudget;
+        let account = AccountPeriod { kind, owner: credential.id, period: period.clone() };
+        let nano = budget.map(|budget| budget.usd.to_i64());
+        limit::set(change, allowed, account, Limit { tenant: None, nano });
+    }
+    Ok(())
 }
 
 fn check_origin(provider: &Provider, draft: &Draft, credential: &Credential) -> Result<(), Invalid> {

@@ -1,12 +1,10 @@
 //! Tenants: made, changed and deleted by operators; and their credits.
 
-use chrono::{DateTime, Utc};
 use switchyard_proto::{
     clock,
     code::ErrorCode,
     id::TenantId,
     money::{self, NanoUsd},
-    window::Window,
 };
 use uuid::Uuid;
 
@@ -27,7 +25,12 @@ use crate::{
     },
     error::ServiceError,
     service::{State, Update, allow, missing},
-    store::{self, StoreError, credit::Movement, limit, revision::Change},
+    store::{
+        self, StoreError,
+        credit::Movement,
+        limit::{self, Limit},
+        revision::Change,
+    },
 };
 
 /// A tenant, and what its accounts say of its credits.
@@ -151,7 +154,7 @@ pub async fn create_in(
     if let Some(amount) = credits.filter(|amount| *amount > NanoUsd::ZERO) {
         tenant = move_credits(change, &rights.credits, tenant, &Credits::opening(amount)).await?;
     }
-    set_limits(change, &rights.write, &tenant, None).await?;
+    set_limits(change, &rights.write, &tenant, None);
     Ok(tenant)
 }
 
@@ -189,7 +192,7 @@ pub async fn update_in(
         return Ok(tenant);
     }
     let stored = store::tenant::update(change, allowed, &tenant.id, &draft).await?;
-    set_limits(change, allowed, &stored, Some(&tenant.draft)).await?;
+    set_limits(change, allowed, &stored, Some(&tenant.draft));
     let changes = diff::between(&tenant.draft, &stored.draft);
     let id = stored.id.as_str();
     change.record(NewEntry::new(Verb::Update, "tenant", id, &changes).of_tenant(id));
@@ -257,7 +260,7 @@ pub async fn adjust_credits(
     if tenant.credits_nano < before {
         check_spent(&mut change, &allowed, &tenant, credits).await?;
     }
-    limit::set(&mut change, &allowed, &[credits_limit(&tenant)]).await?;
+    set_credits_limit(&mut change, &allowed, &tenant);
     let adjusted = with_credits(change.connection(), &allowed, tenant).await?;
     change.commit().await?;
     Ok(adjusted)
@@ -363,53 +366,30 @@ fn granted(credits_nano: i64, by: Option<&Movement<'_>>) -> serde_json::Value {
     serde_json::json!({"credits_usd": money::signed(credits_nano), "kind": kind, "reason": reason})
 }
 
-/// Carries credits and budgets that are new, changed or gone to the accounts of their current periods, in one sweep.
+/// Carries credits and budgets that are new, changed or gone to the accounts of their current periods.
 ///
 /// What was spent before a budget was set does not count on it.
-async fn set_limits<A>(
-    change: &mut Change,
-    allowed: &Allowed<A>,
-    tenant: &Tenant,
-    before: Option<&Draft>,
-) -> Result<(), StoreError> {
-    let mut targets = changed_budgets(tenant, before, clock::now());
+fn set_limits<A>(change: &mut Change, allowed: &Allowed<A>, tenant: &Tenant, before: Option<&Draft>) {
     if before.is_none_or(|before| before.prepaid != tenant.draft.prepaid) {
-        targets.push(credits_limit(tenant));
+        set_credits_limit(change, allowed, tenant);
     }
-    limit::set(change, allowed, &targets).await
-}
-
-fn changed_budgets<'a>(
-    tenant: &'a Tenant,
-    before: Option<&Draft>,
-    now: DateTime<Utc>,
-) -> Vec<limit::Target<'a>> {
     let (before, after) = (before.map_or(&[][..], |before| &before.budgets), &tenant.draft.budgets);
     let is_gone = |budget: &&Budget| !after.iter().any(|other| other.window == budget.window);
     let gone = before.iter().filter(is_gone).map(|budget| (budget.window, None));
     let changed = after.iter().filter(|budget| !before.contains(budget));
     let changed = changed.map(|budget| (budget.window, Some(budget.usd.to_i64())));
-    let target = |(window, limit_nano): (Window, Option<i64>)| limit::Target {
-        account: AccountPeriod {
-            kind: AccountKind::TenantBudget,
-            owner: tenant.id.to_string(),
-            period: window.period(now),
-        },
-        tenant: Some(&tenant.id),
-        limit_nano,
-    };
-    gone.chain(changed).map(target).collect()
+    let now = clock::now();
+    for (window, nano) in gone.chain(changed) {
+        let (kind, owner) = (AccountKind::TenantBudget, tenant.id.to_string());
+        let account = AccountPeriod { kind, owner, period: window.period(now) };
+        limit::set(change, allowed, account, Limit { tenant: Some(tenant.id.clone()), nano });
+    }
 }
 
-/// The sum of credits is the limit of the tenant's account while it is prepaid.
-fn credits_limit(tenant: &Tenant) -> limit::Target<'_> {
-    limit::Target {
-        account: AccountPeriod {
-            kind: AccountKind::TenantCredits,
-            owner: tenant.id.to_string(),
-            period: WHOLE_LIFE.to_owned(),
-        },
-        tenant: Some(&tenant.id),
-        limit_nano: tenant.draft.prepaid.then_some(tenant.credits_nano),
-    }
+/// Carries the sum of credits to the tenant's account: its limit while it is prepaid.
+fn set_credits_limit<A>(change: &mut Change, allowed: &Allowed<A>, tenant: &Tenant) {
+    let (kind, owner) = (AccountKind::TenantCredits, tenant.id.to_string());
+    let account = AccountPeriod { kind, owner, period: WHOLE_LIFE.to_owned() };
+    let nano = tenant.draft.prepaid.then_some(tenant.credits_nano);
+    limit::set(change, allowed, account, Limit { tenant: Some(tenant.id.clone()), nano });
 }

@@ -15,49 +15,52 @@ use crate::{
     store::{StoreError, account, instance, revision::Change, window},
 };
 
-/// An account whose limit is set from its running period on.
+/// An account's limit from its running period on.
 #[derive(Debug, Clone)]
-pub struct Target<'a> {
-    pub account: AccountPeriod,
-    /// `None`: the operator's own.
-    pub tenant: Option<&'a TenantId>,
+pub struct Limit {
+    /// Whose the account is; `None`: the operator's own.
+    pub tenant: Option<TenantId>,
     /// `None`: no limit.
-    pub limit_nano: Option<i64>,
+    pub nano: Option<i64>,
 }
 
-/// Sets limits, opening the accounts that are not there yet. For rights to write the accounts' owners.
+/// Limits by the account of their running period.
+pub(in crate::store) type Limits = BTreeMap<AccountPeriod, Limit>;
+
+/// Sets a limit when the change commits, opening the account where it is not there yet. For rights to write the account's
+/// owner.
+pub fn set<A>(change: &mut Change, _allowed: &Allowed<A>, account: AccountPeriod, limit: Limit) {
+    change.limit(account, limit);
+}
+
+/// Sets the limits of a change in one sweep: rows are locked in the order that everybody locks them in, and after the
+/// series of their windows, so that no loan and no change wait for each other.
 ///
-/// The rows are always written, so that a grant which read an old limit cannot open an account with it afterwards; and all
-/// in one sweep, in the order that everybody locks them in: what one change sets, it sets by one call. Where more is lent
-/// than a limit now bears, everybody's idle money is asked back, and so is what lies in periods that are over.
-pub async fn set<A>(
-    change: &mut Change,
-    _allowed: &Allowed<A>,
-    targets: &[Target<'_>],
-) -> Result<(), StoreError> {
-    if targets.is_empty() {
+/// The rows are always written, so that a grant which read an old limit cannot open an account with it afterwards. Where
+/// more is lent than a limit now bears, everybody's idle money is asked back, and so is what lies in periods that are over.
+pub(in crate::store) async fn write(db: &mut PgConnection, limits: &Limits) -> Result<(), StoreError> {
+    if limits.is_empty() {
         return Ok(());
     }
-    let db = change.connection();
-    let accounts: Vec<&AccountPeriod> = targets.iter().map(|target| &target.account).collect();
+    let accounts: Vec<&AccountPeriod> = limits.keys().collect();
     window::lock(db, &accounts).await?;
-    write(db, targets).await?;
+    upsert(db, limits).await?;
     let lent = account::lent(db, &accounts).await?;
     let others = window::others(db, &accounts).await?;
-    for account in targets.iter().flat_map(|target| asked_back(target, &lent, &others)) {
+    for account in limits.iter().flat_map(|limit| asked_back(limit, &lent, &others)) {
         instance::recall(db, account, instance::NOBODY).await?;
     }
     Ok(())
 }
 
-async fn write(db: &mut PgConnection, targets: &[Target<'_>]) -> Result<(), StoreError> {
-    let row = |target: &Target<'_>| {
+async fn upsert(db: &mut PgConnection, limits: &Limits) -> Result<(), StoreError> {
+    let row = |(account, limit): (&AccountPeriod, &Limit)| {
         serde_json::json!({
-            "kind": target.account.kind as i16,
-            "owner": target.account.owner,
-            "period": target.account.period,
-            "tenant": target.tenant.map(TenantId::as_str).unwrap_or_default(),
-            "limit_nano": target.limit_nano,
+            "kind": account.kind as i16,
+            "owner": account.owner,
+            "period": account.period,
+            "tenant": limit.tenant.as_ref().map(TenantId::as_str).unwrap_or_default(),
+            "limit_nano": limit.nano,
         })
     };
     sqlx::query(
@@ -67,7 +70,7 @@ async fn write(db: &mut PgConnection, targets: &[Target<'_>]) -> Result<(), Stor
          ORDER BY kind = 6, kind, owner, period
          ON CONFLICT (kind, owner, period) DO UPDATE SET limit_nano = excluded.limit_nano",
     )
-    .bind(Json(targets.iter().map(row).collect::<Vec<_>>()))
+    .bind(Json(limits.iter().map(row).collect::<Vec<_>>()))
     .execute(db)
     .await?;
     Ok(())
@@ -75,13 +78,12 @@ async fn write(db: &mut PgConnection, targets: &[Target<'_>]) -> Result<(), Stor
 
 /// The periods of a limit whose idle money is asked back, of those of which something is lent.
 fn asked_back<'a>(
-    target: &Target<'_>,
+    (running, limit): (&AccountPeriod, &Limit),
     lent: &'a BTreeMap<AccountPeriod, Balance>,
     others: &BTreeMap<AccountPeriod, Others>,
 ) -> Vec<&'a AccountPeriod> {
-    let running = &target.account;
     let own = lent.get(running).copied().unwrap_or_default();
-    let whole = Balance { limit: target.limit_nano, ..own };
+    let whole = Balance { limit: limit.nano, ..own };
     let whole = others.get(running).map_or(whole, |others| whole.with(others));
     let is_overlent = lending::is_overlent(&whole);
     let counts = |account: &AccountPeriod| {
@@ -107,17 +109,12 @@ mod tests {
     }
 
     /// What is asked back of an account that nothing was charged of, under this limit.
-    fn check(
-        running: &str,
-        limit_nano: Option<i64>,
-        lent: &[(&str, i64)],
-        others: Option<i64>,
-    ) -> Vec<String> {
-        let target = Target { account: budget(running), tenant: None, limit_nano };
+    fn check(running: &str, nano: Option<i64>, lent: &[(&str, i64)], others: Option<i64>) -> Vec<String> {
+        let limit = Limit { tenant: None, nano };
         let balance = |lent| Balance { lent, ..Balance::default() };
         let lent = lent.iter().map(|(period, lent)| (budget(period), balance(*lent))).collect();
         let others = others.map(|lent| (budget(running), Others { lent, ..Others::default() }));
-        let found = asked_back(&target, &lent, &others.into_iter().collect());
+        let found = asked_back((&budget(running), &limit), &lent, &others.into_iter().collect());
         found.into_iter().map(|account| account.period.clone()).collect()
     }
 

@@ -1,6 +1,6 @@
 //! One change of the config: its transaction, its audit entries, and the revision that it becomes.
 //!
-//! Everything is written first. Then, last, the advisory lock is taken and the revision drawn, so that revision order is
+//! Everything is written first, limits of accounts at the end, all in one sweep. Then, last, the advisory lock is taken and the revision drawn, so that revision order is
 //! commit order and nothing slow ever runs under the lock. Rows that were written are marked with the revision.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -9,8 +9,12 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::{
-    domain::{audit::NewEntry, meta::Revision},
-    store::{StoreError, audit, unsigned},
+    domain::{audit::NewEntry, ledger::AccountPeriod, meta::Revision},
+    store::{
+        StoreError, audit,
+        limit::{self, Limit, Limits},
+        unsigned,
+    },
 };
 
 /// The channel that every control plane listens on; the payload is the new revision.
@@ -39,6 +43,7 @@ pub struct Change {
     actor: String,
     owner: String,
     touched: BTreeMap<Table, Vec<(String, String)>>,
+    limits: Limits,
     entries: Vec<NewEntry>,
 }
 
@@ -53,6 +58,7 @@ impl Change {
             actor: actor.to_owned(),
             owner: String::new(),
             touched: BTreeMap::new(),
+            limits: Limits::new(),
             entries: Vec::new(),
         })
     }
@@ -93,12 +99,19 @@ impl Change {
         self.touched.entry(table).or_default().push((id.to_owned(), part.to_owned()));
     }
 
-    /// Draws the revision, marks what was written with it, and commits. A change without config rows keeps the revision.
+    /// Remembers a limit that the commit sets; of one account the last one holds.
+    pub(in crate::store) fn limit(&mut self, account: AccountPeriod, limit: Limit) {
+        self.limits.insert(account, limit);
+    }
+
+    /// Sets limits, draws the revision, marks what was written with it, and commits. A change without config rows keeps the
+    /// revision.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], among others; then nothing has happened, unless the connection broke during the
     /// commit itself.
     pub async fn commit(mut self) -> Result<Revision, StoreError> {
+        limit::write(&mut self.tx, &self.limits).await?;
         let revision =
             if self.touched.is_empty() { current(&mut self.tx).await? } else { self.draw().await? };
         audit::insert(&mut self.tx, &self.actor, revision.number, &self.entries).await?;
