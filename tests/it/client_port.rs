@@ -124,7 +124,6 @@ async fn tokens_are_counted_behind_the_same_guards() {
 async fn what_an_adapter_refuses_is_named_as_the_caller_wrote_it() {
     let cluster = failover::cluster().await;
     cluster.model("test/gemini", &[("first-gemini", "echo")]).await.unwrap();
-    cluster.model("test/claude", &[("lab-anthropic", "echo")]).await.unwrap();
     let client = cluster.client().await.unwrap();
     let stops: Vec<String> = (0..6).map(|at| at.to_string()).collect();
     let turn = json!([{"role": "user", "content": "Hi"}]);

@@ -97,3 +97,32 @@ async fn a_caller_who_leaves_is_settled_at_what_was_produced() {
     assert!(line.charge_usd.parse::<f64>().unwrap() > 0.0, "{line:?}");
     assert!(cluster.generation(&id).await.cancelled || line.outcome == "ok", "{line:?}");
 }
+
+/// The data of every event in a stream, and whether something came before the first.
+async fn told(client: &Client, path: &str, body: Value) -> (bool, Vec<Value>) {
+    let answer = client.post(path, body.to_string(), &[("content-type", "application/json")]).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    let data = answer.text.lines().filter_map(|line| line.strip_prefix("data: "));
+    (answer.text.starts_with(':'), data.filter_map(|data| serde_json::from_str(data).ok()).collect())
+}
+
+#[tokio::test]
+async fn a_failure_after_silence_has_the_form_of_its_dialect() {
+    let (_cluster, client) = cluster().await;
+    let asks = json!({"model": "test/hangs", "stream": true, "input": "one", "metadata": {"a": "b"}});
+    let (has_comment, events) = told(&client, "/v1/responses", asks).await;
+    assert!(has_comment, "{events:?}");
+    let kinds: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["response.created", "response.in_progress", "response.failed"]);
+    assert!(events.iter().all(|event| event["response"]["metadata"]["a"] == "b"), "{events:?}");
+    let turn = json!([{"role": "user", "content": "one"}]);
+    let asks = json!({"model": "test/hangs", "stream": true, "max_tokens": 9, "messages": turn});
+    let (has_comment, events) = told(&client, "/v1/messages", asks).await;
+    assert!(!has_comment && events[0] == json!({"type": "ping"}), "{events:?}");
+    let last = events.last().unwrap();
+    assert_eq!(
+        (&last["type"], &last["error"]["error_type"]),
+        (&json!("error"), &json!("timeout")),
+        "{events:?}"
+    );
+}

@@ -14,5 +14,5 @@ mod wishes;
 
 pub use self::answer::{decimal, encode, usage_json};
 pub use self::decode::decode;
-pub use self::error::{encode_error, error_object};
+pub use self::error::{encode_error, error_json, error_object};
 pub use self::stream::{StreamEncoder, Told};

@@ -11,6 +11,6 @@ mod reasoning;
 mod stream;
 mod tools;
 
-pub use answer::encode;
+pub use answer::{encode, encode_error};
 pub use body::decode;
 pub use stream::StreamEncoder;

@@ -95,7 +95,8 @@ impl Surface {
     pub fn encode_error(self, error: &ErrorBody<'_>, request_id: &str) -> Bytes {
         match self {
             Self::Messages => messages::encode_error(error, request_id),
-            Self::ChatCompletions | Self::Completions | Self::Responses => openai_chat::encode_error(error),
+            Self::Responses => responses::encode_error(error),
+            Self::ChatCompletions | Self::Completions => openai_chat::encode_error(error),
         }
     }
 

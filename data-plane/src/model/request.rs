@@ -2,7 +2,7 @@
 //!
 //! Surfaces build it. Adapters of the source's dialect patch the bytes; others read the typed members.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -138,7 +138,7 @@ pub struct ChatRequest {
     /// `debug.openrouter_metadata`: the answer is to say how it was routed.
     pub wants_metadata: bool,
     /// Members that the answer repeats; empty on surfaces whose answers do not.
-    pub echo: serde_json::Map<String, Value>,
+    pub echo: Arc<serde_json::Map<String, Value>>,
     /// What the caller calls the members.
     pub names: Names,
 }

@@ -2,7 +2,6 @@
 
 use bytes::BytesMut;
 use http::{HeaderValue, Response};
-use serde_json::Map;
 use switchyard_proto::clock;
 use switchyard_proto::code::ErrorCode;
 use switchyard_proto::id::GenerationId;
@@ -82,7 +81,7 @@ async fn tell(reply: &mut Reply, error: &RequestError, trail: &Trail) {
     if reply.has_begun() {
         let mut out = BytesMut::new();
         let encoder = reply.encoder.take();
-        let mut encoder = encoder.unwrap_or_else(|| trail.surface.stream(&facts(trail), &Map::new()));
+        let mut encoder = encoder.unwrap_or_else(|| trail.surface.stream(&facts(trail), &trail.echo));
         encoder.fail(&body, &mut out);
         // Who did not hear of the failure must not take the stream for whole.
         if reply.send(out.freeze(), Instant::now() + LAST_WORDS).await.is_ok() {

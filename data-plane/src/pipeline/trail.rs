@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
 use switchyard_proto::code::ErrorCode;
 use switchyard_proto::id::GenerationId;
 use switchyard_proto::money::NanoUsd;
@@ -37,6 +38,8 @@ pub struct Trail {
     pub client: Arc<Client>,
     pub requested_model: String,
     pub streamed: bool,
+    /// What the answer repeats of the request.
+    pub echo: Arc<Map<String, Value>>,
     /// The answer is to say how it was routed.
     pub wants_metadata: bool,
     /// In the order in which they ended.
@@ -133,6 +136,7 @@ impl Trail {
             client: Arc::new(client),
             requested_model: String::new(),
             streamed: false,
+            echo: Arc::default(),
             wants_metadata: false,
             attempts: Vec::new(),
             skips: Vec::new(),
@@ -160,6 +164,7 @@ impl Trail {
         let named = request.model.as_ref().or_else(|| request.fallback_models.first());
         self.requested_model = named.cloned().unwrap_or_default();
         self.streamed = request.stream;
+        self.echo = request.echo.clone();
         self.wants_metadata = self.client.wants_metadata || request.wants_metadata;
     }
 

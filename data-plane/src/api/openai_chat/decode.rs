@@ -3,6 +3,7 @@
 //! Members nobody here knows stay in the source bytes; the model's and the provider's checks come later.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -260,7 +261,7 @@ impl Draft {
             transforms: self.transforms.unwrap_or_default(),
             debug_echo: debug.echo_upstream_body.unwrap_or(false),
             wants_metadata: debug.openrouter_metadata.unwrap_or(false),
-            echo: serde_json::Map::new(),
+            echo: Arc::default(),
             names: Names::default(),
         };
         check_choice(&request)?;

@@ -10,11 +10,16 @@ const AVAILABILITY: &str = "availability";
 
 /// The body of an error answer.
 pub fn encode_error(error: &ErrorBody<'_>) -> Bytes {
+    Bytes::from(error_json(error).to_string())
+}
+
+/// The same as JSON.
+pub fn error_json(error: &ErrorBody<'_>) -> Value {
     let mut body = json!({ "error": error_object(error) });
     if let Some(routing) = error.routing {
         body["openrouter_metadata"] = routing.clone();
     }
-    Bytes::from(body.to_string())
+    body
 }
 
 /// The `error` object, the same in bodies and in streams.

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::api::openai_chat::decimal;
+use crate::api::openai_chat::{decimal, error_json};
 use crate::api::responses::items::{Ids, items};
-use crate::api::{AnswerFacts, Bill};
+use crate::api::{AnswerFacts, Bill, ErrorBody};
 use crate::model::response::{ChatResponse, Choice, Finish, FinishReason};
 use crate::model::usage::Usage;
 
@@ -16,6 +16,13 @@ pub fn encode(response: &ChatResponse, facts: &AnswerFacts, echo: &Map<String, V
     let mut object = object(facts, echo, "in_progress", output);
     end(&mut object, &first.finish, response.usage.as_ref(), response.service_tier.as_deref(), bill);
     Bytes::from(object.to_string())
+}
+
+/// The body of an error answer: OpenRouter's, with the type where the responses of this dialect have it.
+pub fn encode_error(error: &ErrorBody<'_>) -> Bytes {
+    let mut body = error_json(error);
+    body["error_type"] = json!(error.code.error_type());
+    Bytes::from(body.to_string())
 }
 
 /// A response under way.

@@ -1,5 +1,7 @@
 //! Reads a body and writes it as chat completions; keeps what answers repeat.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -168,7 +170,7 @@ pub fn decode(body: Bytes) -> Result<ChatRequest, BadRequest> {
         Names { members: &MEMBERS, inner: &INNER, list: "input", head, places: messages.into_places() };
     let mut request = openai_chat::decode(chat).map_err(|refused| refused.named(&names))?;
     request.facts.body_bytes = body.len() as u64;
-    request.echo = echo(&body);
+    request.echo = Arc::new(echo(&body));
     request.names = names;
     Ok(request)
 }

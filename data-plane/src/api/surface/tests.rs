@@ -65,6 +65,21 @@ fn a_path_belongs_to_the_surface_that_it_is_below() {
 }
 
 #[test]
+fn every_error_says_its_type_where_its_dialect_looks() {
+    for (surface, places) in [
+        (Surface::ChatCompletions, &["/error/metadata/error_type"][..]),
+        (Surface::Completions, &["/error/metadata/error_type"]),
+        (Surface::Responses, &["/error/metadata/error_type", "/error_type"]),
+        (Surface::Messages, &["/error/error_type"]),
+    ] {
+        let body: Value = serde_json::from_slice(&surface.encode_error(&failure(), "gen-1")).unwrap();
+        for place in places {
+            assert_eq!(body.pointer(place), Some(&json!("provider_unavailable")), "{body}");
+        }
+    }
+}
+
+#[test]
 fn only_dialects_with_a_sign_of_life_of_their_own_do_without_comments() {
     for (surface, expected) in [
         (Surface::ChatCompletions, ": SWITCHYARD PROCESSING\n\n"),
