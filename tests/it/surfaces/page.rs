@@ -11,11 +11,10 @@ use crate::surfaces::{DEEDS, Seen};
 const BLESS: &str = "SWITCHYARD_BLESS";
 
 /// Cells that cannot be: surface (empty: all), adapter (empty: all), deed, and why.
-const KNOWN: [(&str, &str, &str, &str); 4] = [
+const KNOWN: [(&str, &str, &str, &str); 3] = [
     ("completions", "", "tools", "the dialect has no tools"),
     ("completions", "", "image", "the dialect has no images"),
     ("", "bedrock", "schema", "asked in words, and the lab's Bedrock reads no schema there"),
-    ("", "cohere", "image", "the lab's Cohere model takes no images"),
 ];
 
 fn known(seen: &Seen) -> Option<&'static str> {
