@@ -208,7 +208,7 @@ async fn what_outlasts_the_drain_is_told_so_and_costs_the_tenant_nothing() {
     };
     let (stopped, events, (waited, refused)) = tokio::join!(stopping, stream.rest(), waiting);
     stopped.unwrap();
-    let last = chunks(&events).into_iter().last().unwrap().clone();
+    let last = chunks(&events).pop().unwrap().clone();
     assert_eq!(last["error"]["metadata"]["error_type"], "draining", "{last}");
     assert_eq!((refused.status, refused.error_type()), (StatusCode::SERVICE_UNAVAILABLE, "draining"));
     assert_eq!(refused.header("x-switchyard-fault"), "router");
