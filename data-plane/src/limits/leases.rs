@@ -145,7 +145,9 @@ impl Leases {
                 }
                 Standing::Sound | Standing::Stale => return Ok(()),
                 Standing::Unknown if now >= until => return Ok(()),
-                Standing::Unknown => drop(tokio::time::timeout_at(until.into(), waiter.notified()).await),
+                Standing::Unknown => {
+                    tokio::time::timeout_at(until.into(), waiter.notified()).await.ok();
+                }
             }
         }
     }
