@@ -198,7 +198,7 @@ async fn a_hedge_that_could_cost_more_than_its_cap_is_not_sent_and_the_record_sa
 
 #[tokio::test]
 async fn a_loser_that_never_connected_is_released_and_costs_nothing() {
-    let queue = FullQueue::start().await;
+    let queue = FullQueue::start().await.unwrap();
     let address = format!("http://{}/v1", queue.addr);
     let (cluster, client) = cluster(Shape::default(), |_| ("openai", address)).await;
     warm(&client).await;

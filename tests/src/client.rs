@@ -100,7 +100,7 @@ impl Client {
 
     pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>, headers: &[(&str, &str)]) -> Answer {
         let answer = Answer::of(self.send(path, body, headers).await).await;
-        answer.is_described("POST", path)
+        answer.held_to_contract("POST", path)
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -118,7 +118,7 @@ impl Client {
             request = request.json(body);
         }
         let answer = Answer::of(request.send().await.expect("the data plane answers")).await;
-        answer.is_described(method.as_str(), path)
+        answer.held_to_contract(method.as_str(), path)
     }
 
     async fn send(
@@ -151,7 +151,7 @@ impl Answer {
     ///
     /// # Panics
     /// With what it does not know of it.
-    fn is_described(self, method: &str, path: &str) -> Self {
+    fn held_to_contract(self, method: &str, path: &str) -> Self {
         let answered = Answered {
             method,
             path,

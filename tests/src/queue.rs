@@ -1,5 +1,6 @@
 //! A port that is listened at and never taken from: whoever connects hangs in the air.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -20,16 +21,21 @@ pub struct FullQueue {
 }
 
 impl FullQueue {
-    pub async fn start() -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let listener = socket.listen(0).unwrap();
-        let addr = listener.local_addr().unwrap();
+    /// # Errors
+    /// Where the system gives no socket.
+    ///
+    /// # Panics
+    /// Where the queue is never full.
+    pub async fn start() -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let listener = socket.listen(0)?;
+        let addr = listener.local_addr()?;
         let mut held = Vec::new();
         while let Ok(taken) = timeout(TAKEN_WITHIN, TcpStream::connect(addr)).await {
-            held.push(taken.unwrap());
+            held.push(taken?);
             assert!(held.len() < MOST, "the queue of {addr} has no end");
         }
-        Self { addr, _listener: listener, _held: held }
+        Ok(Self { addr, _listener: listener, _held: held })
     }
 }

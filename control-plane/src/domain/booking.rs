@@ -203,7 +203,7 @@ mod tests {
     }
 
     fn held(balance: Balance, lease: Lease) -> Held {
-        Held { balance, leases: BTreeMap::from([(holder(), lease)]), ..Held::default() }
+        Held { balance, leases: BTreeMap::from([(holder(), lease)]) }
     }
 
     fn leased(amount: i64) -> Demand {

@@ -12,7 +12,7 @@ use crate::routing::health::{Band, Quantiles, State};
 pub fn describe(viewer: &Viewer<'_>, seen: &Seen<'_>, endpoint: &Endpoint) -> Value {
     let config = &endpoint.config;
     let doing = (viewer.doing)(endpoint);
-    let fast = viewer.caller.is_some().then(|| speeds(&doing)).unwrap_or_default();
+    let fast = viewer.caller.as_ref().map(|_| speeds(&doing)).unwrap_or_default();
     let uptimes = uptimes(&doing);
     json!({
         "name": format!("{} | {}", endpoint.provider.display_name, seen.model.id),

@@ -81,8 +81,7 @@ impl Survey {
         let folder = |source| JournalError::Folder { path: dir.clone(), source };
         let segments = segment::list(&dir).map_err(folder)?;
         let Sum { state, damaged, .. } = replay::sum(&dir, &segments).map_err(folder)?;
-        let mut survey = Self::default();
-        survey.damaged = damaged.len() as u64;
+        let mut survey = Self { damaged: damaged.len() as u64, ..Self::default() };
         survey.add_state(&state);
         let acknowledged = home::acknowledged(&dir).upto;
         for (segment, length) in segments.iter().filter(|(segment, _)| *segment >= acknowledged.segment) {

@@ -72,8 +72,12 @@ fn reservation(generation: GenerationId) -> Reservation {
     }
 }
 
-/// Outcome and charge of each line, status and charge of each generation.
-fn written(journal: &Journal) -> (Vec<(String, u64)>, Vec<(u32, u64)>) {
+/// Outcomes and charges.
+type Lines = Vec<(String, u64)>;
+/// Statuses and charges.
+type Generations = Vec<(u32, u64)>;
+
+fn written(journal: &Journal) -> (Lines, Generations) {
     let batch = journal.backlog(Position::default(), usize::MAX, usize::MAX).unwrap();
     let (mut lines, mut generations) = (Vec::new(), Vec::new());
     for record in batch.records {

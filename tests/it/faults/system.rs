@@ -47,7 +47,7 @@ impl System {
             .set("SWITCHYARD_RETRIES_BASE_MS", "20")
             .set("SWITCHYARD_DEADLINES_MIN_RATE_OVER_MS", "500");
         let cluster = patient.start().await.unwrap();
-        let queue = FullQueue::start().await;
+        let queue = FullQueue::start().await.unwrap();
         // A port that was free a moment ago: nobody listens there.
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let places = Places { lab: cluster.lab.url(), closed, full: queue.addr };

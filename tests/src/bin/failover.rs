@@ -62,7 +62,7 @@ async fn main() -> Result<()> {
         bail!("usage: failover [TRIES], at least one");
     }
     let cluster = Shape::default().start().await?;
-    let queue = FullQueue::start().await;
+    let queue = FullQueue::start().await?;
     let closed = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     cluster.provider(SECOND, "openai", &format!("{}/v1", cluster.lab.url())).await?;
     for (at, url) in places(&cluster, closed, queue.addr) {

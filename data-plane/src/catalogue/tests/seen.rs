@@ -99,13 +99,16 @@ fn the_public_sees_the_operators_models_and_a_tenant_its_own_too() {
     assert!(viewer(&config, None).model("b/old").is_none());
 }
 
+/// What is changed of tenant and key, and the models and endpoints that are shown then.
+type Case<'a> = (&'a str, fn(&mut TenantConfig, &mut KeyConfig), &'a [&'a str], &'a [&'a str]);
+
 #[test]
 fn what_an_account_may_not_use_is_not_shown() {
     let all = ["cheap", "cheap/priority", "dear/eu-west-1"];
     let models = ["a/new", "b/old", "b/vectors"];
     let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(seen_by_acme(|_, _| {}), (texts(&models), texts(&all)));
-    let cases: [(&str, fn(&mut TenantConfig, &mut KeyConfig), &[&str], &[&str]); 8] = [
+    let cases: [Case<'_>; 8] = [
         ("models", |tenant, _| tenant.allowed_models = vec!["b/*".into()], &models[1..], &[]),
         ("the key's models", |_, key| key.allowed_models = vec!["a/new".into()], &models[..1], &all),
         ("only", |tenant, _| tenant.allowed_providers = vec!["dear".into()], &models[..1], &all[2..]),
