@@ -8,6 +8,8 @@
 //! The path of a request says which dialect it is in; where two share a path, what stands before it does
 //! (`/mistral/…`, `/openai/…` for Azure).
 //!
+//! Embeddings and rankings are there too, where the dialect has them (`beside`).
+//!
 //! Map: `behaviour` (names to scripts), `script` (what happens), `ask` and `reply` (what was asked, what is
 //! answered), `dialect` (how that is written), `perform` (the steps to play), `stage` and `server` (playing
 //! them), `orders` and `witness` (what tests order and see), `bill` (what it would cost), `admin` (all that over HTTP),
@@ -16,6 +18,7 @@
 mod admin;
 mod ask;
 mod behaviour;
+mod beside;
 mod bill;
 mod command;
 mod dialect;

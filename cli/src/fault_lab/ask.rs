@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use crate::fault_lab::beside::Task;
+
 /// What was asked, as far as an answer depends on it.
 #[derive(Debug, Clone, Default)]
 pub struct Ask {
@@ -23,6 +25,8 @@ pub struct Ask {
     /// The schema an answer must conform to; an empty object for plain JSON mode.
     pub schema: Option<Value>,
     pub max_tokens: Option<u64>,
+    /// What is asked for, where it is no chat.
+    pub task: Option<Task>,
 }
 
 /// A declared tool.

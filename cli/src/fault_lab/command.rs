@@ -51,6 +51,11 @@ Dialects, by the end of the path:
   /model/M/converse                      Amazon Bedrock; streams at /converse-stream
   /chat                                  Cohere
   /api/chat                              Ollama
+  /embeddings, /rerank                   OpenAI; embeddings of Azure and Mistral as above
+  /models/M:batchEmbedContents           Gemini; Vertex AI's :embedContent and :predict
+  /model/M/invoke                        Amazon Bedrock, as its Titan
+  /v2/embed, /v2/rerank                  Cohere
+  /api/embed                             Ollama
   GET /models                            every behaviour, as a model list";
 
 const ADMIN: &str = "\

@@ -6,6 +6,7 @@
 mod anthropic_messages;
 mod azure;
 mod bedrock;
+mod beside;
 mod blocks;
 mod cohere;
 mod errors;
@@ -22,6 +23,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 
 use crate::fault_lab::ask::Ask;
+use crate::fault_lab::dialect::beside::{Beside, Wire};
 use crate::fault_lab::reply::{Reply, Usage};
 use crate::fault_lab::script::{Failure, INFLATION, Oddity, Reason, SHRINKS_FROM, Telling};
 
@@ -38,6 +40,21 @@ pub static DIALECTS: &[&dyn Dialect] = &[
     &cohere::Cohere,
 ];
 
+/// What dialects have besides chat, in the order in which paths are tried.
+pub static BESIDE_CHAT: &[&dyn Dialect] = &[
+    &Beside { chat: &azure::Azure, wire: Wire::Azure },
+    &Beside { chat: &mistral::Mistral, wire: Wire::Mistral },
+    &Beside { chat: &openai_chat::OpenAiChat, wire: Wire::OpenAi },
+    &Beside { chat: &gemini::Gemini, wire: Wire::Gemini },
+    &Beside { chat: &gemini::Gemini, wire: Wire::EmbedContent },
+    &Beside { chat: &gemini::Gemini, wire: Wire::Predict },
+    &Beside { chat: &bedrock::Bedrock, wire: Wire::Titan },
+    &Beside { chat: &ollama::Ollama, wire: Wire::Ollama },
+    &Beside { chat: &cohere::Cohere, wire: Wire::Cohere },
+    &Beside { chat: &cohere::Cohere, wire: Wire::CohereRank },
+    &Beside { chat: &openai_chat::OpenAiChat, wire: Wire::OpenAiRank },
+];
+
 /// The dialect whose errors and lists are used where a path belongs to none.
 pub static DEFAULT: &dyn Dialect = &openai_chat::OpenAiChat;
 
@@ -46,6 +63,11 @@ pub trait Dialect: Send + Sync {
 
     /// Whether a POST to `path` is a call in this dialect; any prefix before the dialect's own path is fine.
     fn claims(&self, path: &str) -> bool;
+
+    /// Whether its calls are chats.
+    fn is_chat(&self) -> bool {
+        true
+    }
 
     /// Whether a request for a model list comes from a client of this dialect.
     fn claims_list(&self, headers: &HeaderMap) -> bool {

@@ -3,6 +3,7 @@
 //! Pure and deterministic. Dialects write a [`Reply`] down; breaks and delays are added after that.
 
 use crate::fault_lab::ask::{Ask, Media, MediaSource, Tool};
+use crate::fault_lab::beside::{self, Product};
 use crate::fault_lab::schema;
 use crate::fault_lab::script::Say;
 
@@ -28,6 +29,8 @@ pub struct Reply {
     pub pieces: Vec<Piece>,
     pub finish: Finish,
     pub usage: Usage,
+    /// What was made where it was no chat.
+    pub product: Product,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -77,12 +80,15 @@ pub fn tokens(bytes: usize) -> u64 {
 
 /// Composes the answer to `ask`.
 pub fn compose(say: Say, ask: &Ask) -> Reply {
+    if let Some(task) = &ask.task {
+        return beside::compose(say, task, ask);
+    }
     let (pieces, finish) = content(say, ask);
     // Whoever orders an enormous line wants it whatever the limit.
     let limit = if let Say::Huge { .. } = say { None } else { ask.max_tokens };
     let (pieces, finish) = limited(pieces, finish, limit);
     let usage = usage(&pieces, ask);
-    Reply { pieces, finish, usage }
+    Reply { pieces, finish, usage, product: Product::Nothing }
 }
 
 fn content(say: Say, ask: &Ask) -> (Vec<Piece>, Finish) {

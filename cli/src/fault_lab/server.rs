@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::fault_lab::admin;
 use crate::fault_lab::ask::Ask;
 use crate::fault_lab::behaviour;
-use crate::fault_lab::dialect::{DEFAULT, DIALECTS, Dialect};
+use crate::fault_lab::dialect::{BESIDE_CHAT, DEFAULT, DIALECTS, Dialect};
 use crate::fault_lab::orders::{Order, Orders};
 use crate::fault_lab::perform::{self, Act, Call, Performance, whole_of};
 use crate::fault_lab::prepared::{self, Prepared};
@@ -187,7 +187,7 @@ impl Lab {
         if !script.pace.before_head.is_zero() {
             tokio::time::sleep(script.pace.before_head).await;
         }
-        let prepared = self.prepared.get(dialect.name());
+        let prepared = self.prepared.get(dialect.name()).filter(|_| dialect.is_chat());
         if let (Some(pieces), Some(prepared), Some(peek)) = (prepared::fixed_pieces(&script), prepared, peek)
         {
             return Act::Respond(prepared.perform(pieces, &script, &peek));
@@ -239,7 +239,7 @@ fn rows() -> Vec<(&'static str, &'static str)> {
 }
 
 fn dialect_of(head: &Parts) -> &'static dyn Dialect {
-    let by_path = DIALECTS.iter().find(|dialect| dialect.claims(head.uri.path()));
+    let by_path = BESIDE_CHAT.iter().chain(DIALECTS).find(|dialect| dialect.claims(head.uri.path()));
     let by_headers = || DIALECTS.iter().rev().find(|dialect| dialect.claims_list(&head.headers));
     by_path.or_else(by_headers).copied().unwrap_or(DEFAULT)
 }

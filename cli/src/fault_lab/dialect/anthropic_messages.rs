@@ -126,6 +126,7 @@ fn ask(body: &Value, messages: &[Value]) -> Ask {
         parallel_allowed: body["tool_choice"]["disable_parallel_tool_use"] != true,
         schema: response_schema(body),
         max_tokens: body["max_tokens"].as_u64(),
+        task: None,
     }
 }
 

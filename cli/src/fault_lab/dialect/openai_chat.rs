@@ -110,6 +110,7 @@ fn ask(body: &Value, messages: &[Value]) -> Ask {
         parallel_allowed: body["parallel_tool_calls"].as_bool().unwrap_or(true),
         schema: response_schema(&body["response_format"]),
         max_tokens: smaller(body["max_tokens"].as_u64(), body["max_completion_tokens"].as_u64()),
+        task: None,
     }
 }
 

@@ -104,6 +104,7 @@ fn ask(body: &Value, items: &[Value]) -> Ask {
         parallel_allowed: body["parallel_tool_calls"].as_bool().unwrap_or(true),
         schema: schema(&body["text"]["format"]),
         max_tokens: body["max_output_tokens"].as_u64(),
+        task: None,
     }
 }
 
