@@ -14,6 +14,8 @@ use crate::domain::{
 
 /// The kinds of content that a model takes or gives.
 pub const MODALITIES: &[&str] = &["text", "image", "audio", "file", "video"];
+/// What only models for other work than chat give: they are called for that and nothing else.
+pub const BESIDE_CHAT: &[&str] = &["embeddings", "rerank"];
 
 /// What the operator chooses of a model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -52,7 +54,8 @@ impl Draft {
         invalid::text("name", &self.name, 200)?;
         invalid::text("description", &self.description, 20_000)?;
         check_modalities("input_modalities", &self.input_modalities)?;
-        check_modalities("output_modalities", &self.output_modalities)?;
+        let output: Vec<&str> = MODALITIES.iter().chain(BESIDE_CHAT).copied().collect();
+        check_known("output_modalities", &self.output_modalities, &output)?;
         invalid::text("tokenizer", &self.tokenizer, 200)?;
         self.rates.check()?;
         self.check_aliases(id)
@@ -87,14 +90,18 @@ pub fn check_id(id: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Checks a list of modalities.
+/// Checks a list of what a model takes.
 ///
 /// # Errors
 /// Names the first entry that is none.
 pub fn check_modalities(field: &str, list: &[String]) -> Result<(), Invalid> {
+    check_known(field, list, MODALITIES)
+}
+
+fn check_known(field: &str, list: &[String], known: &[&str]) -> Result<(), Invalid> {
     for (index, entry) in list.iter().enumerate() {
-        if !MODALITIES.contains(&entry.as_str()) {
-            let reason = format!("is `{entry}`, which is none of {}", MODALITIES.join(", "));
+        if !known.contains(&entry.as_str()) {
+            let reason = format!("is `{entry}`, which is none of {}", known.join(", "));
             return Err(Invalid::new(format!("{field}[{index}]"), reason));
         }
     }
@@ -124,6 +131,12 @@ mod tests {
             (aliases(&["a b"]), Some("aliases[0]")),
             (
                 Draft { input_modalities: vec!["smell".into()], ..Draft::default() },
+                Some("input_modalities[0]"),
+            ),
+            (Draft { output_modalities: vec!["embeddings".into()], ..Draft::default() }, None),
+            (Draft { output_modalities: vec!["rerank".into()], ..Draft::default() }, None),
+            (
+                Draft { input_modalities: vec!["rerank".into()], ..Draft::default() },
                 Some("input_modalities[0]"),
             ),
             (
