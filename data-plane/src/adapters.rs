@@ -18,6 +18,7 @@ pub mod openai;
 pub mod openai_responses;
 pub mod quirks;
 pub mod shared;
+pub mod tasks;
 pub mod vocabulary;
 
 use std::borrow::Cow;
@@ -29,6 +30,7 @@ use http::{HeaderMap, Method, StatusCode};
 use crate::adapters::drift::Vocabulary;
 pub use crate::adapters::failure::{Failure, FailureClass};
 pub use crate::adapters::quirks::Quirks;
+use crate::adapters::tasks::{Embedder, Expected, Reranker};
 use crate::model::event::Event;
 use crate::model::facts::Media;
 use crate::model::file::FileTypes;
@@ -106,6 +108,16 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// A fresh push parser for one streamed answer with a success status.
     fn decoder(&self, context: &Context) -> Box<dyn Decoder>;
 
+    /// How vectors are made there; none where the dialect has no such endpoint. Called through [`tasks`].
+    fn embedder(&self) -> Option<&'static dyn Embedder> {
+        None
+    }
+
+    /// How documents are ranked there; none where the dialect has no such endpoint. Called through [`tasks`].
+    fn reranker(&self) -> Option<&'static dyn Reranker> {
+        None
+    }
+
     /// What its answers are known to hold; none where nobody looks for drift.
     fn vocabulary(&self) -> Option<&'static Vocabulary> {
         None
@@ -179,6 +191,8 @@ pub struct Encoded {
 /// What the answer's decoding must undo of the request's encoding.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Context {
+    /// What the answer must hold.
+    pub expected: Expected,
     /// A tool that stands for structured output: its arguments are the answer's content.
     pub json_tool: Option<JsonTool>,
     /// Tool names that were changed: as sent, as the client knows them.

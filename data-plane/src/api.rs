@@ -3,11 +3,14 @@
 //! Pure. Surfaces do not know adapters; HTTP heads, keys and limits are the server's and the pipeline's.
 
 mod calls;
+mod common;
 pub mod completions;
+pub mod embeddings;
 #[cfg(test)]
 mod fixtures;
 pub mod messages;
 pub mod openai_chat;
+pub mod rerank;
 pub mod responses;
 mod sealed;
 mod steps;

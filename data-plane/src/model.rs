@@ -14,6 +14,7 @@ pub mod parameter;
 pub mod preferences;
 pub mod request;
 pub mod response;
+pub mod task;
 pub mod usage;
 
 pub use self::deadlines::Deadlines;
@@ -27,4 +28,5 @@ pub use self::parameter::{Parameter, Parameters};
 pub use self::preferences::{Preferences, Sort, SortBy};
 pub use self::request::{ChatRequest, Dialect, Lazy, Reasoning, ResponseFormat, Sampling, Source};
 pub use self::response::{ChatResponse, Choice, Finish, FinishReason, ResponseMessage};
+pub use self::task::{Document, Embed, Encoding, Input, Operation, Product, Ranked, Rerank, Task};
 pub use self::usage::{Provenance, Usage};

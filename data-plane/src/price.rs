@@ -13,6 +13,7 @@ use crate::config::snapshot::{Endpoint, Tenant};
 use crate::model::facts::{Facts, MediaFacts};
 use crate::model::file::{FileType, FileTypes};
 use crate::model::parameter::Parameter;
+use crate::model::task::Operation;
 use crate::model::usage::Usage;
 
 /// Tokens that a chat template may add around one message.
@@ -34,7 +35,13 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// Every text byte may be a token; media count as the endpoint's row says. What cannot be measured and has no maximum
 /// there (remote audio, files, video, tools that the provider runs) counts as a full window, which none goes beyond.
 pub fn prompt_bound(endpoint: &Endpoint, facts: &Facts) -> u64 {
-    let window = endpoint.context_length();
+    let window = match facts.operation {
+        Operation::Chat => endpoint.context_length(),
+        // Each input has a window of its own.
+        Operation::Embeddings => endpoint.context_length().saturating_mul(u64::from(facts.messages.max(1))),
+        // A document that does not fit is ranked in pieces.
+        Operation::Rerank => u64::MAX,
+    };
     let known = endpoint.config.billing.unwrap_or_default();
     // A few kibibytes of compressed silence can last for hours; results of searches come into the prompt.
     let unmeasured_audio = facts.audio.count > 0 && known.tokens_per_audio_kib.is_none();
@@ -62,6 +69,9 @@ pub fn prompt_bound(endpoint: &Endpoint, facts: &Facts) -> u64 {
 /// Most searches for one answer. Tools that nobody knows may be searches.
 fn searches_each(endpoint: &Endpoint, facts: &Facts) -> u64 {
     let known = endpoint.config.billing.unwrap_or_default();
+    if facts.operation != Operation::Chat {
+        return 0;
+    }
     if facts.server_tools > 0 || facts.parameters.contains(Parameter::WebSearchOptions) {
         known.max_searches.unwrap_or(SEARCHES).max(1)
     } else {
@@ -79,6 +89,14 @@ pub fn prompt_estimate(facts: &Facts) -> u64 {
     let images = u64::from(facts.images.count) * 1_000;
     let media = images + facts.audio.inline_bytes / 1_000 + files_estimate(facts) + videos;
     facts.text_bytes.div_ceil(BYTES_PER_TOKEN) + u64::from(facts.messages) * 4 + media
+}
+
+/// The same of the longest input, where each has a window of its own.
+pub fn longest_estimate(facts: &Facts) -> u64 {
+    match facts.operation {
+        Operation::Chat => prompt_estimate(facts),
+        Operation::Embeddings | Operation::Rerank => facts.longest_bytes.div_ceil(BYTES_PER_TOKEN),
+    }
 }
 
 /// Letters of base64 behind a token of a text file: four bytes of text in three quarters of the letters.
@@ -101,6 +119,17 @@ fn files_estimate(facts: &Facts) -> u64 {
 /// What is here by its length, what is elsewhere by its usual size.
 fn likely(media: MediaFacts, letters_per_token: u64, tokens_elsewhere: u64) -> u64 {
     media.inline_bytes / letters_per_token + u64::from(media.remote) * tokens_elsewhere
+}
+
+/// Documents that are ranked in one search.
+const DOCUMENTS_PER_SEARCH: u64 = 100;
+
+/// A likely count of the searches that a ranking is billed as.
+pub fn search_units_estimate(facts: &Facts) -> u64 {
+    match facts.operation {
+        Operation::Rerank => u64::from(facts.messages).div_ceil(DOCUMENTS_PER_SEARCH),
+        Operation::Chat | Operation::Embeddings => 0,
+    }
 }
 
 /// A likely count of the tokens in this many bytes of produced text.
@@ -135,7 +164,7 @@ impl<'a> Bounds<'a> {
             prompt: prompt_bound(endpoint, facts),
             completion: 0,
             images: u64::from(facts.images.count),
-            searches: searches_each(endpoint, facts).saturating_mul(n),
+            searches: searches_each(endpoint, facts).saturating_mul(n).saturating_add(facts.search_units),
         };
         Self { endpoint, tenant, most, n, span }
     }
@@ -163,6 +192,24 @@ impl<'a> Bounds<'a> {
     }
 }
 
+impl Bounds<'_> {
+    /// The bound of the prompt.
+    pub fn prompt(&self) -> u64 {
+        self.most.prompt
+    }
+
+    /// The longest prompt without any output whose worst case fits.
+    pub fn largest_prompt(&self, fits: impl Fn(&WorstCase) -> bool) -> u64 {
+        let fits = |prompt: u64| fits(&Self { most: Most { prompt, ..self.most }, ..*self }.worst(0));
+        let (mut low, mut high) = (0, self.most.prompt);
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if fits(middle) { low = middle } else { high = middle - 1 }
+        }
+        low
+    }
+}
+
 /// The cap on output tokens where money does not lower it.
 pub fn output_cap(endpoint: &Endpoint, asked: Option<u64>, default: u64) -> u64 {
     let (own, most) = match endpoint.config.max_output_tokens {
@@ -185,7 +232,7 @@ pub fn tokens(usage: &Usage, facts: &Facts) -> v1::TokenUsage {
         images: u64::from(facts.images.count),
         audio_completion: usage.completion_audio_tokens,
         image_completion: usage.completion_image_tokens,
-        searches: usage.web_search_requests,
+        searches: usage.web_search_requests.saturating_add(usage.search_units),
     }
 }
 
@@ -351,6 +398,39 @@ mod tests {
                 assert!(found == 1_000 || bounds.worst(found + 1).charge > amount, "{bytes} {cap} {found}");
             }
         }
+    }
+
+    #[test]
+    fn each_input_of_embeddings_is_bounded_by_a_window_and_a_ranking_by_its_text() {
+        let (endpoint, _) = at(|_| {});
+        let of = |operation, inputs, bytes| Facts { operation, messages: inputs, ..text(bytes) };
+        let embeddings = |inputs, bytes| prompt_bound(&endpoint, &of(Operation::Embeddings, inputs, bytes));
+        assert_eq!(embeddings(2, 100), 100 + 2 * TOKENS_PER_MESSAGE + TOKENS_HIDDEN);
+        assert_eq!((embeddings(1, 1 << 40), embeddings(3, 1 << 40)), (10_000, 30_000));
+        let ranking = prompt_bound(&endpoint, &of(Operation::Rerank, 2, 1 << 40));
+        assert_eq!(ranking, (1 << 40) + 2 * TOKENS_PER_MESSAGE + TOKENS_HIDDEN);
+    }
+
+    #[test]
+    fn a_ranking_is_reserved_for_at_the_most_searches_that_it_can_be() {
+        let (endpoint, tenant) = at(|config| {
+            config.price = Some(v1::Price { search: "0.002".into(), ..Default::default() });
+        });
+        let facts = Facts { operation: Operation::Rerank, search_units: 3, ..text(100) };
+        let worst = Bounds::of(&endpoint, &tenant, &facts, 1, NOW).worst(0);
+        assert_eq!((worst.cost, worst.charge), (NanoUsd(6_000_000), NanoUsd(6_000_000)));
+    }
+
+    #[test]
+    fn the_affordable_prompt_is_the_longest_that_is_covered() {
+        let (endpoint, tenant) = at(|_| {});
+        let facts = Facts { operation: Operation::Embeddings, ..text(1_000) };
+        let bounds = Bounds::of(&endpoint, &tenant, &facts, 1, NOW);
+        let affordable = |amount: NanoUsd| bounds.largest_prompt(|worst| worst.charge <= amount);
+        assert_eq!(affordable(bounds.worst(0).charge), bounds.prompt());
+        assert_eq!(affordable(NanoUsd(0)), 0);
+        let half = affordable(NanoUsd(bounds.worst(0).charge.0 / 2));
+        assert!(half > 0 && half <= bounds.prompt() / 2, "{half}");
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod deploy;
 mod dev;
 mod dialects;
 mod drift;
+mod embeddings;
 mod endings;
 mod explain;
 mod failover;

@@ -4,7 +4,7 @@
 
 use switchyard_cli::client::Answer;
 use switchyard_proto::v1;
-use switchyard_tests::cluster::Cluster;
+use switchyard_tests::cluster::{Cluster, plain_endpoint};
 use tokio::process::Command;
 
 use crate::{failover, node, python};
@@ -21,6 +21,15 @@ async fn cluster() -> Cluster {
         ("test/thinks-claude", ("lab-anthropic", "reasoning")),
     ] {
         cluster.model(model, &[endpoint]).await.unwrap();
+    }
+    for (id, provider, behaviour) in [
+        ("test/vectors", "lab", "echo"),
+        ("test/cohere-vectors", "first-cohere", "echo"),
+        ("test/limited-vectors", "lab", "status-429-7"),
+    ] {
+        let output_modalities = vec!["embeddings".to_owned()];
+        let model = v1::Model { id: id.to_owned(), output_modalities, ..Default::default() };
+        cluster.model_with(model, [plain_endpoint(provider, behaviour)]).await.unwrap();
     }
     cluster
 }
@@ -99,6 +108,6 @@ async fn anthropics_own_package_reads_our_messages() {
 }
 
 #[tokio::test]
-async fn openais_own_package_reads_our_responses() {
+async fn openais_own_package_reads_our_responses_and_embeddings() {
     check(&["openai"], include_str!("sdk/openai.py")).await;
 }

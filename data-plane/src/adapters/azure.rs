@@ -10,9 +10,10 @@ use http::{HeaderMap, StatusCode};
 use switchyard_proto::code::ErrorCode;
 
 use crate::adapters::drift::Vocabulary;
-use crate::adapters::openai::OpenAi;
+use crate::adapters::openai::{Embeddings as OpenAiEmbeddings, OpenAi};
 use crate::adapters::quirks::CapField;
 use crate::adapters::shared::segment::segment;
+use crate::adapters::tasks::{Batch, Embedder};
 use crate::adapters::{
     Adapter, Context, Decoder, Encoded, Failure, FailureClass, Quirks, Target, Unsupported, vocabulary,
 };
@@ -46,7 +47,7 @@ impl Adapter for Azure {
         check(request, &target.quirks.api_version)?;
         let quirks = dated(target.quirks);
         let encoded = OpenAi.encode(request, &Target { quirks: &quirks, ..*target })?;
-        Ok(Encoded { path: path(target.model, &quirks), ..encoded })
+        Ok(Encoded { path: path(target.model, &quirks, "chat/completions"), ..encoded })
     }
 
     fn must_fetch(&self, media: Media, url: &str, quirks: &Quirks) -> bool {
@@ -68,6 +69,10 @@ impl Adapter for Azure {
 
     fn decoder(&self, context: &Context) -> Box<dyn Decoder> {
         OpenAi.decoder(context)
+    }
+
+    fn embedder(&self) -> Option<&'static dyn Embedder> {
+        Some(&Embeddings)
     }
 
     fn vocabulary(&self) -> Option<&'static Vocabulary> {
@@ -105,16 +110,35 @@ fn is_before(version: &str, day: &str) -> bool {
     version.get(..day.len()).is_some_and(|date| date < day && date.starts_with("20"))
 }
 
-fn path(deployment: &str, quirks: &Quirks) -> Cow<'static, str> {
-    if quirks.api_version.is_empty() {
-        return Cow::Borrowed("/chat/completions");
-    }
+/// Where `what` is done by a deployment.
+fn path(deployment: &str, quirks: &Quirks, what: &str) -> Cow<'static, str> {
     let version = segment(&quirks.api_version, b"");
-    Cow::Owned(if quirks.deployment_path {
-        format!("/openai/deployments/{}/chat/completions?api-version={version}", segment(deployment, b""))
-    } else {
-        format!("/chat/completions?api-version={version}")
+    Cow::Owned(match (version.is_empty(), quirks.deployment_path) {
+        (true, _) => format!("/{what}"),
+        (false, true) => {
+            format!("/openai/deployments/{}/{what}?api-version={version}", segment(deployment, b""))
+        }
+        (false, false) => format!("/{what}?api-version={version}"),
     })
+}
+
+/// OpenAI's embeddings behind Azure's paths.
+#[derive(Debug)]
+struct Embeddings;
+
+impl Embedder for Embeddings {
+    fn most_inputs(&self, model: &str) -> usize {
+        OpenAiEmbeddings.most_inputs(model)
+    }
+
+    fn encode(&self, batch: &Batch<'_>, target: &Target<'_>) -> Result<Encoded, Unsupported> {
+        let encoded = OpenAiEmbeddings.encode(batch, target)?;
+        Ok(Encoded { path: path(target.model, target.quirks, "embeddings"), ..encoded })
+    }
+
+    fn decode(&self, headers: &HeaderMap, body: &Bytes, context: &Context) -> Result<ChatResponse, Failure> {
+        OpenAiEmbeddings.decode(headers, body, context)
+    }
 }
 
 /// A missing resource is a wrong address or version in the provider's row; a missing deployment has a code of its own.

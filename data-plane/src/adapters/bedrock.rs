@@ -5,6 +5,7 @@
 
 mod answer;
 mod content;
+mod embed;
 mod encode;
 mod error;
 mod fields;
@@ -20,8 +21,10 @@ mod tests;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use crate::adapters::bedrock::embed::Embeddings;
 use crate::adapters::drift::Vocabulary;
 use crate::adapters::quirks::Thinking;
+use crate::adapters::tasks::Embedder;
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::facts::Media;
 use crate::model::file::{FileType, FileTypes};
@@ -82,6 +85,10 @@ impl Adapter for Bedrock {
 
     fn decoder(&self, context: &Context) -> Box<dyn Decoder> {
         Box::new(stream::StreamDecoder::new(context.clone()))
+    }
+
+    fn embedder(&self) -> Option<&'static dyn Embedder> {
+        Some(&Embeddings)
     }
 
     fn vocabulary(&self) -> Option<&'static Vocabulary> {

@@ -5,10 +5,12 @@
 
 mod answer;
 mod citation;
+mod embed;
 mod encode;
 mod error;
 mod messages;
 mod names;
+mod rerank;
 mod stream;
 mod telling;
 mod tools;
@@ -17,7 +19,10 @@ mod usage;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use crate::adapters::cohere::embed::Embeddings;
+use crate::adapters::cohere::rerank::Rankings;
 use crate::adapters::drift::Vocabulary;
+use crate::adapters::tasks::{Embedder, Reranker};
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::facts::Media;
 use crate::model::file::{FileType, FileTypes};
@@ -69,6 +74,14 @@ impl Adapter for Cohere {
 
     fn decoder(&self, context: &Context) -> Box<dyn Decoder> {
         Box::new(stream::StreamDecoder::new(context.clone()))
+    }
+
+    fn embedder(&self) -> Option<&'static dyn Embedder> {
+        Some(&Embeddings)
+    }
+
+    fn reranker(&self) -> Option<&'static dyn Reranker> {
+        Some(&Rankings)
     }
 
     fn vocabulary(&self) -> Option<&'static Vocabulary> {

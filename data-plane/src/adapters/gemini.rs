@@ -7,6 +7,7 @@ mod answer;
 mod audio;
 mod contents;
 mod documents;
+mod embed;
 mod encode;
 mod error;
 mod finish;
@@ -31,8 +32,10 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::adapters::drift::Vocabulary;
+use crate::adapters::gemini::embed::{Batched, Predicted};
 use crate::adapters::gemini::host::Host;
 use crate::adapters::quirks::ThinkingOff;
+use crate::adapters::tasks::Embedder;
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::facts::Media;
 use crate::model::file::{FileType, FileTypes};
@@ -60,7 +63,7 @@ const FILES: FileTypes = FileTypes::of(&[
 
 /// What both have in common.
 macro_rules! speaks_gemini {
-    ($adapter:ty, $name:literal, $host:expr) => {
+    ($adapter:ty, $name:literal, $host:expr, $embedder:expr) => {
         impl Adapter for $adapter {
             fn name(&self) -> &'static str {
                 $name
@@ -103,6 +106,10 @@ macro_rules! speaks_gemini {
                 Box::new(stream::StreamDecoder::new(context.clone()))
             }
 
+            fn embedder(&self) -> Option<&'static dyn Embedder> {
+                Some($embedder)
+            }
+
             fn vocabulary(&self) -> Option<&'static Vocabulary> {
                 Some(&vocabulary::GEMINI)
             }
@@ -114,8 +121,8 @@ macro_rules! speaks_gemini {
     };
 }
 
-speaks_gemini!(Gemini, "gemini", Host::DEVELOPER);
-speaks_gemini!(Vertex, "vertex", Host::VERTEX);
+speaks_gemini!(Gemini, "gemini", Host::DEVELOPER, &Batched);
+speaks_gemini!(Vertex, "vertex", Host::VERTEX, &Predicted);
 
 /// A model that no row describes is taken for one of the newest: it always thinks, at one of three levels.
 fn newest() -> Quirks {

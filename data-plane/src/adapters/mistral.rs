@@ -3,6 +3,7 @@
 //! Small members are written anew, so that nothing unknown travels; messages pass as sent where they can. Answers
 //! are the dialect's, so the OpenAI adapter reads them, and what the request changed is undone here.
 
+mod embed;
 mod encode;
 mod error;
 mod ids;
@@ -17,8 +18,10 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::adapters::drift::Vocabulary;
+use crate::adapters::mistral::embed::Embeddings;
 use crate::adapters::openai::OpenAi;
 use crate::adapters::quirks::{CapField, ReasoningStyle};
+use crate::adapters::tasks::Embedder;
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::file::{FileType, FileTypes};
 use crate::model::request::{ChatRequest, Dialect, Effort};
@@ -78,6 +81,10 @@ impl Adapter for Mistral {
 
     fn decoder(&self, context: &Context) -> Box<dyn Decoder> {
         Box::new(stream::StreamDecoder::new(context.clone()))
+    }
+
+    fn embedder(&self) -> Option<&'static dyn Embedder> {
+        Some(&Embeddings)
     }
 
     fn vocabulary(&self) -> Option<&'static Vocabulary> {

@@ -2,6 +2,7 @@
 //!
 //! Whole answers are read as streams of one line, so the two cannot differ.
 
+mod embed;
 mod encode;
 mod error;
 mod line;
@@ -13,6 +14,8 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::adapters::drift::Vocabulary;
+use crate::adapters::ollama::embed::Embeddings;
+use crate::adapters::tasks::Embedder;
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::facts::Media;
 use crate::model::file::{FileType, FileTypes};
@@ -64,6 +67,10 @@ impl Adapter for Ollama {
 
     fn decoder(&self, context: &Context) -> Box<dyn Decoder> {
         Box::new(stream::StreamDecoder::new(context.clone()))
+    }
+
+    fn embedder(&self) -> Option<&'static dyn Embedder> {
+        Some(&Embeddings)
     }
 
     fn vocabulary(&self) -> Option<&'static Vocabulary> {

@@ -6,6 +6,7 @@
 mod alternate;
 mod answer;
 mod citations;
+mod embed;
 mod encode;
 mod messages;
 mod outcome;
@@ -15,6 +16,7 @@ mod preface;
 mod reasoning;
 mod refuse;
 mod replay;
+mod rerank;
 mod rewrite;
 mod stream;
 mod think;
@@ -25,7 +27,10 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::adapters::drift::Vocabulary;
+pub use crate::adapters::openai::embed::Embeddings;
+pub use crate::adapters::openai::rerank::Rankings;
 use crate::adapters::shared::openai_error;
+use crate::adapters::tasks::{Embedder, Reranker};
 use crate::adapters::{
     Adapter, Context, Decoder, Encoded, Failure, FailureClass, Quirks, Target, Unsupported, vocabulary,
 };
@@ -78,6 +83,14 @@ impl Adapter for OpenAi {
 
     fn decoder(&self, context: &Context) -> Box<dyn Decoder> {
         Box::new(stream::StreamDecoder::new(context.clone()))
+    }
+
+    fn embedder(&self) -> Option<&'static dyn Embedder> {
+        Some(&Embeddings)
+    }
+
+    fn reranker(&self) -> Option<&'static dyn Reranker> {
+        Some(&Rankings)
     }
 
     fn vocabulary(&self) -> Option<&'static Vocabulary> {

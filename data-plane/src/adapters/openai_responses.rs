@@ -20,7 +20,9 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::adapters::drift::Vocabulary;
+use crate::adapters::openai::{Embeddings, Rankings};
 use crate::adapters::shared::openai_error;
+use crate::adapters::tasks::{Embedder, Reranker};
 use crate::adapters::{Adapter, Context, Decoder, Encoded, Failure, Quirks, Target, Unsupported, vocabulary};
 use crate::model::request::{ChatRequest, Dialect};
 use crate::model::response::ChatResponse;
@@ -61,6 +63,14 @@ impl Adapter for OpenAiResponses {
 
     fn decoder(&self, context: &Context) -> Box<dyn Decoder> {
         Box::new(stream::StreamDecoder::new(context.clone()))
+    }
+
+    fn embedder(&self) -> Option<&'static dyn Embedder> {
+        Some(&Embeddings)
+    }
+
+    fn reranker(&self) -> Option<&'static dyn Reranker> {
+        Some(&Rankings)
     }
 
     fn vocabulary(&self) -> Option<&'static Vocabulary> {

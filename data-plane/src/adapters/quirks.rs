@@ -8,8 +8,10 @@ pub use crate::adapters::quirks::claude::{ClaudeHost, ModelFields};
 use crate::adapters::quirks::claude::{claude_host, model_fields};
 mod chat;
 mod joined;
+mod tasks;
 
 pub use crate::adapters::quirks::chat::{ChatQuirks, Logprobs, Members, Schema, ThinkTags};
+pub use crate::adapters::quirks::tasks::TaskQuirks;
 use crate::model::request::Effort;
 
 /// Switches of one endpoint; the default is the dialect's own inventor, today.
@@ -39,6 +41,8 @@ pub struct Quirks {
     pub service_tier: bool,
     /// What followers of the chat-completions dialect do differently.
     pub chat: ChatQuirks,
+    /// What they call the parts of embeddings and rankings.
+    pub tasks: TaskQuirks,
 
     /// The `anthropic-version` header.
     pub anthropic_version: String,
@@ -119,6 +123,7 @@ impl Default for Quirks {
             drop: Vec::new(),
             service_tier: true,
             chat: ChatQuirks::default(),
+            tasks: TaskQuirks::default(),
             anthropic_version: "2023-06-01".to_owned(),
             sampling: true,
             thinking: Thinking::Budget,
@@ -243,6 +248,9 @@ impl Quirks {
             "alternate_turns" => chat.alternate_turns: flag,
             "refuse_media" => chat.refuse_media: chat::media,
             "inline_media" => chat.inline_media: chat::media,
+            "dimensions_field" => tasks.dimensions: text,
+            "input_type" => tasks.input_type: flag,
+            "top_n_field" => tasks.top_n: text,
         });
         Ok(())
     }

@@ -23,4 +23,5 @@ pub mod segment;
 pub mod structured;
 pub mod tier;
 pub mod tool_input;
+pub mod vectors;
 pub mod wish;

@@ -1,15 +1,19 @@
-//! The surfaces of chat: which dialect a client speaks, and everything that follows from it.
+//! The surfaces: which dialect a client speaks, and everything that follows from it.
 
 use bytes::{Bytes, BytesMut};
 use serde_json::{Map, Value};
 
-use crate::api::{AnswerFacts, BadRequest, Bill, ErrorBody, completions, messages, openai_chat, responses};
+use crate::api::{
+    AnswerFacts, BadRequest, Bill, ErrorBody, completions, embeddings, messages, openai_chat, rerank,
+    responses,
+};
 use crate::model::event::Event;
 use crate::model::request::ChatRequest;
 use crate::model::response::ChatResponse;
+use crate::model::task::Operation;
 use crate::model::usage::Usage;
 
-/// A dialect of chat that clients speak.
+/// A dialect that clients speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Surface {
     #[default]
@@ -18,11 +22,20 @@ pub enum Surface {
     Completions,
     Responses,
     Messages,
+    Embeddings,
+    Rerank,
 }
 
 impl Surface {
     /// Every surface.
-    pub const ALL: [Self; 4] = [Self::ChatCompletions, Self::Completions, Self::Responses, Self::Messages];
+    pub const ALL: [Self; 6] = [
+        Self::ChatCompletions,
+        Self::Completions,
+        Self::Responses,
+        Self::Messages,
+        Self::Embeddings,
+        Self::Rerank,
+    ];
 
     /// The name in records and metrics.
     pub const fn name(self) -> &'static str {
@@ -31,6 +44,8 @@ impl Surface {
             Self::Completions => "completions",
             Self::Responses => "responses",
             Self::Messages => "messages",
+            Self::Embeddings => "embeddings",
+            Self::Rerank => "rerank",
         }
     }
 
@@ -41,6 +56,29 @@ impl Surface {
             Self::Completions => "/completions",
             Self::Responses => "/responses",
             Self::Messages => "/messages",
+            Self::Embeddings => "/embeddings",
+            Self::Rerank => "/rerank",
+        }
+    }
+
+    /// How a call is named in traces.
+    pub const fn call(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "POST chat/completions",
+            Self::Completions => "POST completions",
+            Self::Responses => "POST responses",
+            Self::Messages => "POST messages",
+            Self::Embeddings => "POST embeddings",
+            Self::Rerank => "POST rerank",
+        }
+    }
+
+    /// The kind of work that it asks for.
+    pub const fn operation(self) -> Operation {
+        match self {
+            Self::ChatCompletions | Self::Completions | Self::Responses | Self::Messages => Operation::Chat,
+            Self::Embeddings => Operation::Embeddings,
+            Self::Rerank => Operation::Rerank,
         }
     }
 
@@ -48,7 +86,9 @@ impl Surface {
     pub const fn id_headers(self) -> &'static [&'static str] {
         match self {
             Self::Messages => &["x-request-id", "request-id"],
-            Self::ChatCompletions | Self::Completions | Self::Responses => &["x-request-id"],
+            Self::ChatCompletions | Self::Completions | Self::Responses | Self::Embeddings | Self::Rerank => {
+                &["x-request-id"]
+            }
         }
     }
 
@@ -72,22 +112,26 @@ impl Surface {
             Self::Completions => completions::decode(body),
             Self::Responses => responses::decode(body),
             Self::Messages => messages::decode(body),
+            Self::Embeddings => embeddings::decode(body),
+            Self::Rerank => rerank::decode(body),
         }
     }
 
-    /// The body of a whole answer; `echo` is what the request has for its answer to repeat.
+    /// The body of a whole answer to this request.
     pub fn encode(
         self,
         answer: &ChatResponse,
         facts: &AnswerFacts,
-        echo: &Map<String, Value>,
+        request: &ChatRequest,
         bill: &Bill,
     ) -> Bytes {
         match self {
             Self::ChatCompletions => openai_chat::encode(answer, facts, bill),
             Self::Completions => completions::encode(answer, facts, bill),
-            Self::Responses => responses::encode(answer, facts, echo, bill),
+            Self::Responses => responses::encode(answer, facts, &request.echo, bill),
             Self::Messages => messages::encode(answer, facts, bill),
+            Self::Embeddings => embeddings::encode(answer, facts, request, bill),
+            Self::Rerank => rerank::encode(answer, facts, request, bill),
         }
     }
 
@@ -96,14 +140,19 @@ impl Surface {
         match self {
             Self::Messages => messages::encode_error(error, request_id),
             Self::Responses => responses::encode_error(error),
-            Self::ChatCompletions | Self::Completions => openai_chat::encode_error(error),
+            Self::ChatCompletions | Self::Completions | Self::Embeddings | Self::Rerank => {
+                openai_chat::encode_error(error)
+            }
         }
     }
 
     /// What writes a streamed answer.
     pub fn stream(self, facts: &AnswerFacts, echo: &Map<String, Value>) -> StreamEncoder {
         match self {
-            Self::ChatCompletions => StreamEncoder::ChatCompletions(openai_chat::StreamEncoder::new(facts)),
+            // Nobody can ask the last two for a stream.
+            Self::ChatCompletions | Self::Embeddings | Self::Rerank => {
+                StreamEncoder::ChatCompletions(openai_chat::StreamEncoder::new(facts))
+            }
             Self::Completions => StreamEncoder::Completions(completions::StreamEncoder::new(facts)),
             Self::Responses => StreamEncoder::Responses(Box::new(responses::StreamEncoder::new(facts, echo))),
             Self::Messages => StreamEncoder::Messages(Box::new(messages::StreamEncoder::new(facts))),
@@ -114,7 +163,7 @@ impl Surface {
     pub const fn accumulates(self) -> bool {
         match self {
             Self::Responses | Self::Messages => true,
-            Self::ChatCompletions | Self::Completions => false,
+            Self::ChatCompletions | Self::Completions | Self::Embeddings | Self::Rerank => false,
         }
     }
 
@@ -122,7 +171,7 @@ impl Surface {
     pub fn keep_alive(self, out: &mut BytesMut) {
         match self {
             Self::Messages => messages::StreamEncoder::keep_alive(out),
-            Self::ChatCompletions | Self::Completions | Self::Responses => {
+            Self::ChatCompletions | Self::Completions | Self::Responses | Self::Embeddings | Self::Rerank => {
                 openai_chat::StreamEncoder::keep_alive(out)
             }
         }

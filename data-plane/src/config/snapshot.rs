@@ -19,13 +19,14 @@ use switchyard_proto::secret::Secret;
 use switchyard_proto::v1;
 use switchyard_proto::window::Window;
 
-use crate::adapters::Adapter;
 use crate::adapters::quirks::Quirks;
+use crate::adapters::{Adapter, tasks};
 use crate::config::pending::Pending;
 use crate::config::shards::Shards;
 use crate::config::snapshot::book::Book;
 use crate::config::snapshot::policy::{Policies, Policy};
 use crate::model::parameter::Parameters;
+use crate::model::task::Operation;
 
 /// One revision of the config.
 #[derive(Debug, Clone, Default)]
@@ -211,6 +212,11 @@ pub struct Endpoint {
 }
 
 impl Provider {
+    /// Whether its dialect has this kind of work at all.
+    pub fn has(&self, operation: Operation) -> bool {
+        tasks::has(self.adapter, operation)
+    }
+
     /// Whether it keeps nothing at all of a request; what is not known of it is taken as the worse.
     pub fn keeps_nothing(&self) -> bool {
         let policy = self.config.data_policy.unwrap_or_default();

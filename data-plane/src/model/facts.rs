@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::file::FileTypes;
 use crate::model::parameter::Parameters;
+use crate::model::task::Operation;
 
 /// A kind of content that is not text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,11 +46,20 @@ pub struct MediaFacts {
 /// A request's measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Facts {
-    /// Messages in the prompt.
+    /// What kind of work is asked for.
+    #[serde(default)]
+    pub operation: Operation,
+    /// Messages in the prompt; inputs of embeddings, documents of a ranking.
     pub messages: u32,
     /// Bytes of everything that may become text tokens of the prompt: message texts, names, reasoning, tool
     /// calls and results, tool definitions, schemas, and members nobody knows. Inline media are not in it.
     pub text_bytes: u64,
+    /// The same of the longest input, where each has a window of its own: for embeddings and rankings.
+    #[serde(default)]
+    pub longest_bytes: u64,
+    /// The most searches that a ranking can be billed as.
+    #[serde(default)]
+    pub search_units: u64,
     /// Bytes of the whole request body.
     pub body_bytes: u64,
     /// Client tools declared.

@@ -1,4 +1,4 @@
-//! A chat request in canonical form, beside the bytes it came from.
+//! A request in canonical form, beside the bytes it came from.
 //!
 //! Surfaces build it. Adapters of the source's dialect patch the bytes; others read the typed members.
 
@@ -12,6 +12,7 @@ use crate::model::facts::Facts;
 use crate::model::message::{Message, Tool, ToolChoice};
 use crate::model::names::Names;
 use crate::model::preferences::Preferences;
+use crate::model::task::Task;
 
 /// A wire language of chat, spoken by clients, by providers, or by both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,13 +86,14 @@ impl<T> Lazy<T> {
     }
 }
 
-/// One chat request.
+/// One request. It is for chat unless its task says otherwise; then the chat's own members are empty.
 #[derive(Debug, Clone)]
 pub struct ChatRequest {
     /// What the client sent.
     pub source: Source,
     /// Measurements for routing and admission.
     pub facts: Facts,
+    pub task: Task,
 
     /// The model asked for; absent means the tenant's default, or the first of `fallback_models`.
     pub model: Option<String>,

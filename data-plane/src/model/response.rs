@@ -1,4 +1,4 @@
-//! A whole chat answer in canonical form.
+//! A whole answer in canonical form.
 //!
 //! Adapters build it from a provider's body, [`crate::model::event::Fold`] from a stream; surfaces print it.
 
@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::model::message::ToolCall;
+use crate::model::task::Product;
 use crate::model::usage::Usage;
 
 /// One answer with all its choices.
@@ -19,6 +20,8 @@ pub struct ChatResponse {
     /// The model name as the provider says.
     pub model: Option<String>,
     pub choices: Vec<Choice>,
+    /// What was made where it was no chat.
+    pub product: Product,
     /// Absent where the provider reported nothing.
     pub usage: Option<Usage>,
     /// The tier that served, which sets the price.

@@ -64,6 +64,8 @@ pub struct Usage {
 
     /// Web searches run by the provider, billed per request.
     pub web_search_requests: u64,
+    /// Searches that a ranking is billed as: one for a query with up to a hundred documents.
+    pub search_units: u64,
     /// Pages fetched by the provider, billed per request.
     pub web_fetch_requests: u64,
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::config::snapshot::Endpoint;
 use crate::limits::Account;
 use crate::model::request::ChatRequest;
+use crate::model::task::Operation;
 use crate::pipeline::reserve::Skip;
 use crate::pipeline::steps::{self, Steps};
 use crate::pipeline::{Job, charges};
@@ -30,6 +31,9 @@ pub struct Cap {
 impl Cap {
     pub fn of(endpoint: &Endpoint, is_byok: bool, job: &Job<'_>, default: u64) -> Self {
         let is_bound = charges::is_bound(job.caller, endpoint, is_byok);
+        if job.request.task.operation() != Operation::Chat {
+            return Self { tokens: 0, first_step: None, is_bound, is_lowered: false, is_byok };
+        }
         let asked = job.request.max_output_tokens;
         let own = if is_bound {
             price::output_cap(endpoint, asked, default)
@@ -43,7 +47,13 @@ impl Cap {
 
     /// What the adapter is to write into the request; nothing where the caller's own words say it already.
     pub fn injected(&self, request: &ChatRequest) -> Option<u64> {
-        (self.is_bound && request.max_output_tokens != Some(self.tokens)).then_some(self.tokens)
+        let is_said = request.max_output_tokens == Some(self.tokens);
+        (self.is_bound && self.puts_out() && !is_said).then_some(self.tokens)
+    }
+
+    /// Vectors and rankings are no output that is billed.
+    fn puts_out(&self) -> bool {
+        self.tokens > 0
     }
 
     pub fn worst(&self, endpoint: &Endpoint, job: &Job<'_>) -> WorstCase {
@@ -51,10 +61,13 @@ impl Cap {
     }
 
     fn affordable(&self, affordable: NanoUsd, endpoint: &Endpoint, job: &Job<'_>) -> Option<u64> {
-        bounds(endpoint, job).largest_cap(self.tokens, |worst| {
-            let due = if self.is_byok { worst.cost } else { worst.charge };
-            due <= affordable
-        })
+        bounds(endpoint, job).largest_cap(self.tokens, self.within(affordable))
+    }
+
+    /// Whether a worst case is within what can be afforded.
+    fn within(&self, affordable: NanoUsd) -> impl Fn(&WorstCase) -> bool + use<> {
+        let is_byok = self.is_byok;
+        move |worst| if is_byok { worst.cost <= affordable } else { worst.charge <= affordable }
     }
 
     /// What the provider may produce.
@@ -86,7 +99,7 @@ impl Cap {
 
     /// A lower cap that is affordable, where the caller set none itself.
     pub fn lowered_to(&self, affordable: NanoUsd, endpoint: &Endpoint, job: &Job<'_>) -> Option<Self> {
-        if job.request.max_output_tokens.is_some() {
+        if job.request.max_output_tokens.is_some() || !self.puts_out() {
             return None;
         }
         let tokens = self.affordable(affordable, endpoint, job).filter(|tokens| *tokens < self.tokens)?;
@@ -101,8 +114,14 @@ impl Cap {
         endpoint: &Endpoint,
         job: &Job<'_>,
     ) -> Skip {
+        if !self.puts_out() {
+            let bounds = bounds(endpoint, job);
+            let (asked_tokens, within) = (bounds.prompt(), self.within(affordable));
+            let affordable_tokens = bounds.largest_prompt(within);
+            return Skip::Budget { account, limit, affordable_tokens, asked_tokens, of: "prompt" };
+        }
         let affordable_tokens = self.affordable(affordable, endpoint, job).unwrap_or(0);
-        Skip::Budget { account, limit, affordable_tokens, asked_tokens: self.tokens }
+        Skip::Budget { account, limit, affordable_tokens, asked_tokens: self.tokens, of: "output" }
     }
 }
 

@@ -165,12 +165,19 @@ pub fn is_bound(caller: &Caller, endpoint: &Endpoint, is_byok: bool) -> bool {
     of_caller || endpoint.provider.credential_budget.is_some()
 }
 
-/// What a caller hears of an account that cannot cover a request.
-pub fn short(account: &Account, limit: NanoUsd, affordable_tokens: u64, asked_tokens: u64) -> RequestError {
+/// What a caller hears of an account that cannot cover a request: how many tokens of its output, or of its prompt, could be
+/// afforded of those that it may come to.
+pub fn short(
+    account: &Account,
+    limit: NanoUsd,
+    (affordable_tokens, asked_tokens): (u64, u64),
+    what: &str,
+) -> RequestError {
     let (rule, used_up) = (account.kind.rule(), used_up(account, limit));
+    let asks = if what == "output" { "asks for" } else { "has" };
     let text = match affordable_tokens < asked_tokens {
         true => format!(
-            "{used_up}: the request asks for up to {asked_tokens} output tokens, {affordable_tokens} can be afforded."
+            "{used_up}: the request {asks} up to {asked_tokens} {what} tokens, {affordable_tokens} can be afforded."
         ),
         // It costs nothing, and is refused all the same.
         false => format!("{used_up}: the balance is below zero."),

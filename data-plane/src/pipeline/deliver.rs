@@ -75,7 +75,7 @@ impl Delivery<'_> {
         let bill = self.settle(&meter, &counted, ok(&meter, &counted, status), trail);
         let answer = ChatResponse { usage: Some(counted), ..answer };
         let printed = print(&bill, trail);
-        let body = trail.surface.encode(&answer, &facts, &job.request.echo, &printed);
+        let body = trail.surface.encode(&answer, &facts, job.request, &printed);
         reply.whole(http::StatusCode::OK, body);
         if let Some(look) = look {
             look.after(&answer).await;
@@ -276,7 +276,7 @@ impl Delivery<'_> {
     fn settle(self, meter: &Meter, counted: &Usage, ended: Ended, trail: &mut Trail) -> Bill {
         let Self { job, number, candidate, hold, begun, .. } = self;
         trail.note(note((number, candidate), begun, ended.outcome, ended.status, trail.error));
-        let finish = meter.finish.clone().unwrap_or_default();
+        let finish = (!meter.has_product).then(|| meter.finish.clone().unwrap_or_default());
         let bill = meter::settle(hold, job, candidate, counted, ended, |tokens, cost, charged| {
             trail.answer = Some(AnswerNote { finish, tokens: *tokens });
             // This attempt's own charge is added to the record by its line.

@@ -130,6 +130,7 @@ pub fn record(trail: &Trail, request: Option<&ChatRequest>) -> GenerationRecord 
     let text = |text: Option<&String>| text.cloned().unwrap_or_default();
     let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let answer = trail.answer.as_ref();
+    let finish = answer.and_then(|answer| answer.finish.as_ref());
     let session = request.and_then(|request| request.session_id.clone());
     GenerationRecord {
         id: trail.id.to_bytes(),
@@ -146,8 +147,8 @@ pub fn record(trail: &Trail, request: Option<&ChatRequest>) -> GenerationRecord 
         cancelled: trail.cancelled,
         status: trail.error.map_or(200, |code| u32::from(code.status().as_u16())),
         error_type: trail.error.map(|code| code.error_type().to_owned()).unwrap_or_default(),
-        finish_reason: answer.map(|answer| answer.finish.reason.as_str().to_owned()).unwrap_or_default(),
-        native_finish_reason: answer.and_then(|answer| answer.finish.native.clone()).unwrap_or_default(),
+        finish_reason: finish.map(|finish| finish.reason.as_str().to_owned()).unwrap_or_default(),
+        native_finish_reason: finish.and_then(|finish| finish.native.clone()).unwrap_or_default(),
         tokens: Some(answer.map_or_else(TokenUsage::default, |answer| answer.tokens)),
         cost_nano: trail.cost().total.0,
         charge_nano: trail.charged().0,

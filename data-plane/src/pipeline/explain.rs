@@ -238,7 +238,7 @@ mod tests {
         let kind = switchyard_proto::v1::AccountKind::TenantCredits;
         let account = crate::limits::Account { kind, owner: "t".into(), period: crate::limits::Period::All };
         let limit = switchyard_proto::money::NanoUsd::ZERO;
-        Skip::Budget { account, limit, affordable_tokens: 5, asked_tokens: 9 }
+        Skip::Budget { account, limit, affordable_tokens: 5, asked_tokens: 9, of: "output" }
     }
 
     #[test]

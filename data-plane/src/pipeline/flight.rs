@@ -39,7 +39,7 @@ pub struct Flight<'a> {
 /// What an attempt sends.
 pub struct Shot<'a> {
     candidate: &'a Candidate,
-    encoded: Encoded,
+    calls: Vec<Encoded>,
     credential: Option<Credential>,
     reach: Arc<Reach>,
 }
@@ -57,11 +57,11 @@ pub fn ready<'a>(
     candidate: &'a Candidate,
     ready: Ready,
 ) -> (Flight<'a>, Shot<'a>) {
-    let Ready { encoded, hold, credential, number, lowered_cap, steps } = ready;
+    let Ready { calls, hold, credential, number, lowered_cap, steps } = ready;
     let (begun, reach) = (Moment::now(), Arc::new(Reach::default()));
     let told = Told::new(pipeline, job, candidate, credential.as_ref(), begun);
     let flight = Flight { number, candidate, hold, begun, told, lowered_cap, steps, reach: reach.clone() };
-    (flight, Shot { candidate, encoded, credential, reach })
+    (flight, Shot { candidate, calls, credential, reach })
 }
 
 impl Shot<'_> {
@@ -70,7 +70,7 @@ impl Shot<'_> {
         let (endpoint, stream) = (&self.candidate.endpoint, job.request.stream);
         let waits = Waits::of(endpoint, &pipeline.settings.deadlines, asked, stream, job.until);
         let (drift, credential, reach) = (&pipeline.drift, self.credential.as_ref(), &*self.reach);
-        let attempt = Try { endpoint, drift, encoded: self.encoded, credential, stream, waits, reach };
+        let attempt = Try { endpoint, drift, calls: self.calls, credential, stream, waits, reach };
         attempt::attempt(&pipeline.client, &pipeline.signer, attempt).await
     }
 }

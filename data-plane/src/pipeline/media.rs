@@ -123,7 +123,7 @@ impl Gathered {
         // A prompt that cannot be read is refused by the encoding, which says why.
         let Ok(messages) = request.messages.get() else { return Vec::new() };
         let mut wanted: Vec<Wanted<'a>> = Vec::new();
-        for part in parts(messages) {
+        for part in parts(messages, request.task.operation().prompt_field()) {
             let is_known = self.files.get(part.url).is_some() || wanted.iter().any(|one| one.url == part.url);
             if !is_known && must(part.media, part.url) {
                 wanted.push(part);
@@ -168,14 +168,14 @@ impl Gathered {
 }
 
 /// Parts with an http(s) URL, by their place.
-fn parts(messages: &[Message]) -> impl Iterator<Item = Wanted<'_>> {
-    messages.iter().enumerate().flat_map(|(i, message)| {
+fn parts<'a>(messages: &'a [Message], list: &'static str) -> impl Iterator<Item = Wanted<'a>> {
+    messages.iter().enumerate().flat_map(move |(i, message)| {
         message.content.iter().enumerate().filter_map(move |(j, part)| {
             let (media, url) = part.content.url()?;
             let is_remote = url.split_once(':').is_some_and(|(scheme, _)| {
                 ["http", "https"].iter().any(|one| scheme.eq_ignore_ascii_case(one))
             });
-            is_remote.then(|| Wanted { media, url, field: format!("messages[{i}].content[{j}]") })
+            is_remote.then(|| Wanted { media, url, field: format!("{list}[{i}].content[{j}]") })
         })
     })
 }
@@ -242,7 +242,8 @@ mod tests {
             part(file),
         ];
         let messages = [Message::new(Role::System), message];
-        let found: Vec<_> = parts(&messages).map(|part| (part.media, part.url, part.field)).collect();
+        let found: Vec<_> =
+            parts(&messages, "messages").map(|part| (part.media, part.url, part.field)).collect();
         assert_eq!(
             found,
             [

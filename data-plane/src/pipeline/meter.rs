@@ -11,6 +11,7 @@ use crate::limits::{Hold, Settled, Settlement};
 use crate::model::event::Event;
 use crate::model::facts::Facts;
 use crate::model::response::{ChatResponse, Finish, FinishReason};
+use crate::model::task::Product;
 use crate::model::usage::{self, Usage};
 use crate::pipeline::{Job, charges};
 use crate::price::{self, Owes};
@@ -23,6 +24,8 @@ pub struct Meter {
     pub text_bytes: u64,
     pub usage: Option<Usage>,
     pub finish: Option<Finish>,
+    /// Vectors or a ranking came, which are all that was wanted.
+    pub has_product: bool,
     pub is_done: bool,
 }
 
@@ -57,6 +60,7 @@ impl Meter {
             text_bytes: text_bytes.sum(),
             usage: answer.usage,
             finish: answer.choices.first().map(|choice| choice.finish.clone()),
+            has_product: answer.product != Product::Chat,
             is_done: true,
         }
     }
@@ -74,6 +78,7 @@ impl Meter {
             None => Usage {
                 prompt_tokens: price::prompt_estimate(facts),
                 completion_tokens: price::output_estimate(self.text_bytes),
+                search_units: price::search_units_estimate(facts),
                 provenance: usage::Provenance::Estimated,
                 ..Usage::default()
             },
@@ -83,6 +88,9 @@ impl Meter {
     /// What the tenant owes of an answer that ended: nothing but fees where it ended in an error, or without a token and
     /// without the provider's word for why.
     pub fn owes(&self, counted: &Usage) -> Owes {
+        if self.has_product {
+            return Owes::All;
+        }
         let said = self.finish.as_ref().filter(|finish| finish.native.is_some());
         let is_error = self.finish.as_ref().is_some_and(|finish| finish.reason == FinishReason::Error);
         if is_error || (said.is_none() && counted.completion_tokens == 0) { Owes::Fees } else { Owes::All }

@@ -9,6 +9,7 @@ use switchyard_proto::id::ModelId;
 use crate::config::snapshot::{Credential, Endpoint, Model};
 use crate::limits::{AdmitError, Level, Limits, Measure, Owner, Passage, Rates, tightest};
 use crate::model::request::ChatRequest;
+use crate::model::task::Operation;
 use crate::pipeline::reply::Reply;
 use crate::price;
 
@@ -29,6 +30,9 @@ const HEADERS: [(Measure, [&str; 3]); 2] = [
 
 /// Tokens that a request counts for in rates until it is known what it used.
 pub fn expected_tokens(request: &ChatRequest) -> u64 {
+    if request.task.operation() != Operation::Chat {
+        return price::prompt_estimate(&request.facts);
+    }
     let output = request.max_output_tokens.unwrap_or(EXPECTED_OUTPUT).min(EXPECTED_OUTPUT);
     price::prompt_estimate(&request.facts) + output
 }

@@ -9,7 +9,7 @@ use switchyard_proto::id::CredentialId;
 use switchyard_proto::money::NanoUsd;
 use switchyard_proto::v1::AccountKind;
 
-use crate::adapters::{Encoded, Target, Unsupported};
+use crate::adapters::{Encoded, Target, Unsupported, tasks};
 use crate::config::snapshot::{Credential, Endpoint};
 use crate::error::{RequestError, Side};
 use crate::identity::Caller;
@@ -40,7 +40,8 @@ const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-
 
 /// An attempt that may be sent.
 pub struct Ready {
-    pub encoded: Encoded,
+    /// In the order of sending; mostly one.
+    pub calls: Vec<Encoded>,
     /// None without governance.
     pub hold: Option<Hold>,
     pub credential: Option<Credential>,
@@ -70,12 +71,15 @@ pub enum Skip {
     Media(Box<RequestError>),
     /// The caller left, or the process stopped, while the candidate was made ready.
     Gone(Gone),
-    /// Money does not cover the worst case; so many output tokens would be covered.
+    /// Money does not cover the worst case; so many output tokens would be covered, or tokens of the prompt where nothing is
+    /// put out.
     Budget {
         account: Account,
         limit: NanoUsd,
         affordable_tokens: u64,
         asked_tokens: u64,
+        /// Whose tokens: `output` or `prompt`.
+        of: &'static str,
     },
     /// Every credential of the provider has used up its budget.
     CredentialBudget,
@@ -212,13 +216,13 @@ pub async fn reserve<'a>(
 ) -> Result<Ready, Skip> {
     let endpoint = &candidate.endpoint;
     let mut cap = Cap::of(endpoint, candidate.is_byok(), job, pipeline.settings.leases.default_output_tokens);
-    let mut encoded = encode(job, endpoint, cap.injected(job.request), fetched)?;
+    let mut calls = encode(job, endpoint, cap.injected(job.request), fetched)?;
     let mut entry = enter(pipeline, job, candidate, (permit.is_some(), &[]), entered).await?;
     let number = trail.reserved + 1;
     let Some(permit) = permit else {
         trail.reserved = number;
         let credential = entry.credential;
-        return Ok(Ready { encoded, hold: None, credential, number, lowered_cap: None, steps: None });
+        return Ok(Ready { calls, hold: None, credential, number, lowered_cap: None, steps: None });
     };
     let mut spent = Vec::new();
     loop {
@@ -227,10 +231,12 @@ pub async fn reserve<'a>(
         match permit.reserve(asked, entry.passages.clone()).await {
             Ok(hold) => {
                 trail.reserved = number;
-                encoded.headers.insert(CLIENT_REQUEST_ID, name(trail));
+                for call in &mut calls {
+                    call.headers.insert(CLIENT_REQUEST_ID, name(trail));
+                }
                 let (lowered_cap, steps) = (cap.lowered(), cap.steps(endpoint));
                 let credential = entry.credential;
-                return Ok(Ready { encoded, hold: Some(hold), credential, number, lowered_cap, steps });
+                return Ok(Ready { calls, hold: Some(hold), credential, number, lowered_cap, steps });
             }
             // What the operator's credentials may cost lowers nobody's cap: the next one is taken.
             Err(ReserveError::Exhausted { account, .. }) if account.kind == AccountKind::CredentialBudget => {
@@ -249,7 +255,7 @@ pub async fn reserve<'a>(
                 }
                 let lower = cap.lowered_to(affordable, endpoint, job);
                 cap = lower.ok_or_else(|| cap.short(account, limit, affordable, endpoint, job))?;
-                encoded = encode(job, endpoint, Some(cap.tokens()), fetched)?;
+                calls = encode(job, endpoint, Some(cap.tokens()), fetched)?;
             }
             Err(error) => return Err(Skip::Refused(error)),
         }
@@ -275,7 +281,7 @@ fn encode(
     endpoint: &Arc<Endpoint>,
     cap: Option<u64>,
     fetched: &Fetched,
-) -> Result<Encoded, Skip> {
+) -> Result<Vec<Encoded>, Skip> {
     let target = Target {
         model: &endpoint.config.upstream_id,
         output_cap: cap,
@@ -285,16 +291,17 @@ fn encode(
         supported: endpoint.supported,
         tier: Some(&endpoint.config.service_tier),
     };
-    let encoded = endpoint.provider.adapter.encode(job.request, &target);
-    let encoded = encoded.map_err(|unsupported| Skip::Unsupported(unsupported, endpoint.clone()))?;
-    if job.request.provider.require_parameters && !encoded.dropped.is_empty() {
-        let fields = encoded.dropped.join(", ");
+    let calls = tasks::encode(endpoint.provider.adapter, job.request, &target);
+    let calls = calls.map_err(|unsupported| Skip::Unsupported(unsupported, endpoint.clone()))?;
+    let dropped = calls.first().map(|call| &call.dropped).filter(|dropped| !dropped.is_empty());
+    if let Some(dropped) = dropped.filter(|_| job.request.provider.require_parameters) {
+        let fields = dropped.join(", ");
         return Err(Skip::Unsupported(
             Unsupported::new(fields, "cannot be expressed at this provider"),
             endpoint.clone(),
         ));
     }
-    Ok(encoded)
+    Ok(calls)
 }
 
 /// One of a provider's credentials, by weight: of those that are usable, or of all where none is.
@@ -397,8 +404,8 @@ impl From<Skip> for RequestError {
                 Self { provider, ..Self::from(error) }
             }
             Skip::Faulty(fault, endpoint) => faulty(&fault, &endpoint),
-            Skip::Budget { account, limit, affordable_tokens, asked_tokens } => {
-                charges::short(&account, limit, affordable_tokens, asked_tokens)
+            Skip::Budget { account, limit, affordable_tokens, asked_tokens, of } => {
+                charges::short(&account, limit, (affordable_tokens, asked_tokens), of)
             }
             Skip::CredentialBudget => {
                 let code = AccountKind::CredentialBudget.rule().refusal;

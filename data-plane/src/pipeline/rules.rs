@@ -11,6 +11,7 @@ use crate::error::RequestError;
 use crate::judge::{self, Asked, Fault, Reason, Reasons};
 use crate::model::deadlines::Deadlines;
 use crate::model::response::ChatResponse;
+use crate::model::task::Operation;
 use crate::pipeline::Job;
 use crate::routing::plan::{Candidate, Stage};
 use crate::settings;
@@ -46,7 +47,9 @@ impl<'a> Rules<'a> {
     ) -> Result<Self, RequestError> {
         let policy = job.plan.rules(stage);
         let escalate_on = policy.map(|stage| stage.escalate_on).unwrap_or_default();
-        let judged = judged(escalate_on, is_last);
+        // There is no word in vectors and rankings to hold against anybody.
+        let is_chat = job.request.task.operation() == Operation::Chat;
+        let judged = if is_chat { judged(escalate_on, is_last) } else { Reasons::default() };
         let asked = match judged.is_empty() {
             true => None,
             false => Some(Arc::new(asked(job, policy, judged)?)),

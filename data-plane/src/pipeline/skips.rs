@@ -28,9 +28,9 @@ impl Why {
     pub fn of(skip: &Skip) -> Option<Self> {
         Some(match skip {
             Skip::Unsupported(unsupported, _) => Self::new(Rule::Unsupported.as_str(), &*unsupported.message),
-            Skip::Budget { account, affordable_tokens, asked_tokens, .. } => {
+            Skip::Budget { account, affordable_tokens, asked_tokens, of, .. } => {
                 let account = self::account(account.kind);
-                let detail = format!("{account} covers {affordable_tokens} of {asked_tokens} output tokens");
+                let detail = format!("{account} covers {affordable_tokens} of {asked_tokens} {of} tokens");
                 Self::new(Rule::Budget.as_str(), detail)
             }
             Skip::CredentialBudget => {
@@ -123,7 +123,7 @@ mod tests {
         let (kind, owner, period) = (AccountKind::KeyLimit, "key".into(), Period::All);
         let account = Account { kind, owner, period };
         let limit = NanoUsd::ZERO;
-        let budget = Skip::Budget { account, limit, affordable_tokens: 3, asked_tokens: 40 };
+        let budget = Skip::Budget { account, limit, affordable_tokens: 3, asked_tokens: 40, of: "output" };
         let media = RequestError::new(ErrorCode::InvalidImage, "messages[0].content[1] has no image.");
         let rows = [
             (budget, "budget", "the key's limit covers 3 of 40 output tokens"),

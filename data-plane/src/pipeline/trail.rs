@@ -117,7 +117,8 @@ pub struct StageNote {
 /// The answer that was given.
 #[derive(Debug, Clone)]
 pub struct AnswerNote {
-    pub finish: Finish,
+    /// Absent of vectors and rankings, which do not end.
+    pub finish: Option<Finish>,
     pub tokens: v1::TokenUsage,
 }
 
@@ -132,7 +133,7 @@ impl Trail {
             admitted_at: id.admitted_at(),
             revision,
             caller: None,
-            span: RequestSpan::begin(&client),
+            span: RequestSpan::begin(&client, surface.call()),
             client: Arc::new(client),
             requested_model: String::new(),
             streamed: false,

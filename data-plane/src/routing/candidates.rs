@@ -128,7 +128,8 @@ impl Search<'_> {
     }
 
     fn out(&self, endpoint: &Arc<Endpoint>, (rule, detail): Reason) -> Excluded {
-        Excluded { endpoint: endpoint.clone(), rule, detail, reading: None, stage: self.stage }
+        let operation = self.inputs.facts.operation;
+        Excluded { endpoint: endpoint.clone(), rule, detail, operation, reading: None, stage: self.stage }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::config::snapshot::{Endpoint, Model};
 use crate::model::facts::Media;
 use crate::model::file::{FileType, FileTypes};
 use crate::model::parameter::{Parameter, Parameters};
+use crate::model::task::Operation;
 use crate::routing::health::Reading;
 use crate::routing::inputs::Inputs;
 use crate::routing::names::Target;
@@ -55,6 +56,8 @@ pub enum Rule {
     Budget,
     /// The request cannot be expressed in the provider's dialect.
     Unsupported,
+    /// The model is for something else than what is asked for, or the provider's dialect has no such endpoint.
+    Operation,
 }
 
 impl Rule {
@@ -85,11 +88,12 @@ impl Rule {
             Self::OwnCredential => "byok_required",
             Self::Budget => "budget",
             Self::Unsupported => "unsupported",
+            Self::Operation => "operation",
         }
     }
 
-    /// The request's member that the rule reads; empty if it reads none.
-    pub fn field(self) -> &'static str {
+    /// The member of a request for this that the rule reads; empty if it reads none.
+    pub fn field(self, operation: Operation) -> &'static str {
         match self {
             Self::Disabled | Self::Region | Self::OwnCredential | Self::Budget | Self::Unsupported => "",
             Self::AllowedProviders => "provider.only",
@@ -98,8 +102,8 @@ impl Rule {
             Self::Zdr => "provider.zdr",
             Self::Quantization => "provider.quantizations",
             Self::MaxPrice => "provider.max_price",
-            Self::Free => "model",
-            Self::Modality | Self::FileType | Self::ContextLength => "messages",
+            Self::Free | Self::Operation => "model",
+            Self::Modality | Self::FileType | Self::ContextLength => operation.prompt_field(),
             Self::OutputModality => "modalities",
             Self::OutputLimit => "max_tokens",
             Self::RequireParameters => "provider.require_parameters",
@@ -121,6 +125,10 @@ pub enum Detail {
     /// It is the account's rule and not the request's.
     Account,
     Media(Media),
+    /// What the model is for instead.
+    MadeFor(Operation),
+    /// What the provider's dialect lacks.
+    Lacks(Operation),
     /// Kinds of files that it does not read.
     Files(FileTypes),
     Parameters(Parameters),
@@ -150,6 +158,8 @@ pub struct Excluded {
     pub endpoint: Arc<Endpoint>,
     pub rule: Rule,
     pub detail: Detail,
+    /// What is asked for.
+    pub operation: Operation,
     /// Its health, where it was a candidate until others were preferred.
     pub reading: Option<Reading>,
     /// The place in the plan's policy of the stage that it was meant for; 0 without a policy.
@@ -159,7 +169,7 @@ pub struct Excluded {
 impl Excluded {
     /// The request's member at fault; empty where none is.
     pub fn field(&self) -> &'static str {
-        if self.detail == Detail::Account { "" } else { self.rule.field() }
+        if self.detail == Detail::Account { "" } else { self.rule.field(self.operation) }
     }
 }
 
@@ -236,6 +246,13 @@ impl fmt::Display for Excluded {
             (Rule::OwnCredential, _) => f.write_str("may only be used with a credential of your own"),
             (Rule::Budget, _) => f.write_str("costs more than is left"),
             (Rule::Unsupported, _) => f.write_str("cannot be told the request"),
+            (Rule::Operation, Detail::MadeFor(operation)) => {
+                write!(f, "serves it for {}, at {}", operation.name(), operation.called_at())
+            }
+            (Rule::Operation, Detail::Lacks(operation)) => {
+                write!(f, "is spoken to in a dialect without {}", operation.name())
+            }
+            (Rule::Operation, _) => f.write_str("serves it for something else"),
         }
     }
 }

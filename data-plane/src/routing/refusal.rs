@@ -7,7 +7,7 @@ use switchyard_proto::code::ErrorCode;
 
 use crate::config::snapshot::Endpoint;
 use crate::error::{RequestError, Side};
-use crate::routing::filter::{Excluded, Rule};
+use crate::routing::filter::{Detail, Excluded, Rule};
 use crate::routing::health::{Cause, Shut};
 use crate::routing::plan::PlanError;
 use crate::routing::stages::{SkipReason, Skipped};
@@ -16,6 +16,8 @@ use crate::routing::stages::{SkipReason, Skipped};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Availability {
     ModelNotFound,
+    /// The model is for something else, which is called elsewhere.
+    WrongEndpoint,
     /// Nobody serves it.
     NoEndpoints,
     /// A wish of the request is met by nobody.
@@ -33,6 +35,7 @@ impl Availability {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ModelNotFound => "model_not_found",
+            Self::WrongEndpoint => "wrong_endpoint",
             Self::NoEndpoints => "no_endpoints",
             Self::ConstraintFiltered => "constraint_filtered",
             Self::PrivacyRestricted => "privacy_restricted",
@@ -50,7 +53,7 @@ impl Availability {
     /// The error's code where nothing says it more exactly.
     fn code(self) -> ErrorCode {
         match self {
-            Self::ModelNotFound => ErrorCode::InvalidRequest,
+            Self::ModelNotFound | Self::WrongEndpoint => ErrorCode::InvalidRequest,
             Self::NoEndpoints | Self::ConstraintFiltered | Self::PrivacyRestricted => ErrorCode::NotFound,
             Self::RegionRestricted => ErrorCode::PermissionDenied,
             Self::CapacityExhausted => ErrorCode::RateLimitExceeded,
@@ -125,7 +128,11 @@ fn unknown(name: &str, suffix: Option<&str>, near: &[String]) -> RequestError {
 /// Says which rules emptied the set, and for which endpoints.
 fn empty(models: &[String], excluded: &[Excluded], lists: &[(&str, Vec<String>)]) -> RequestError {
     let availability = availability(excluded);
-    let all = |rule: Rule| !excluded.is_empty() && excluded.iter().all(|excluded| excluded.rule == rule);
+    // Who has no such endpoint at all says nothing of the request.
+    let all = |rule: Rule| {
+        let mut able = excluded.iter().filter(|row| row.rule != Rule::Operation).peekable();
+        able.peek().is_some() && able.all(|row| row.rule == rule)
+    };
     // A prompt that fits nowhere is the caller's to shorten.
     let code = if all(Rule::ContextLength) {
         ErrorCode::ContextLengthExceeded
@@ -156,6 +163,10 @@ fn is_content(rule: Rule) -> bool {
 
 /// What the emptiness is called: by the rule that was asked last, as all else fitted there.
 fn availability(excluded: &[Excluded]) -> Availability {
+    let is_elsewhere = |row: &Excluded| matches!(row.detail, Detail::MadeFor(_));
+    if !excluded.is_empty() && excluded.iter().all(is_elsewhere) {
+        return Availability::WrongEndpoint;
+    }
     match decisive(excluded).map(|excluded| excluded.rule) {
         None | Some(Rule::Disabled) => Availability::NoEndpoints,
         Some(Rule::Zdr | Rule::DataPolicy) => Availability::PrivacyRestricted,
@@ -167,7 +178,7 @@ fn availability(excluded: &[Excluded]) -> Availability {
 /// The exclusion that came nearest to being none.
 fn decisive(excluded: &[Excluded]) -> Option<&Excluded> {
     excluded.iter().rev().max_by_key(|excluded| match excluded.rule {
-        Rule::Disabled => 0,
+        Rule::Disabled | Rule::Operation => 0,
         Rule::Zdr | Rule::DataPolicy | Rule::Region => 2,
         _ => 1,
     })

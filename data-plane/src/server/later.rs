@@ -2,8 +2,6 @@
 
 /// Below `/v1` and `/api/v1`.
 pub const V1: &[&str] = &[
-    "/embeddings",
-    "/rerank",
     "/images",
     "/images/{*rest}",
     "/audio/{*rest}",

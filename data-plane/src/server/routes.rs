@@ -157,6 +157,8 @@ async fn index() -> Response {
             "chat": "/api/v1/chat/completions",
             "responses": "/api/v1/responses",
             "messages": "/api/v1/messages",
+            "embeddings": "/api/v1/embeddings",
+            "rerank": "/api/v1/rerank",
             "models": "/api/v1/models",
             "key": "/api/v1/key",
             "openapi": "/api/v1/openapi.json",

@@ -22,13 +22,11 @@ pub struct RequestSpan {
 
 impl RequestSpan {
     /// Begins a span if this request is sampled: by its caller, else by the process's own ratio.
-    pub fn begin(client: &Client) -> Option<Self> {
+    /// `name` is the span's.
+    pub fn begin(client: &Client, name: &'static str) -> Option<Self> {
         let parent = parent(client).unwrap_or_default();
         let tracer = global::tracer(TRACER);
-        let span = tracer
-            .span_builder("POST chat/completions")
-            .with_kind(SpanKind::Server)
-            .start_with_context(&tracer, &parent);
+        let span = tracer.span_builder(name).with_kind(SpanKind::Server).start_with_context(&tracer, &parent);
         // Without an exporter, and for requests that are not sampled, nothing is recorded.
         span.is_recording().then(|| Self { context: parent.with_span(span) })
     }
@@ -49,7 +47,8 @@ impl RequestSpan {
     pub fn end(self, trail: &Trail) {
         let began = SystemTime::from(trail.admitted_at);
         for attempt in &trail.attempts {
-            self.attempt(attempt, began + attempt.started.duration_since(trail.started));
+            let began = began + attempt.started.duration_since(trail.started);
+            self.attempt(attempt, began, trail.surface.operation().name());
         }
         let span = self.context.span();
         for attribute in attributes(trail) {
@@ -61,15 +60,20 @@ impl RequestSpan {
         span.end();
     }
 
-    fn attempt(&self, attempt: &crate::pipeline::trail::AttemptNote, began: SystemTime) {
+    fn attempt(
+        &self,
+        attempt: &crate::pipeline::trail::AttemptNote,
+        began: SystemTime,
+        operation: &'static str,
+    ) {
         let tracer = global::tracer(TRACER);
         let endpoint = &attempt.endpoint;
         let mut span = tracer
-            .span_builder(format!("chat {}", endpoint.config.upstream_id))
+            .span_builder(format!("{operation} {}", endpoint.config.upstream_id))
             .with_kind(SpanKind::Client)
             .with_start_time(began)
             .with_attributes([
-                KeyValue::new("gen_ai.operation.name", "chat"),
+                KeyValue::new("gen_ai.operation.name", operation),
                 KeyValue::new("gen_ai.provider.name", endpoint.provider.id.to_string()),
                 KeyValue::new("gen_ai.request.model", endpoint.config.upstream_id.clone()),
                 KeyValue::new("switchyard.endpoint.id", endpoint.full_id()),
@@ -103,7 +107,9 @@ fn attributes(trail: &Trail) -> Vec<KeyValue> {
         let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
         attributes.push(KeyValue::new("gen_ai.usage.input_tokens", count(answer.tokens.prompt)));
         attributes.push(KeyValue::new("gen_ai.usage.output_tokens", count(answer.tokens.completion)));
-        attributes.push(KeyValue::new("gen_ai.response.finish_reasons", answer.finish.reason.as_str()));
+        if let Some(finish) = &answer.finish {
+            attributes.push(KeyValue::new("gen_ai.response.finish_reasons", finish.reason.as_str()));
+        }
     }
     attributes
 }

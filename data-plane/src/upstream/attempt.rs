@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use crate::adapters::failure::{Failure, FailureClass};
+use crate::adapters::tasks::{self, Expected};
 use crate::adapters::{Adapter, Context, Encoded};
 use crate::config::snapshot::{Credential, Endpoint};
 use crate::drift::{Drift, Watch};
@@ -29,7 +30,8 @@ pub const MAX_ANSWER_BYTES: usize = 64 << 20;
 pub struct Try<'a> {
     pub endpoint: &'a Arc<Endpoint>,
     pub drift: &'a Arc<Drift>,
-    pub encoded: Encoded,
+    /// In the order of sending; a stream is of one call.
+    pub calls: Vec<Encoded>,
     pub credential: Option<&'a Credential>,
     pub stream: bool,
     pub waits: Waits,
@@ -71,8 +73,36 @@ pub async fn attempt(client: &HttpClient, signer: &Signer, attempt: Try<'_>) -> 
     }
 }
 
-async fn run(client: &HttpClient, signer: &Signer, attempt: Try<'_>) -> Result<Answer, Failed> {
-    let Try { endpoint, drift, encoded, credential, stream, waits, reach } = attempt;
+/// Makes the calls one after the other. The first that fails is the end of all, and what was billed for those before it is
+/// told.
+async fn run(client: &HttpClient, signer: &Signer, mut attempt: Try<'_>) -> Result<Answer, Failed> {
+    let calls = std::mem::take(&mut attempt.calls);
+    let calls = match <[Encoded; 1]>::try_from(calls) {
+        Ok([call]) => return one(client, signer, &attempt, call).await,
+        Err(calls) => calls,
+    };
+    let (mut answers, mut last) = (Vec::with_capacity(calls.len()), StatusCode::OK);
+    for call in calls {
+        match one(client, signer, &attempt, call).await {
+            Ok(Answer::Whole(answer, status)) => {
+                answers.push(*answer);
+                last = status;
+            }
+            Ok(Answer::Stream(_)) => return Err(Failed::broken(Failure::malformed("a stream"))),
+            Err(failed) => return Err(failed.after(&answers)),
+        }
+    }
+    let whole = tasks::join(answers).map_err(Failed::broken)?;
+    Ok(Answer::Whole(Box::new(whole), last))
+}
+
+async fn one(
+    client: &HttpClient,
+    signer: &Signer,
+    attempt: &Try<'_>,
+    encoded: Encoded,
+) -> Result<Answer, Failed> {
+    let Try { endpoint, drift, credential, stream, waits, reach, .. } = *attempt;
     let adapter = endpoint.provider.adapter;
     let begun = Instant::now();
     let context = encoded.context.clone();
@@ -81,14 +111,16 @@ async fn run(client: &HttpClient, signer: &Signer, attempt: Try<'_>) -> Result<A
     let (connect, head) = (begun + waits.connect, (begun + waits.head).min(waits.until));
     let response = Sender { client, signer, provider, credential, connect, head, reach }.send(draft).await?;
     let status = response.status();
-    let mut watch = Watch::new(drift, endpoint, response.headers());
+    // Vocabularies are of chats.
+    let is_chat = context.expected == Expected::Chat;
+    let mut watch = is_chat.then(|| Watch::new(drift, endpoint, response.headers()));
     if !status.is_success() {
         let (parts, body) = response.into_parts();
         let body = collect(body, &waits, head).await.unwrap_or_default();
-        watch.whole(&body);
+        watch.iter_mut().for_each(|watch| watch.whole(&body));
         return Err(Failed::refused(adapter.failure(status, &parts.headers, &body)));
     }
-    if stream && !is_json(response.headers()) {
+    if let Some(watch) = watch.take_if(|_| stream && !is_json(response.headers())) {
         let (decoder, answer) = (adapter.decoder(&context), (status, response.into_body()));
         let live = Live::begin(decoder, watch, answer, &waits, begun + waits.first_content).await;
         return live
@@ -111,14 +143,14 @@ async fn whole(
     adapter: &dyn Adapter,
     response: Response<Incoming>,
     context: &Context,
-    mut watch: Watch,
+    mut watch: Option<Watch>,
     waits: &Waits,
 ) -> Result<ChatResponse, Failed> {
     let (head, body) = response.into_parts();
     let body = collect(body, waits, waits.until).await.map_err(Failed::broken)?;
-    watch.whole(&body);
-    adapter.decode(head.status, &head.headers, &body, context).map_err(|failure| {
-        if failure.class == FailureClass::Malformed {
+    watch.iter_mut().for_each(|watch| watch.whole(&body));
+    tasks::decode(adapter, head.status, &head.headers, &body, context).map_err(|failure| {
+        if let Some(watch) = watch.filter(|_| failure.class == FailureClass::Malformed) {
             watch.unreadable_whole(body);
         }
         Failed::broken(failure)
@@ -146,6 +178,13 @@ async fn collect(mut body: Incoming, waits: &Waits, until: Instant) -> Result<By
 }
 
 impl Failed {
+    /// The same after other calls of the attempt were answered, which may be billed.
+    fn after(self, answers: &[ChatResponse]) -> Self {
+        let Some((first, rest)) = answers.split_first() else { return self };
+        let usage = rest.iter().fold(first.usage, |sum, answer| tasks::both(sum, answer.usage));
+        Self { reached: true, refused: false, usage: usage.map(Usage::partial), ..self }
+    }
+
     /// Never sent, for want of a credential. What is wrong with it is the operator's business.
     pub(super) fn unsigned(class: FailureClass) -> Self {
         let failure =

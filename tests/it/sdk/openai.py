@@ -91,6 +91,52 @@ def legacy_completions_are_text():
     assert text == "one two three", text
 
 
+
+def embeddings_are_floats_by_base64_or_by_wish():
+    # The package asks for base64 where nobody says otherwise, and decodes it itself.
+    decoded = client.embeddings.create(model="test/vectors", input="one two three")
+    floats = client.embeddings.create(model="test/vectors", input="one two three", encoding_format="float")
+    assert decoded.object == "list" and decoded.model == "test/vectors", decoded
+    one, other = decoded.data[0].embedding, floats.data[0].embedding
+    assert len(one) == len(other) == 8 and all(isinstance(number, float) for number in one), one
+    assert all(abs(a - b) < 1e-6 for a, b in zip(one, other)), (one, other)
+    assert decoded.usage.prompt_tokens == decoded.usage.total_tokens > 0, decoded
+
+
+def embeddings_can_be_asked_for_as_base64():
+    answer = client.embeddings.create(model="test/vectors", input="one", encoding_format="base64")
+    assert isinstance(answer.data[0].embedding, str), answer
+
+
+def batches_keep_their_order():
+    texts = [f"text {number}" for number in range(150)]
+    answer = client.embeddings.create(model="test/cohere-vectors", input=texts, dimensions=16)
+    assert [item.index for item in answer.data] == list(range(150))
+    single = client.embeddings.create(model="test/cohere-vectors", input=texts[120], dimensions=16)
+    assert len(single.data[0].embedding) == 16
+    assert all(abs(a - b) < 1e-6 for a, b in zip(answer.data[120].embedding, single.data[0].embedding))
+
+
+def token_ids_are_inputs_too():
+    assert len(client.embeddings.create(model="test/vectors", input=[[1, 2], [3]]).data) == 2
+
+
+def errors_of_embeddings_have_their_classes():
+    for expected, wish in [
+        (openai.BadRequestError, {"model": "test/vectors", "input": ""}),
+        (openai.BadRequestError, {"model": "test/echo", "input": "x"}),
+        (openai.RateLimitError, {"model": "test/limited-vectors", "input": "x"}),
+        (openai.AuthenticationError, {"model": "test/vectors", "input": "x", "key": "sk-sy-v1-nonsense"}),
+    ]:
+        key = wish.pop("key", None)
+        caller = client.with_options(api_key=key) if key else client
+        try:
+            caller.embeddings.create(**wish)
+            raise AssertionError(f"{wish} was accepted")
+        except expected:
+            pass
+
+
 CASES = [case for name, case in list(globals().items()) if callable(case) and name[0].islower()
          and getattr(case, "__module__", "") == "__main__"]
 failed = []

@@ -227,9 +227,13 @@ fn the_table_has_no_row_without_a_module() {
 }
 
 /// Azure serves OpenAI's chat dialect itself, under other paths and with errors of its own: it wraps the adapter whole,
-/// through the trait's functions, so that a copy cannot fall behind. Mistral's answers are the same dialect, too.
-const WRAPPED: [(&str, &str); 2] =
-    [("adapters::azure", "adapters::openai"), ("adapters::mistral", "adapters::openai")];
+/// through the trait's functions, so that a copy cannot fall behind. Mistral's answers are the same dialect, too. Whoever
+/// speaks OpenAI's Responses has its embeddings beside them.
+const WRAPPED: [(&str, &str); 3] = [
+    ("adapters::azure", "adapters::openai"),
+    ("adapters::mistral", "adapters::openai"),
+    ("adapters::openai_responses", "adapters::openai"),
+];
 
 #[test]
 fn an_adapter_does_not_know_another() {

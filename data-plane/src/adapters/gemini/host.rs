@@ -54,6 +54,15 @@ impl Host {
     /// # Errors
     /// [`Unsupported`] where the model's name leads out of its place.
     pub fn path(self, model: &str, stream: bool) -> Result<String, Unsupported> {
+        let verb = if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
+        self.resource(model).map(|path| path + verb)
+    }
+
+    /// The path of a model, before what is done with it.
+    ///
+    /// # Errors
+    /// [`Unsupported`] where the model's name leads out of its place.
+    pub fn resource(self, model: &str) -> Result<String, Unsupported> {
         // A full resource name repeats what the base URL says.
         let model = match model.strip_prefix("projects/").and_then(|rest| rest.split_once("/locations/")) {
             Some((_, rest)) => rest.split_once('/').map_or(rest, |(_, name)| name),
@@ -71,7 +80,6 @@ impl Host {
             path.push_str(if at == 0 { "" } else { "/" });
             escape(segment, &mut path);
         }
-        path.push_str(if stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" });
         Ok(path)
     }
 

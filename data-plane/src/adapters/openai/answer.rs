@@ -56,6 +56,7 @@ pub fn decode(body: &Bytes, context: &Context) -> Result<ChatResponse, Failure> 
         service_tier,
         system_fingerprint: wire.system_fingerprint.owned(),
         raw: Some(body.clone()),
+        ..ChatResponse::default()
     })
 }
 

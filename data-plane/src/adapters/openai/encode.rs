@@ -23,7 +23,7 @@ use crate::model::request::{ChatRequest, Dialect};
 use crate::wire::patch::{Member, Patch, members, value};
 
 /// Members that mean something to routers only, then those that the endpoint gets in its own words.
-const ROUTER_FIELDS: [&str; 14] = [
+pub(super) const ROUTER_FIELDS: [&str; 14] = [
     "models",
     "provider",
     "route",
@@ -94,7 +94,7 @@ impl<'a> Sent<'a> {
 }
 
 /// The row's headers, under those that the dialect writes itself.
-fn headers(stream: bool, chat: &ChatQuirks) -> HeaderMap {
+pub(super) fn headers(stream: bool, chat: &ChatQuirks) -> HeaderMap {
     let mut headers: HeaderMap = chat.headers.iter().cloned().collect();
     headers.extend(head::headers(stream, head::EVENTS));
     headers

@@ -170,6 +170,7 @@ impl Wire {
             accepted_prediction_tokens: completion.accepted_prediction_tokens.get(),
             rejected_prediction_tokens: completion.rejected_prediction_tokens.get(),
             web_search_requests: tools.web_search_requests.get().max(self.num_search_queries.get()),
+            search_units: 0,
             web_fetch_requests: tools.web_fetch_requests.get(),
             reported_total_tokens: self.total_tokens.0,
             reported_cost: cost(self.cost, self.cost_in_usd_ticks),

@@ -26,6 +26,7 @@ use crate::model::names::Names;
 use crate::model::parameter::Parameter;
 use crate::model::preferences::Preferences;
 use crate::model::request::{ChatRequest, Dialect, Lazy, ResponseFormat, Sampling, Source};
+use crate::model::task::Task;
 
 /// Longest `session_id`.
 const SESSION_ID_CHARS: usize = 256;
@@ -232,6 +233,7 @@ impl Draft {
         let request = ChatRequest {
             source: Source { dialect: Dialect::OpenAiChat, body: body.clone(), own: None },
             facts: self.facts,
+            task: Task::Chat,
             model: self.model.filter(|model| !model.is_empty()),
             fallback_models: self.models.unwrap_or_default(),
             preset: self.preset,

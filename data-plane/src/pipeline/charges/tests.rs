@@ -204,7 +204,7 @@ fn m8_what_is_used_up_is_named_with_its_amount() {
         ),
         (account(UserBudget, "all"), "1.25", 403, "user_budget", "User budget of $1.25 exceeded: "),
     ] {
-        let error = short(&account, NanoUsd::parse(usd).unwrap(), 7, 90);
+        let error = short(&account, NanoUsd::parse(usd).unwrap(), (7, 90), "output");
         assert_eq!(error.code.status().as_u16(), status, "{account}");
         assert!(error.public.starts_with(text), "{}", error.public);
         assert!(error.public.ends_with("up to 90 output tokens, 7 can be afforded."), "{}", error.public);

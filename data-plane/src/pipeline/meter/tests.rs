@@ -19,7 +19,7 @@ fn final_usage(completion_tokens: u64) -> Usage {
 /// What is owed of a streamed answer with this finish, so many tokens and bytes.
 fn owed(said: &Option<Finish>, completion: u64, text_bytes: u64) -> Owes {
     let usage = Some(final_usage(completion));
-    let meter = Meter { text_bytes, usage, finish: said.clone(), is_done: true };
+    let meter = Meter { text_bytes, usage, finish: said.clone(), is_done: true, has_product: false };
     meter.owes(&meter.counted(&Facts::default(), None))
 }
 

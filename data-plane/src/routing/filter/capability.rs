@@ -3,17 +3,28 @@
 use crate::config::snapshot::{Endpoint, Model};
 use crate::model::facts::{Facts, Media};
 use crate::model::parameter::{Parameter, Parameters};
+use crate::model::task::Operation;
 use crate::price;
 use crate::routing::filter::{Detail, Reason, Rule};
 use crate::routing::inputs::{FormatDemand, Inputs, ToolDemand};
 
 /// The first capability that the endpoint lacks.
 pub fn excludes(inputs: &Inputs<'_>, model: &Model, endpoint: &Endpoint) -> Option<Reason> {
-    media(inputs.facts, model, endpoint)
+    operation(inputs.facts.operation, model, endpoint)
+        .or_else(|| media(inputs.facts, model, endpoint))
         .or_else(|| files(inputs.facts, endpoint))
         .or_else(|| output(inputs, model))
         .or_else(|| calls(inputs, endpoint))
         .or_else(|| fit(inputs, endpoint))
+}
+
+/// A model is called for what it puts out, where its provider's dialect has a place for that.
+fn operation(asked: Operation, model: &Model, endpoint: &Endpoint) -> Option<Reason> {
+    let output = &model.config.output_modalities;
+    if !asked.is_made_by(output) {
+        return Some((Rule::Operation, Detail::MadeFor(Operation::of_modalities(output))));
+    }
+    (!endpoint.provider.has(asked)).then_some((Rule::Operation, Detail::Lacks(asked)))
 }
 
 fn media(facts: &Facts, model: &Model, endpoint: &Endpoint) -> Option<Reason> {
@@ -78,7 +89,11 @@ fn fit(inputs: &Inputs<'_>, endpoint: &Endpoint) -> Option<Reason> {
     if let Some(asked) = inputs.max_output_tokens.filter(|asked| most > 0 && *asked > most) {
         return Some((Rule::OutputLimit, Detail::Tokens { asked, most }));
     }
-    let (prompt, window) = (price::prompt_estimate(inputs.facts), endpoint.context_length());
+    // Documents that do not fit are ranked in pieces.
+    if inputs.facts.operation == Operation::Rerank {
+        return None;
+    }
+    let (prompt, window) = (price::longest_estimate(inputs.facts), endpoint.context_length());
     let output = inputs.max_output_tokens.unwrap_or(0);
     let is_over = prompt.saturating_add(output) > window;
     is_over.then_some((Rule::ContextLength, Detail::Window { prompt, output, window }))

@@ -3,6 +3,7 @@
 mod account;
 mod credentials;
 mod names;
+mod operations;
 mod policies;
 mod preference;
 mod vectors;

@@ -397,7 +397,7 @@ async fn tried(signer: &Signer, tokens: &str, accepted: &'static str) -> (bool, 
     let attempt = Try {
         endpoint: &endpoint,
         drift: &drift,
-        encoded: endpoint.provider.adapter.encode(&request, &target).unwrap(),
+        calls: vec![endpoint.provider.adapter.encode(&request, &target).unwrap()],
         credential: endpoint.provider.credentials.first(),
         stream: false,
         waits,
