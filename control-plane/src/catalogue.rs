@@ -299,7 +299,7 @@ mod tests {
                 let others = endpoint.tiers.iter().map(|tier| &tier.price);
                 let others = others.chain(endpoint.later.iter().map(|later| &later.price));
                 for price in std::iter::once(&endpoint.price).chain(others) {
-                    check_plausible(&price.0, &name);
+                    check_plausible(&price.0, model.output_modalities != ["embeddings"], &name);
                 }
                 let above = endpoint.tiers.iter().map(|tier| tier.above);
                 assert!(above.clone().all(|above| above < endpoint.context_length), "{name}");
@@ -314,18 +314,23 @@ mod tests {
                     "audio_input",
                 ];
                 assert!(endpoint.price.0.keys().all(|price| known.contains(&price.as_str())), "{name}");
-                assert!(endpoint.max_output_tokens > 0 && endpoint.context_length > 0, "{name}");
+                assert!(endpoint.context_length > 0, "{name}");
+                let puts_out = model.output_modalities != ["embeddings"];
+                assert_eq!(endpoint.max_output_tokens > 0, puts_out, "{name}");
             }
         }
     }
 
     /// Nobody asks more than a thousand dollars for a million tokens, sells cached ones dearer than fresh ones, or
     /// answers for less than a fifth of what they read for.
-    fn check_plausible(price: &BTreeMap<String, String>, name: &str) {
+    fn check_plausible(price: &BTreeMap<String, String>, puts_out: bool, name: &str) {
         let dollars = |part: &str| price.get(part).map(|text| text.parse::<f64>().expect("a decimal"));
-        let (input, output) = (dollars("input").expect("given"), dollars("output").expect("given"));
-        assert!((0.001..1_000.0).contains(&input) && (0.001..1_000.0).contains(&output), "{name}: {price:?}");
-        assert!(output >= input / 5.0, "{name}: {price:?}");
+        let (input, output) = (dollars("input").expect("given"), dollars("output"));
+        let is_plausible = |price: f64| (0.001..1_000.0).contains(&price);
+        assert!(is_plausible(input) && output.is_none_or(is_plausible), "{name}: {price:?}");
+        // Vectors cost nothing but what they are made of.
+        assert_eq!(output.is_some(), puts_out, "{name}");
+        assert!(output.is_none_or(|output| output >= input / 5.0), "{name}: {price:?}");
         assert!(dollars("cached_input").is_none_or(|cached| cached <= input), "{name}: {price:?}");
         assert!(dollars("cache_write").is_none_or(|write| write <= 3.0 * input), "{name}: {price:?}");
     }
