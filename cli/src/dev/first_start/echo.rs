@@ -25,7 +25,29 @@ pub(super) fn offer(lab_url: &str) -> Offer {
         data_policy: Some(v1::DataPolicy { retains_prompts: Some(false), trains: Some(false), zdr: None }),
         ..Default::default()
     };
-    Offer { provider, models: behaviours().iter().map(row).collect() }
+    let beside = [
+        ("embed", "embeddings", "A vector for each input."),
+        ("rerank", "rerank", "Ranks documents by the words that they share with the query."),
+    ];
+    let models = behaviours().iter().map(row).chain(beside.map(self::beside));
+    Offer { provider, models: models.collect() }
+}
+
+/// A model for other work than chat; it behaves as `echo` does.
+fn beside((name, output, description): (&str, &str, &str)) -> (v1::Model, v1::Endpoint) {
+    let (model, endpoint) = row(&behaviours()[0]);
+    let model = v1::Model {
+        id: format!("{ECHO}/{name}"),
+        name: format!("Echo: {name}"),
+        description: description.into(),
+        input_modalities: vec!["text".into()],
+        output_modalities: vec![output.into()],
+        ..model
+    };
+    let price = v1::Price { input: INPUT.into(), ..Default::default() };
+    let endpoint =
+        v1::Endpoint { model: model.id.clone(), max_output_tokens: 0, price: Some(price), ..endpoint };
+    (model, endpoint)
 }
 
 fn row(behaviour: &Behaviour) -> (v1::Model, v1::Endpoint) {
@@ -75,6 +97,8 @@ mod tests {
             assert!(is_model(&model.id), "{}", model.id);
             Tariff::parse(&Written::from(endpoint.price.as_ref().unwrap())).unwrap();
         }
-        assert!(offer.models.iter().any(|(model, _)| model.id == "echo/status-429"));
+        for id in ["echo/status-429", "echo/embed", "echo/rerank"] {
+            assert!(offer.models.iter().any(|(model, _)| model.id == id), "{id}");
+        }
     }
 }
