@@ -103,6 +103,7 @@ services! {
     models: model_service_client::ModelServiceClient;
     endpoints: endpoint_service_client::EndpointServiceClient;
     policies: policy_service_client::PolicyServiceClient;
+    presets: preset_service_client::PresetServiceClient;
     usage: usage_service_client::UsageServiceClient;
     webhooks: webhook_service_client::WebhookServiceClient;
     fleet: fleet_service_client::FleetServiceClient;

@@ -6,8 +6,8 @@ use crate::{
     admin::Admin, apply, audit::Audit, bench, chat::Chat, completions::Completions,
     control_plane::ControlPlane, credential::Credential, data_plane::DataPlane, dev::Dev, doctor::Doctor,
     drift::Drift, endpoint::Endpoint, fault_lab, fleet::Fleet, journal::Journal, key::Key, ledger::Ledger,
-    model::Model, policy::Policy, provider::Provider, route::Route, settings::environment, tenant::Tenant,
-    token::Token, usage::Usage, webhook::Webhook,
+    model::Model, policy::Policy, preset::Preset, provider::Provider, route::Route, settings::environment,
+    tenant::Tenant, token::Token, usage::Usage, webhook::Webhook,
 };
 
 /// A multi-tenant LLM router: one API key and one API shape in front of many model providers.
@@ -51,6 +51,8 @@ enum Command {
     Endpoint(Endpoint),
     /// Routing rules: which models, in which order, for which requests
     Policy(Policy),
+    /// Stored parts of requests, which callers name
+    Preset(Preset),
     /// Where a request would go, and why
     Route(Route),
     /// What was asked, what it cost and who paid
@@ -114,6 +116,7 @@ impl Command {
             Self::Model(noun) => noun.run().await,
             Self::Endpoint(noun) => noun.run().await,
             Self::Policy(noun) => noun.run().await,
+            Self::Preset(noun) => noun.run().await,
             Self::Route(noun) => noun.run().await,
             Self::Usage(noun) => noun.run().await,
             Self::Ledger(noun) => noun.run().await,

@@ -29,6 +29,7 @@ pub mod model;
 pub mod output;
 pub mod policy;
 pub mod ports;
+pub mod preset;
 pub mod price;
 pub mod process;
 pub mod provider;

@@ -24,6 +24,7 @@ pub mod model;
 pub mod page;
 pub mod permission;
 pub mod policy;
+pub mod preset;
 pub mod price;
 pub mod proof;
 pub mod provider;

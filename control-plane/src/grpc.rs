@@ -11,9 +11,9 @@ use switchyard_proto::{
         endpoint_service_server::EndpointServiceServer, fleet_service_server::FleetServiceServer,
         key_service_server::KeyServiceServer, ledger_service_server::LedgerServiceServer,
         model_service_server::ModelServiceServer, policy_service_server::PolicyServiceServer,
-        provider_service_server::ProviderServiceServer, tenant_service_server::TenantServiceServer,
-        token_service_server::TokenServiceServer, usage_service_server::UsageServiceServer,
-        webhook_service_server::WebhookServiceServer,
+        preset_service_server::PresetServiceServer, provider_service_server::ProviderServiceServer,
+        tenant_service_server::TenantServiceServer, token_service_server::TokenServiceServer,
+        usage_service_server::UsageServiceServer, webhook_service_server::WebhookServiceServer,
     },
 };
 use tonic::{Request, server::NamedService, service::Routes};
@@ -37,6 +37,7 @@ pub mod ledger;
 pub mod mask;
 pub mod model;
 pub mod policy;
+pub mod preset;
 pub mod provider;
 pub mod tenant;
 pub mod token;
@@ -58,6 +59,7 @@ pub async fn routes(state: State) -> Routes {
     routes.add(ModelServiceServer::new(admin.clone())).await;
     routes.add(EndpointServiceServer::new(admin.clone())).await;
     routes.add(PolicyServiceServer::new(admin.clone())).await;
+    routes.add(PresetServiceServer::new(admin.clone())).await;
     routes.add(TokenServiceServer::new(admin.clone())).await;
     routes.add(UsageServiceServer::new(admin.clone())).await;
     routes.add(WebhookServiceServer::new(admin.clone())).await;

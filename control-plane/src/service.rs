@@ -33,6 +33,7 @@ pub mod key;
 pub mod ledger;
 pub mod model;
 pub mod policy;
+pub mod preset;
 pub mod provider;
 mod seal;
 pub mod tenant;

@@ -37,6 +37,7 @@ pub mod model;
 pub mod own;
 pub mod owner;
 pub mod policy;
+pub mod preset;
 pub mod proof;
 pub mod provider;
 pub mod report;

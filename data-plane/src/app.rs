@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account::AccountApi;
 use crate::background::Background;
+use crate::cache::Cache;
 use crate::config::Current;
 use crate::config::disk::{Disk, Found};
 use crate::config::lookup::Lookup;
@@ -139,6 +140,7 @@ struct Shared {
     retries: Arc<Budgets>,
     hedges: Arc<Budgets>,
     refusals: Arc<Refusals>,
+    cache: Arc<Cache>,
     drift: Arc<Drift>,
     journal: Arc<Journal>,
     limits: Arc<Limits>,
@@ -189,6 +191,7 @@ fn build(settings: &Arc<Settings>, background: &Background) -> Result<Shared, St
         retries: Arc::default(),
         hedges: Arc::default(),
         refusals: Arc::new(Refusals::new(settings.routing.keep_refused_per_second)),
+        cache: Arc::new(Cache::new(&settings.cache)),
         drift,
         limits,
         lookup: Arc::new(Lookup::new(link.clone())),
@@ -236,7 +239,7 @@ fn worker(
     let (journal, lookup, account) = (shared.journal.clone(), shared.lookup.clone(), shared.account.clone());
     let (signer, room) = (shared.signer.clone(), shared.room.clone());
     let (sticky, retries, hedges) = (shared.sticky.clone(), shared.retries.clone(), shared.hedges.clone());
-    let refusals = shared.refusals.clone();
+    let (refusals, cache) = (shared.refusals.clone(), shared.cache.clone());
     let drain = settings.requests.drain;
     let settings = settings.clone();
     let router = move |tasks, closing| {
@@ -257,6 +260,7 @@ fn worker(
             retries,
             hedges,
             refusals,
+            cache,
             settings,
             tasks,
             closing,

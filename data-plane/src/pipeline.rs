@@ -4,6 +4,7 @@
 //! request runs in a task of its own, so a caller who leaves never tears an attempt apart.
 
 pub mod attempts;
+pub mod cached;
 pub mod cap;
 pub mod charges;
 pub mod client;
@@ -11,7 +12,9 @@ pub mod decision;
 pub mod deliver;
 pub mod ending;
 pub mod explain;
+pub mod extend;
 pub mod flight;
+pub mod heal;
 pub mod hedge;
 mod intake;
 pub mod look;
@@ -48,6 +51,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::messages;
 use crate::api::surface::Surface;
+use crate::cache::Cache;
 use crate::config::Current;
 use crate::config::lookup::Lookup;
 use crate::config::snapshot::{Endpoint, Snapshot};
@@ -57,8 +61,9 @@ use crate::identity::Caller;
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::model::request::ChatRequest;
-use crate::pipeline::attempts::Attempts;
+use crate::pipeline::cached::Capture;
 use crate::pipeline::client::Client;
+use crate::pipeline::extend::Extended;
 use crate::pipeline::refusals::Refusals;
 use crate::pipeline::reply::{Reply, ReplyBody, Wait};
 use crate::pipeline::retries::Budgets;
@@ -91,6 +96,7 @@ pub struct Pipeline {
     /// By stage of a policy.
     pub hedges: Arc<Budgets>,
     pub refusals: Arc<Refusals>,
+    pub cache: Arc<Cache>,
     pub settings: Arc<Settings>,
     /// Shutdown waits for these.
     pub tasks: TaskTracker,
@@ -107,6 +113,7 @@ pub struct Inbound {
 }
 
 /// What every candidate of one request is tried with.
+#[derive(Clone, Copy)]
 pub struct Job<'a> {
     pub caller: &'a Caller,
     pub request: &'a ChatRequest,
@@ -116,6 +123,10 @@ pub struct Job<'a> {
     /// None where nothing tells it from others.
     pub conversation: Option<Conversation>,
     pub until: Instant,
+    /// The answer is to be repaired where it is no JSON.
+    pub heals: bool,
+    /// Takes the answer, where it is to be kept.
+    pub capture: Option<&'a Capture>,
 }
 
 impl Pipeline {
@@ -150,8 +161,12 @@ impl Pipeline {
         let body = self.collect(inbound).await?;
         let request = trail.surface.decode(body)?; // what
         trail.asks(&request);
-        let served = self.fulfil(&config, &caller, &request, reply, trail).await;
-        served.map_err(|error| error.named(&request.names))
+        let names = request.names.clone();
+        let served = match extend::extend(&config, &caller, request, trail) {
+            Ok(asked) => self.fulfil(&config, &caller, &asked, reply, trail).await,
+            Err(error) => Err(error),
+        };
+        served.map_err(|error| error.named(&names))
     }
 
     /// Where, may they, do it.
@@ -159,28 +174,35 @@ impl Pipeline {
         &self,
         config: &Snapshot,
         caller: &Caller,
-        request: &ChatRequest,
+        asked: &Extended,
         reply: &mut Reply,
         trail: &mut Trail,
     ) -> Result<(), RequestError> {
-        let client = trail.client.clone();
+        let (request, client) = (&asked.request, trail.client.clone());
         let situation = Situation::of(self, config, caller, request, &client, trail.id.seed());
         let (reading, usable) = (|at: &_| self.reading(at), |own: &_| situation::usable(&self.health, own));
         let senses = Senses { reading: &reading, usable: &usable };
         let inputs = situation.inputs(&senses);
         let planned = plan::plan(config, &inputs); // where, and why
-        let plan = Arc::new(planned.map_err(|refusal| decision::refused(trail, &inputs, refusal))?);
+        let plan = asked.told(planned.map_err(|refusal| decision::refused(trail, &inputs, refusal))?);
         trail.plan = Some(plan.clone());
         let admitted = reserve::admit(self, caller, request, reply).await; // may they, right now
         let permit = admitted.inspect_err(|_| decision::keep(trail, &inputs, &plan))?;
-        let until = self.until(request, &plan);
-        let conversation = situation.conversation;
-        let job = Job { caller, request, plan: &plan, inputs: &inputs, conversation, until };
+        let job = Job {
+            caller,
+            request,
+            plan: &plan,
+            inputs: &inputs,
+            conversation: situation.conversation,
+            until: self.until(request, &plan),
+            heals: asked.heals,
+            capture: None,
+        };
         if self.keeps_decision(plan.seed) {
             decision::keep(trail, &inputs, &plan);
         }
         reply.rest();
-        let done = Attempts::new(self, &job, permit.as_ref()).run(reply, trail).await; // do it
+        let done = self.answer(&job, asked.cache, permit.as_ref(), reply, trail).await; // do it
         if done.is_err() {
             decision::keep(trail, &inputs, &plan);
         }
@@ -198,16 +220,17 @@ impl Pipeline {
     pub async fn explain(&self, inbound: Inbound) -> Result<Value, RequestError> {
         let client = Client::of(&inbound.head, inbound.address, &self.settings.routing.policy_headers);
         let surface = Surface::ChatCompletions;
-        let trail = Trail::begin(surface, client, self.config.load().revision.clone());
+        let mut trail = Trail::begin(surface, client, self.config.load().revision.clone());
         let config = self.current()?;
         let caller = self.identify(&config, &inbound.head, inbound.address).await?;
         let body = self.collect(inbound).await?;
-        let request = surface.decode(body)?;
-        let situation = Situation::of(self, &config, &caller, &request, &trail.client, trail.id.seed());
+        let asked = extend::extend(&config, &caller, surface.decode(body)?, &mut trail)?;
+        let (request, client) = (&asked.request, trail.client.clone());
+        let situation = Situation::of(self, &config, &caller, request, &client, trail.id.seed());
         let (reading, usable) = (|at: &_| self.reading(at), |own: &_| situation::usable(&self.health, own));
         let senses = Senses { reading: &reading, usable: &usable };
         let inputs = situation.inputs(&senses);
-        let plan = plan::plan(&config, &inputs)?;
+        let plan = asked.told(plan::plan(&config, &inputs)?);
         Ok(decision::explained(&plan, &inputs, &trail))
     }
 
@@ -220,12 +243,17 @@ impl Pipeline {
         let config = self.current()?;
         let caller = self.identify(&config, &inbound.head, inbound.address).await?;
         let request = messages::decode(self.collect(inbound).await?)?;
-        let situation = Situation::of(self, &config, &caller, &request, &client, 0);
+        let mut trail = Trail::begin(Surface::Messages, client, config.revision.clone());
+        let names = request.names.clone();
+        let asked = extend::extend(&config, &caller, request, &mut trail);
+        let asked = asked.map_err(|error| error.named(&names))?;
+        let request = &asked.request;
+        let situation = Situation::of(self, &config, &caller, request, &trail.client, 0);
         let (reading, usable) = (|at: &_| self.reading(at), |own: &_| situation::usable(&self.health, own));
         match plan::plan(&config, &situation.inputs(&Senses { reading: &reading, usable: &usable })) {
             // Who could serve a prompt does not matter for its length, and it may be too long for all.
             Ok(_) | Err(PlanError::Empty { .. } | PlanError::NoStage { .. }) => {}
-            Err(refusal) => return Err(RequestError::from(refusal).named(&request.names)),
+            Err(refusal) => return Err(RequestError::from(refusal).named(&names)),
         }
         // It counts as a request, without a token.
         reserve::admit_for(self, &caller, 0).await?;

@@ -30,6 +30,11 @@ const SEARCHES: u64 = 20;
 /// Bytes of text per token, on average: for estimates, never for bounds.
 const BYTES_PER_TOKEN: u64 = 4;
 
+/// Bytes of text that so many tokens take, on average.
+pub fn bytes_of(tokens: u64) -> u64 {
+    tokens.saturating_mul(BYTES_PER_TOKEN)
+}
+
 /// An upper bound of the prompt's tokens at this endpoint.
 ///
 /// Every text byte may be a token; media count as the endpoint's row says. What cannot be measured and has no maximum

@@ -44,6 +44,7 @@ pub struct Settings {
     pub journal: Journal,
     pub leases: Leases,
     pub drift: Drift,
+    pub cache: Cache,
     /// Not settings of ours: what the machine says to the programs on it.
     #[serde(skip)]
     pub cloud: Cloud,
@@ -253,6 +254,16 @@ pub struct Drift {
     pub sample: f64,
     /// Most bytes of an answer that are kept to be looked at.
     pub max_bytes: usize,
+}
+
+/// Answers that are kept for those who ask the same again, and say so.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cache {
+    /// What all answers that are kept take in memory; 0 keeps none.
+    pub max_bytes: usize,
+    /// Longest answer that is kept.
+    pub max_answer_bytes: usize,
 }
 
 fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {

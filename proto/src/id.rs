@@ -53,6 +53,8 @@ text_id! {
     EndpointId;
     /// A routing policy's slug, unique in its tenant.
     PolicyId;
+    /// A preset's slug, unique in its tenant.
+    PresetId;
     /// A webhook's id, unique with its owner.
     WebhookId;
     /// The id of a data plane's disk.

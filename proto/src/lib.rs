@@ -1,7 +1,7 @@
 //! The vocabulary that both planes share, and nothing else.
 //!
 //! Generated messages and services are in [`v1`]; ids, money, kinds of accounts, windows of budgets, error codes, keys and
-//! secrets are written by hand, and so is the language of routing policies' conditions. No I/O.
+//! secrets are written by hand, and so are the language of routing policies' conditions and what presets may say. No I/O.
 
 pub mod account;
 pub mod auth;
@@ -11,6 +11,7 @@ pub mod id;
 pub mod key;
 pub mod money;
 pub mod policy;
+pub mod preset;
 pub mod price;
 pub mod seal;
 pub mod secret;

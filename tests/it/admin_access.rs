@@ -13,8 +13,8 @@ use switchyard_tests::admin::AdminPort;
 use tonic::Code;
 
 /// One RPC, a request for it, and whom it lets in.
-struct Operation {
-    rpc: &'static str,
+pub struct Operation {
+    pub rpc: &'static str,
     request: fn(&Rows) -> Vec<u8>,
     access: Access,
 }
@@ -52,7 +52,7 @@ const fn operation(rpc: &'static str, access: Access, request: fn(&Rows) -> Vec<
 }
 
 /// Requests name existing rows of `acme`, so that a refusal is a refusal and no miss.
-const OPERATIONS: &[Operation] = &[
+pub const OPERATIONS: &[Operation] = &[
     operation("TenantService/ListTenants", Access::Narrowed, |_| {
         v1::ListTenantsRequest::default().encode_to_vec()
     }),
@@ -199,6 +199,34 @@ const OPERATIONS: &[Operation] = &[
     operation("TokenService/DeleteToken", Access::Operator, |rows| {
         v1::DeleteTokenRequest { id: rows.token.clone(), revision: u64::MAX }.encode_to_vec()
     }),
+    operation("PresetService/ListPresets", Access::TenantRead, |_| {
+        v1::ListPresetsRequest { tenant: acme(), ..Default::default() }.encode_to_vec()
+    }),
+    operation("PresetService/GetPreset", Access::TenantRead, |_| {
+        v1::GetPresetRequest { tenant: acme(), id: "s".to_owned() }.encode_to_vec()
+    }),
+    operation("PresetService/ListPresetVersions", Access::TenantRead, |_| {
+        v1::ListPresetVersionsRequest { tenant: acme(), id: "s".to_owned(), ..Default::default() }
+            .encode_to_vec()
+    }),
+    operation("PresetService/GetPresetVersion", Access::TenantRead, |_| {
+        v1::GetPresetVersionRequest { tenant: acme(), id: "s".to_owned(), version: 1 }.encode_to_vec()
+    }),
+    operation("PresetService/CreatePreset", Access::TenantWrite, |_| {
+        v1::CreatePresetRequest { tenant: acme(), preset: Some(v1::Preset::default()) }.encode_to_vec()
+    }),
+    operation("PresetService/UpdatePreset", Access::TenantWrite, |_| {
+        v1::UpdatePresetRequest {
+            tenant: acme(),
+            id: "s".to_owned(),
+            preset: Some(v1::Preset::default()),
+            ..Default::default()
+        }
+        .encode_to_vec()
+    }),
+    operation("PresetService/DeletePreset", Access::TenantWrite, |_| {
+        v1::DeletePresetRequest { tenant: acme(), id: "s".to_owned(), revision: u64::MAX }.encode_to_vec()
+    }),
     operation("PolicyService/ListPolicies", Access::TenantRead, |_| {
         v1::ListPoliciesRequest { tenant: acme(), ..Default::default() }.encode_to_vec()
     }),
@@ -342,7 +370,7 @@ const OPERATORS: &[Operation] = &[
 ];
 
 /// Services of the fleet port, which know certificates instead of tokens.
-const FLEET_PORT: &[&str] = &["AccountService", "ConfigService", "IngestService", "LeaseService"];
+pub const FLEET_PORT: &[&str] = &["AccountService", "ConfigService", "IngestService", "LeaseService"];
 
 fn update_webhook(tenant: String) -> Vec<u8> {
     let webhook = Some(v1::Webhook::default());
@@ -408,6 +436,7 @@ async fn port() -> (AdminPort, Rows) {
     port.endpoint("a/m", "p").await.unwrap();
     port.policy("acme", "p").await.unwrap();
     port.policy("", "p").await.unwrap();
+    port.preset("acme", "s").await.unwrap();
     port.webhook("acme", "w").await.unwrap();
     port.webhook("", "w").await.unwrap();
     let token = port.token(v1::Role::TenantAdmin, "acme").await.unwrap().token.unwrap().id;
@@ -473,33 +502,6 @@ fn every_rpc_has_a_row() {
             let rows = OPERATIONS.iter().filter(|operation| operation.rpc == rpc).count();
             assert_eq!(rows, 1, "{rpc} needs a row in OPERATIONS: what it may be asked, and by whom");
         }
-    }
-}
-
-#[tokio::test]
-async fn health_and_reflection_need_no_token_and_tell_of_this_port_only() {
-    let port = AdminPort::start().await.unwrap();
-    let health = async |service: &str| {
-        // `service: …`.
-        let mut request = vec![0x0a, u8::try_from(service.len()).unwrap()];
-        request.extend_from_slice(service.as_bytes());
-        port.first_of_stream("grpc.health.v1.Health/Watch", request).await
-    };
-    for service in ["", "switchyard.v1.KeyService"] {
-        // `status: SERVING`.
-        assert_eq!(health(service).await.unwrap(), [0x08, 1], "{service}");
-    }
-    assert_eq!(health("switchyard.v1.LeaseService").await.unwrap_err().code(), Code::NotFound);
-    for version in ["v1", "v1alpha"] {
-        let rpc = format!("grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
-        // `list_services: ""`.
-        let answer = port.first_of_stream(&rpc, vec![0x3a, 0]).await.unwrap();
-        let names = String::from_utf8_lossy(&answer);
-        for operation in OPERATIONS {
-            let service = operation.rpc.split('/').next().unwrap();
-            assert!(names.contains(&format!("switchyard.v1.{service}")), "{service}");
-        }
-        assert!(FLEET_PORT.iter().all(|service| !names.contains(&format!("v1.{service}"))));
     }
 }
 

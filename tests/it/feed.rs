@@ -218,6 +218,7 @@ impl Push {
             Body::Tenant(tenant) => format!("tenant {}", tenant.id),
             Body::Credential(credential) => format!("credential {}#{}", credential.tenant, credential.id),
             Body::Policy(policy) => format!("policy {}#{}", policy.tenant, policy.id),
+            Body::Preset(preset) => format!("preset {}#{}", preset.tenant, preset.id),
             Body::Key(key) => format!("key {}", key.name),
             Body::Tombstone(gone) => format!("gone {} {}", gone.kind().as_str_name(), gone.id),
         };

@@ -194,6 +194,15 @@ impl AdminPort {
         Ok(made.policy.unwrap_or_default())
     }
 
+    /// Makes a preset that says which model is meant.
+    pub async fn preset(&self, tenant: &str, id: &str) -> Result<v1::Preset, Status> {
+        let config = r#"{"model":"a/m"}"#.to_owned();
+        let preset = v1::Preset { id: id.to_owned(), config, ..Default::default() };
+        let request = v1::CreatePresetRequest { tenant: tenant.to_owned(), preset: Some(preset) };
+        let made: v1::CreatePresetResponse = self.call("PresetService/CreatePreset", &request).await?;
+        Ok(made.preset.unwrap_or_default())
+    }
+
     /// Makes a webhook of an owner; the operator's where `tenant` is empty.
     pub async fn webhook(&self, tenant: &str, id: &str) -> Result<v1::CreateWebhookResponse, Status> {
         let url = "https://hooks.example.com/".to_owned();

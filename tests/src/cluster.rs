@@ -220,6 +220,12 @@ impl Cluster {
         self.admin.policies().create_policy(request).await.answer()?.policy.context("a policy comes back")
     }
 
+    /// A tenant's preset; `config` is JSON.
+    pub async fn preset(&self, tenant: &str, preset: v1::Preset) -> Result<v1::Preset> {
+        let request = v1::CreatePresetRequest { tenant: tenant.to_owned(), preset: Some(preset) };
+        self.admin.presets().create_preset(request).await.answer()?.preset.context("a preset comes back")
+    }
+
     /// A client with a key of a new tenant `acme`, once every data plane serves all that was made so far.
     pub async fn client(&self) -> Result<Client> {
         self.tenant("acme").await?;

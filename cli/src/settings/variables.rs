@@ -65,6 +65,8 @@ pub(super) const VARIABLES: &[(&str, &[&str])] = &[
     ("SWITCHYARD_LEASES_WAIT_MS", &["data_plane.leases.wait_ms"]),
     ("SWITCHYARD_LEASES_DEFAULT_OUTPUT_TOKENS", &["data_plane.leases.default_output_tokens"]),
     ("SWITCHYARD_LEASES_IDLE_S", &["data_plane.leases.idle_s"]),
+    ("SWITCHYARD_CACHE_MAX_BYTES", &["data_plane.cache.max_bytes"]),
+    ("SWITCHYARD_CACHE_MAX_ANSWER_BYTES", &["data_plane.cache.max_answer_bytes"]),
     ("SWITCHYARD_DRIFT_FIRST", &["data_plane.drift.first"]),
     ("SWITCHYARD_DRIFT_SAMPLE", &["data_plane.drift.sample"]),
     ("SWITCHYARD_DRIFT_MAX_BYTES", &["data_plane.drift.max_bytes"]),

@@ -227,9 +227,9 @@ pub fn generation(id: GenerationId, tenant: &TenantId, row: &Generation, attempt
         "origin": row.app_url,
         "http_referer": given(&row.app_url),
         "user_agent": given(&row.user_agent),
-        "preset_id": null,
+        "preset_id": given(&row.preset),
         "workspace_id": tenant.as_str(),
-        "response_cache_source_id": null,
+        "response_cache_source_id": given(&row.cache_source),
     });
     for part in [counts, context] {
         if let (Value::Object(data), Value::Object(part)) = (&mut data, part) {

@@ -180,12 +180,14 @@ impl Source {
         put_all(to, reader.tenants(since), snapshot::tenant).await?;
         self.credentials(reader, since, to).await?;
         put_all(to, reader.policies(since), policy::resource).await?;
+        put_all(to, reader.presets(since), snapshot::preset).await?;
         put_all(to, reader.keys(since), snapshot::key).await?;
         if lack == Lack::Everything {
             return Ok(());
         }
         for table in [
             Table::Keys,
+            Table::Presets,
             Table::Policies,
             Table::Credentials,
             Table::Tenants,

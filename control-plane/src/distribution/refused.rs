@@ -89,6 +89,9 @@ fn name(resource: &v1::Resource) -> Option<Name> {
         Body::Policy(policy) => {
             (v1::ResourceKind::ResourcePolicy, format!("{}#{}", policy.tenant, policy.id))
         }
+        Body::Preset(preset) => {
+            (v1::ResourceKind::ResourcePreset, format!("{}#{}", preset.tenant, preset.id))
+        }
         Body::Key(key) => (v1::ResourceKind::ResourceKey, key.id.clone()),
         Body::Tombstone(gone) => (gone.kind(), gone.id.clone()),
     };

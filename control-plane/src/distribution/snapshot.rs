@@ -272,6 +272,19 @@ fn timestamp(at: DateTime<Utc>) -> prost_types::Timestamp {
     clock::to_timestamp(at)
 }
 
+/// A preset, in its newest version.
+pub fn preset(row: feed::Preset) -> v1::Resource {
+    let config = v1::PresetConfig {
+        id: row.id,
+        tenant: row.tenant,
+        disabled: row.disabled,
+        version: count(row.version),
+        system_prompt: row.system_prompt,
+        config: row.config,
+    };
+    resource(row.revision, Body::Preset(config))
+}
+
 /// Something that is gone.
 pub fn tombstone(of: feed::Table, row: feed::Tombstone) -> v1::Resource {
     let kind = match of {
@@ -281,6 +294,7 @@ pub fn tombstone(of: feed::Table, row: feed::Tombstone) -> v1::Resource {
         feed::Table::Tenants => v1::ResourceKind::ResourceTenant,
         feed::Table::Credentials => v1::ResourceKind::ResourceCredential,
         feed::Table::Policies => v1::ResourceKind::ResourcePolicy,
+        feed::Table::Presets => v1::ResourceKind::ResourcePreset,
         feed::Table::Keys => v1::ResourceKind::ResourceKey,
     };
     resource(row.revision, Body::Tombstone(v1::Tombstone { kind: kind.into(), id: row.id }))

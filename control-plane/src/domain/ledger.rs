@@ -207,5 +207,8 @@ pub struct Generation {
     pub app_url: String,
     pub user_agent: String,
     pub trace_id: String,
+    pub preset: String,
+    /// The generation whose answer was given again.
+    pub cache_source: String,
     pub decision: String,
 }

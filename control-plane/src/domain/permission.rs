@@ -100,7 +100,9 @@ actions! {
     /// A tenant's own routing policies.
     ReadPolicies: PerTenant, [Operator, TenantAdmin, Viewer];
     WritePolicies: PerTenant, [Operator, TenantAdmin];
-    /// The operator's, which may name tenants in their conditions.
+    ReadPresets: PerTenant, [Operator, TenantAdmin, Viewer];
+    WritePresets: PerTenant, [Operator, TenantAdmin];
+    /// The operator's policies, which may name tenants in their conditions.
     ReadOperatorsPolicies: Everything, [Operator, Viewer];
     WriteOperatorsPolicies: Everything, [Operator];
     /// Generations, ledger lines, accounts.
@@ -220,6 +222,8 @@ mod tests {
             ("WriteCatalogue", outcomes::<WriteCatalogue>(None), "all    -      -      -"),
             ("ReadPolicies", outcomes::<ReadPolicies>(None), "all    all    acme   acme"),
             ("WritePolicies", outcomes::<WritePolicies>(None), "all    -      acme   -"),
+            ("ReadPresets", outcomes::<ReadPresets>(None), "all    all    acme   acme"),
+            ("WritePresets", outcomes::<WritePresets>(None), "all    -      acme   -"),
             ("ReadOperatorsPolicies", outcomes::<ReadOperatorsPolicies>(None), "all    all    -      -"),
             ("WriteOperatorsPolicies", outcomes::<WriteOperatorsPolicies>(None), "all    -      -      -"),
             ("ReadUsage", outcomes::<ReadUsage>(None), "all    all    acme   acme"),
@@ -247,6 +251,7 @@ mod tests {
             outcomes::<ReadTenants>(Some("rival")),
             outcomes::<ReadKeys>(Some("rival")),
             outcomes::<ReadCredentials>(Some("rival")),
+            outcomes::<ReadPresets>(Some("rival")),
             outcomes::<ReadUsage>(Some("rival")),
         ];
         for found in others {

@@ -251,6 +251,8 @@ fn generation(record: v1::GenerationRecord, sender: &Sender) -> Read<Entry> {
         app_url: text(record.app_url),
         user_agent: text(record.user_agent),
         trace_id: text(record.trace_id),
+        preset: text(record.preset),
+        cache_source: text(record.cache_source),
         decision: if record.decision.len() > LONGEST_DECISION { String::new() } else { record.decision },
     })))
 }

@@ -18,7 +18,7 @@ use crate::{
         ledger::AccountPeriod,
         page::{ByAge, Listed, Page},
         permission::{Actor, Allowed, MoveCredits, ReadTenants, WriteTenants},
-        policy,
+        policy, preset,
         report::CreditKind,
         tenant::{Draft, Tenant, check_slug},
         webhook,
@@ -226,6 +226,10 @@ pub async fn delete_in(
     for policy in store::policy::delete_all(change, allowed, &tenant.id).await? {
         let shown = policy::shown(Some(&tenant.id), &policy);
         change.record(NewEntry::new(Verb::Delete, "policy", &shown, &[]).of_tenant(id));
+    }
+    for preset in store::preset::delete_all(change, allowed, &tenant.id).await? {
+        let shown = preset::shown(&tenant.id, &preset);
+        change.record(NewEntry::new(Verb::Delete, "preset", &shown, &[]).of_tenant(id));
     }
     for webhook in store::webhook::delete_all(change, allowed, &tenant.id).await? {
         let shown = webhook::shown(Some(&tenant.id), &webhook);

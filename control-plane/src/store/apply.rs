@@ -124,6 +124,7 @@ pub async fn is_needed(
                  OR EXISTS (SELECT FROM credentials WHERE tenant = $1 AND deleted_at IS NULL)
                  OR EXISTS (SELECT FROM providers WHERE tenant = $1 AND deleted_at IS NULL)
                  OR EXISTS (SELECT FROM policies WHERE tenant = $1 AND deleted_at IS NULL)
+                 OR EXISTS (SELECT FROM presets WHERE tenant = $1 AND deleted_at IS NULL)
                  OR EXISTS (SELECT FROM webhooks WHERE tenant = $1 AND deleted_at IS NULL)
                  OR EXISTS (SELECT FROM admin_tokens WHERE tenant = $1 AND deleted_at IS NULL)",
             id.as_str(),

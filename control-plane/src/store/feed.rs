@@ -152,6 +152,17 @@ pub struct Policy {
 }
 
 #[derive(Debug, sqlx::FromRow)]
+pub struct Preset {
+    pub revision: i64,
+    pub tenant: String,
+    pub id: String,
+    pub disabled: bool,
+    pub version: i64,
+    pub system_prompt: String,
+    pub config: String,
+}
+
+#[derive(Debug, sqlx::FromRow)]
 pub struct Key {
     pub revision: i64,
     pub id: String,
@@ -286,6 +297,12 @@ impl Reader {
         rows.bind(after(since)).fetch(&mut *self.tx)
     }
 
+    /// Live presets that changed after `since`.
+    pub fn presets(&mut self, since: Option<u64>) -> BoxStream<'_, sqlx::Result<Preset>> {
+        let rows = sqlx::query_as(live!("presets", "tenant, id, disabled, version, system_prompt, config"));
+        rows.bind(after(since)).fetch(&mut *self.tx)
+    }
+
     /// Live keys that changed after `since`: a million of them, when a data plane holds nothing.
     pub fn keys(&mut self, since: Option<u64>) -> BoxStream<'_, sqlx::Result<Key>> {
         let rows = sqlx::query_as(concat!(
@@ -305,6 +322,7 @@ impl Reader {
             Table::Tenants => gone!("tenants", "id"),
             Table::Credentials => gone!("credentials", "tenant || '#' || id"),
             Table::Policies => gone!("policies", "owner || '#' || id"),
+            Table::Presets => gone!("presets", "tenant || '#' || id"),
             Table::Keys => gone!("keys", "id"),
         };
         sqlx::query_as(statement).bind(after(since)).fetch(&mut *self.tx)
@@ -327,6 +345,7 @@ pub enum Table {
     Tenants,
     Credentials,
     Policies,
+    Presets,
     Keys,
 }
 

@@ -67,7 +67,8 @@ pub async fn insert_generations(db: &mut PgConnection, rows: &[&Generation]) -> 
          streamed, cancelled, status, error_type, finish_reason, native_finish_reason, prompt_tokens, cached_tokens, \
          cache_write_tokens, cache_write_1h_tokens, completion_tokens, reasoning_tokens, audio_prompt_tokens, images, \
          audio_completion_tokens, image_completion_tokens, searches, cost_nano, charge_nano, attempts, admitted_at, first_content_ms, duration_ms, config_incarnation, \
-         config_revision, user_id, session_id, app_title, app_url, user_agent, trace_id, decision",
+         config_revision, user_id, session_id, app_title, app_url, user_agent, trace_id, preset, \
+         cache_source, decision",
         "id"
     ))
     .bind(Json(rows))

@@ -195,6 +195,9 @@ pub struct Generation {
     pub session_id: String,
     pub app_url: String,
     pub user_agent: String,
+    pub preset: String,
+    /// The generation whose answer was given again; empty: none.
+    pub cache_source: String,
 }
 
 /// One try of a finished request.
@@ -221,7 +224,7 @@ pub async fn generation(
     let generation = sqlx::query_as(
         "SELECT model, provider, upstream_id, surface, streamed, cancelled, finish_reason, native_finish_reason,
              prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, cost_nano, charge_nano, admitted_at,
-             first_content_ms, duration_ms, user_id, session_id, app_url, user_agent
+             first_content_ms, duration_ms, user_id, session_id, app_url, user_agent, preset, cache_source
          FROM generations WHERE id = $1 AND ($2::text IS NULL OR tenant = $2)",
     )
     .bind(id)

@@ -33,6 +33,7 @@ pub(in crate::store) enum Table {
     Models,
     Endpoints,
     Policies,
+    Presets,
     AdminTokens,
     Webhooks,
 }
@@ -94,7 +95,7 @@ impl Change {
     }
 
     /// Remembers a row that the new revision will be written on; `part` tells an endpoint from its model's others, a
-    /// credential from its tenant's, and a policy from its owner's.
+    /// credential or a preset from its tenant's, and a policy from its owner's.
     pub(in crate::store) fn touch(&mut self, table: Table, id: &str, part: &str) {
         self.touched.entry(table).or_default().push((id.to_owned(), part.to_owned()));
     }
@@ -185,6 +186,9 @@ async fn mark(
         Table::Policies => {
             (mark_owned!("policies", "row.owner = touched.first AND row.id = touched.second"), Some(owner))
         }
+        Table::Presets => {
+            (mark_owned!("presets", "row.tenant = touched.first AND row.id = touched.second"), Some(owner))
+        }
         Table::Webhooks => {
             (mark_owned!("webhooks", "row.owner = touched.first AND row.id = touched.second"), Some(owner))
         }
@@ -241,6 +245,7 @@ pub async fn purge(pool: &PgPool, before: DateTime<Utc>) -> Result<u64, StoreErr
 const PURGES: &[&str] = &[
     "DELETE FROM webhooks WHERE deleted_at < $1 RETURNING revision",
     "DELETE FROM policies WHERE deleted_at < $1 RETURNING revision",
+    "DELETE FROM presets WHERE deleted_at < $1 RETURNING revision",
     "DELETE FROM keys WHERE deleted_at < $1 RETURNING revision",
     "DELETE FROM credentials WHERE deleted_at < $1 RETURNING revision",
     "DELETE FROM endpoints WHERE deleted_at < $1 RETURNING revision",
@@ -256,6 +261,7 @@ const PURGES: &[&str] = &[
              AND NOT EXISTS (SELECT FROM keys k WHERE k.tenant = t.id)
              AND NOT EXISTS (SELECT FROM credentials c WHERE c.tenant = t.id)
              AND NOT EXISTS (SELECT FROM policies p WHERE p.tenant = t.id)
+             AND NOT EXISTS (SELECT FROM presets p WHERE p.tenant = t.id)
              AND NOT EXISTS (SELECT FROM webhooks w WHERE w.tenant = t.id)
              AND NOT EXISTS (SELECT FROM providers p WHERE p.tenant = t.id)
              AND NOT EXISTS (SELECT FROM admin_tokens a WHERE a.tenant = t.id)

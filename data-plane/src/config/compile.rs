@@ -5,6 +5,7 @@
 
 mod caller;
 mod policy;
+mod preset;
 mod quirks;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +21,7 @@ use switchyard_proto::v1::{self, Refusal, Resource, ResourceKind};
 use crate::adapters;
 use crate::config::pending;
 use crate::config::snapshot::policy::Policy;
+use crate::config::snapshot::preset::{Preset, Presets};
 use crate::config::snapshot::{
     Catalogue, Credential, Endpoint, Key, Model, Provider, Revision, Snapshot, Tenant,
 };
@@ -101,6 +103,7 @@ impl Next<'_> {
             Some(Body::Tenant(config)) => self.tenant(config, revision),
             Some(Body::Credential(config)) => self.credential(config, revision),
             Some(Body::Policy(config)) => self.policy(config, revision),
+            Some(Body::Preset(config)) => self.preset(config, revision),
             Some(Body::Key(config)) => self.key(config, revision),
             Some(Body::Tombstone(tombstone)) => self.tombstone(&tombstone),
             None => self.refuse(
@@ -223,6 +226,44 @@ impl Next<'_> {
         }
     }
 
+    fn preset(&mut self, config: v1::PresetConfig, revision: u64) {
+        let (tenant, name) = (TenantId::new(config.tenant.as_str()), config.id.clone());
+        let disabled = config.disabled;
+        let row = if self.snapshot.tenants.get(&tenant).is_some() {
+            preset::compile(config, revision)
+        } else {
+            Err(fault("tenant", format!("`{tenant}` is not there")))
+        };
+        match row {
+            Ok(row) => self.put_preset(row),
+            Err(fault) => {
+                if let Some(old) = self.before.preset(&tenant, &name) {
+                    let mut old = Preset::clone(old);
+                    old.config.disabled |= disabled;
+                    self.put_preset(old);
+                }
+                self.refuse(ResourceKind::ResourcePreset, &format!("{tenant}#{name}"), fault);
+            }
+        }
+    }
+
+    fn put_preset(&mut self, row: Preset) {
+        self.change_presets(&row.tenant.clone(), |presets| {
+            presets.insert(row.id.clone(), Arc::new(row));
+        });
+    }
+
+    fn change_presets(&mut self, tenant: &TenantId, change: impl FnOnce(&mut Presets)) {
+        let mut presets =
+            self.snapshot.presets.get(tenant).map(|held| Presets::clone(held)).unwrap_or_default();
+        change(&mut presets);
+        if presets.is_empty() {
+            self.snapshot.presets.remove(tenant);
+        } else {
+            self.snapshot.presets.insert(tenant.clone(), Arc::new(presets));
+        }
+    }
+
     fn key(&mut self, config: v1::KeyConfig, revision: u64) {
         let (id, disabled) = (KeyId::new(config.id.as_str()), config.disabled);
         let known = self.snapshot.tenants.get(config.tenant.as_str()).is_some();
@@ -284,6 +325,13 @@ impl Next<'_> {
             ResourceKind::ResourcePolicy => {
                 if let Some((tenant, policy)) = id.split_once('#') {
                     self.snapshot.policies.remove(owner(tenant).as_ref(), policy);
+                }
+            }
+            ResourceKind::ResourcePreset => {
+                if let Some((tenant, preset)) = id.split_once('#') {
+                    self.change_presets(&TenantId::new(tenant), |presets| {
+                        presets.remove(preset);
+                    });
                 }
             }
             ResourceKind::Unspecified => {}

@@ -267,6 +267,8 @@ fn resources(snapshot: &Snapshot) -> Vec<Resource> {
         snapshot.tenants.values().map(|row| resource(row.revision, Body::Tenant(row.config.clone())));
     let policies =
         snapshot.policies.all().map(|row| resource(row.revision, Body::Policy(row.config.clone())));
+    let presets = snapshot.presets.values().flat_map(|presets| presets.values());
+    let presets = presets.map(|row| resource(row.revision, Body::Preset(row.config.clone())));
     let keys = snapshot.keys.values().map(|row| resource(row.revision, Body::Key(row.config.clone())));
     let credentials = snapshot.credentials.values().flat_map(|rows| rows.iter());
     let credentials = credentials.map(|row| resource(row.revision, Body::Credential(row.config.clone())));
@@ -277,6 +279,7 @@ fn resources(snapshot: &Snapshot) -> Vec<Resource> {
         .chain(tenants)
         .chain(credentials)
         .chain(policies)
+        .chain(presets)
         .chain(keys)
         .chain(pending)
         .collect()

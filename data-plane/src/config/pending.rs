@@ -7,7 +7,7 @@ use switchyard_proto::v1::resource::Body;
 use switchyard_proto::v1::{Resource, ResourceKind};
 
 /// What tells one resource from all others: its kind and id, an endpoint's being `model#endpoint`, a credential's
-/// `tenant#credential`.
+/// `tenant#credential`, a preset's `tenant#preset`.
 pub type Identity = (i32, String);
 
 /// Refused resources by what they are.
@@ -26,6 +26,7 @@ pub fn identity(resource: &Resource) -> Option<Identity> {
             (ResourceKind::ResourceCredential, format!("{}#{}", credential.tenant, credential.id))
         }
         Body::Policy(policy) => (ResourceKind::ResourcePolicy, format!("{}#{}", policy.tenant, policy.id)),
+        Body::Preset(preset) => (ResourceKind::ResourcePreset, format!("{}#{}", preset.tenant, preset.id)),
         Body::Key(key) => (ResourceKind::ResourceKey, key.id.clone()),
         Body::Tombstone(tombstone) => (tombstone.kind(), tombstone.id.clone()),
     };
@@ -52,7 +53,7 @@ fn rank(resource: &Resource) -> u8 {
         Some(Body::Endpoint(_)) => 2,
         Some(Body::Tenant(_)) => 3,
         Some(Body::Credential(_)) => 4,
-        Some(Body::Policy(_)) => 4,
+        Some(Body::Policy(_) | Body::Preset(_)) => 4,
         Some(Body::Key(_)) => 5,
         Some(Body::Tombstone(_)) | None => 6,
     }

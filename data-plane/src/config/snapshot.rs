@@ -1,10 +1,11 @@
 //! The read model of one config revision: what a request looks things up in.
 //!
-//! Immutable once made. `compile` makes the next one; nobody else does. Routing policies are in [`policy`], what
-//! tenants pay in [`book`].
+//! Immutable once made. `compile` makes the next one; nobody else does. Routing policies are in [`policy`], presets in
+//! [`preset`], what tenants pay in [`book`].
 
 pub mod book;
 pub mod policy;
+pub mod preset;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::config::pending::Pending;
 use crate::config::shards::Shards;
 use crate::config::snapshot::book::Book;
 use crate::config::snapshot::policy::{Policies, Policy};
+use crate::config::snapshot::preset::{Preset, Presets};
 use crate::model::parameter::Parameters;
 use crate::model::task::Operation;
 
@@ -41,6 +43,8 @@ pub struct Snapshot {
     pub credentials: Shards<TenantId, Arc<[Arc<TenantCredential>]>>,
     pub catalogue: Arc<Catalogue>,
     pub policies: Policies,
+    /// By tenant; read with [`Snapshot::preset`].
+    pub presets: Shards<TenantId, Arc<Presets>>,
     /// Refused so far: tried again with every push.
     pub pending: Pending,
 }
@@ -272,6 +276,11 @@ impl Snapshot {
     /// A tenant's own that is disabled still hides the operator's of the same name.
     pub fn policy(&self, tenant: &TenantId, name: &str) -> Option<&Arc<Policy>> {
         self.policies.named(tenant, name).filter(|policy| !policy.config.disabled)
+    }
+
+    /// A tenant's preset of this name, disabled or not.
+    pub fn preset(&self, tenant: &TenantId, name: &str) -> Option<&Arc<Preset>> {
+        self.presets.get(tenant)?.get(name)
     }
 
     /// Enabled policies with a condition for whole requests, the tenant's own and the operator's, in the order in which

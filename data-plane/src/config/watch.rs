@@ -222,7 +222,10 @@ fn owners(resources: &[Resource]) -> Vec<String> {
         Some(Body::Key(key)) => vec![key.id.clone()],
         Some(Body::Provider(provider)) => provider.credentials.iter().map(|row| row.id.clone()).collect(),
         Some(Body::Tombstone(tombstone)) => vec![tombstone.id.clone()],
-        Some(Body::Model(_) | Body::Endpoint(_) | Body::Credential(_) | Body::Policy(_)) | None => Vec::new(),
+        Some(
+            Body::Model(_) | Body::Endpoint(_) | Body::Credential(_) | Body::Policy(_) | Body::Preset(_),
+        )
+        | None => Vec::new(),
     });
     ids.collect()
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use switchyard_proto::preset::PREFIX;
 
 use crate::model::facts::Facts;
 use crate::model::message::{Message, Tool, ToolChoice};
@@ -143,6 +144,20 @@ pub struct ChatRequest {
     pub echo: Arc<serde_json::Map<String, Value>>,
     /// What the caller calls the members.
     pub names: Names,
+}
+
+impl ChatRequest {
+    /// Whether a preset is to be laid under it.
+    pub fn names_preset(&self) -> bool {
+        let in_model = self.model.as_ref().is_some_and(|model| model.contains(PREFIX));
+        in_model || self.preset.as_ref().is_some_and(|name| !name.is_empty())
+    }
+
+    /// The same with the models of another, which may have been chosen since it was read.
+    #[must_use]
+    pub fn with_models_of(self, other: Self) -> Self {
+        Self { model: other.model, fallback_models: other.fallback_models, ..self }
+    }
 }
 
 /// How the answer's text must look.

@@ -17,7 +17,7 @@ use crate::pipeline::reserve::{self, Given, Skip};
 use crate::pipeline::rules::Rules;
 use crate::pipeline::skips::Why;
 use crate::pipeline::trail::Trail;
-use crate::pipeline::{Job, Pipeline, explain, retries, verdict};
+use crate::pipeline::{Job, Pipeline, explain, heal, retries, verdict};
 use crate::routing::health::{Passage, Shut};
 use crate::routing::plan::{Candidate, Stage};
 use crate::upstream::attempt::{Answer, Failed};
@@ -364,6 +364,11 @@ impl<'a> Attempts<'a> {
             Some(cap) => reply.header("x-switchyard-output-cap", &cap.to_string()),
             None => reply.without_header("x-switchyard-output-cap"),
         }
+        if let Some(capture) = job.capture {
+            // What money made shorter is not what another would get.
+            capture.spoil(flight.lowered_cap.is_some());
+        }
+        let answer = heal::healed(answer, job, trail).await;
         let (flight, answer) = if rules.judges() {
             match verdict::hear(flight, answer, job, rules, reply, trail).await? {
                 verdict::Heard::Good(flight, answer) => (*flight, answer),

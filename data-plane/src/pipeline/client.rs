@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 
+use crate::extensions::caching::Asked;
+
 /// Longest piece of a header that is remembered.
 const MAX_CHARACTERS: usize = 256;
 
@@ -27,6 +29,8 @@ pub struct Client {
     pub tracestate: String,
     /// `X-OpenRouter-Metadata: enabled`: the answer is to say how it was routed.
     pub wants_metadata: bool,
+    /// What it says of the response cache.
+    pub cache: Asked,
 }
 
 impl Client {
@@ -48,6 +52,11 @@ impl Client {
             session: first(&["x-session-id"]),
             traceparent: first(&["traceparent"]),
             tracestate: first(&["tracestate"]),
+            cache: Asked::read(
+                &first(&["x-openrouter-cache"]),
+                &first(&["x-openrouter-cache-ttl"]),
+                &first(&["x-openrouter-cache-clear"]),
+            ),
             wants_metadata: metadata.eq_ignore_ascii_case("enabled") || metadata == "true",
         }
     }

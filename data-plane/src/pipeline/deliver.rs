@@ -12,6 +12,7 @@ use crate::api::{AnswerFacts, Bill as PrintedBill};
 use crate::error::RequestError;
 use crate::judge::Asked;
 use crate::limits::{Hold, ReserveError};
+use crate::model::event::Fold;
 use crate::model::response::ChatResponse;
 use crate::model::usage::Usage;
 use crate::pipeline::meter::{self, Bill, Ended, Meter};
@@ -67,13 +68,16 @@ impl Delivery<'_> {
 
     async fn whole(self, answer: ChatResponse, status: u16, reply: &mut Reply, trail: &mut Trail) {
         let (facts, look) = (self.facts(trail), self.told.look(self.job, self.asked));
-        let job = self.job;
+        let (job, candidate) = (self.job, self.candidate);
         let meter = Meter::of(&answer);
         let counted = meter.counted(&self.job.request.facts, None);
         trail.cancelled = reply.is_gone();
         self.told.ok(self.job, &counted);
         let bill = self.settle(&meter, &counted, ok(&meter, &counted, status), trail);
         let answer = ChatResponse { usage: Some(counted), ..answer };
+        if let Some(capture) = job.capture {
+            capture.take(answer.clone(), candidate);
+        }
         let printed = print(&bill, trail);
         let body = trail.surface.encode(&answer, &facts, job.request, &printed);
         reply.whole(http::StatusCode::OK, body);
@@ -94,6 +98,9 @@ impl Delivery<'_> {
         let mut encoder = trail.surface.stream(&self.facts(trail), &self.job.request.echo);
         let mut out = BytesMut::new();
         encoder.replay(&answer, &mut out);
+        if let Some(capture) = self.job.capture {
+            capture.take(answer.clone(), self.candidate);
+        }
         let meter = Meter::of(&answer);
         let counted = meter.counted(&self.job.request.facts, None);
         trail.cancelled = reply.is_gone();
@@ -122,13 +129,16 @@ impl Delivery<'_> {
         let mut encoder = trail.surface.stream(&self.facts(trail), &self.job.request.echo);
         let (mut meter, mut events, mut out) = (Meter::default(), Vec::new(), BytesMut::new());
         let (mut look, mut left) = (self.told.look(self.job, self.asked), None);
+        let mut kept = self.job.capture.map(|capture| (capture, Fold::default()));
         while !meter.is_done {
             let step = reply.wait(wait, live.next(&mut events)).await;
             for event in events.drain(..) {
                 meter.take(&event);
                 look.iter_mut().for_each(|look| look.take(&event));
+                kept.iter_mut().for_each(|(_, fold)| fold.push(&event));
                 encoder.event(&event, &mut out);
             }
+            kept = kept.filter(|(capture, _)| meter.text_bytes <= capture.most as u64);
             let covered = self.cover(&meter).await;
             match step {
                 Ok(Ok(())) if meter.is_done => {}
@@ -167,6 +177,9 @@ impl Delivery<'_> {
                     return Err(self.stopped(why, &meter, &Cut::of(&live), trail));
                 }
             }
+        }
+        if let Some((capture, fold)) = kept {
+            capture.take(fold.finish(), self.candidate);
         }
         let status = live.status.as_u16();
         let counted = meter.counted(&self.job.request.facts, None);

@@ -56,7 +56,9 @@ fn is_to_be_recorded(pipeline: &Pipeline, trail: &Trail) -> bool {
     if trail.is_recorded || trail.caller.is_none() {
         return false;
     }
-    let is_recorded = trail.reserved > 0 || (pipeline.journal.has_plenty() && pipeline.refusals.take());
+    let is_kept = trail.cache_hit.is_some() && pipeline.journal.has_plenty();
+    let is_recorded =
+        trail.reserved > 0 || is_kept || (pipeline.journal.has_plenty() && pipeline.refusals.take());
     if !is_recorded {
         telemetry::unrecorded();
     }
@@ -131,7 +133,15 @@ pub fn record(trail: &Trail, request: Option<&ChatRequest>) -> GenerationRecord 
     let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let answer = trail.answer.as_ref();
     let finish = answer.and_then(|answer| answer.finish.as_ref());
-    let session = request.and_then(|request| request.session_id.clone());
+    let hit = trail.cache_hit.as_ref();
+    let session = match hit {
+        Some(hit) => hit.session.clone(),
+        None => request.and_then(|request| request.session_id.clone()),
+    };
+    let user = hit.map_or_else(|| request.and_then(|request| request.user.as_ref()), |hit| hit.user.as_ref());
+    let served = endpoint.map(|endpoint| (endpoint.model.to_string(), endpoint.provider.id.to_string()));
+    let served = served.or_else(|| hit.map(|hit| (hit.model.clone(), hit.provider.0.clone())));
+    let (model, provider) = served.unwrap_or_default();
     GenerationRecord {
         id: trail.id.to_bytes(),
         instance: String::new(),
@@ -139,8 +149,8 @@ pub fn record(trail: &Trail, request: Option<&ChatRequest>) -> GenerationRecord 
         tenant: trail.caller.as_ref().map(|caller| caller.tenant.id.to_string()).unwrap_or_default(),
         key: trail.caller.as_ref().map(|caller| caller.key.id.to_string()).unwrap_or_default(),
         requested_model: trail.requested_model.clone(),
-        model: endpoint.map(|endpoint| endpoint.model.to_string()).unwrap_or_default(),
-        provider: endpoint.map(|endpoint| endpoint.provider.id.to_string()).unwrap_or_default(),
+        model,
+        provider,
         upstream_id: endpoint.map(|endpoint| endpoint.config.upstream_id.clone()).unwrap_or_default(),
         surface: trail.surface.name().to_owned(),
         streamed: trail.streamed,
@@ -157,13 +167,15 @@ pub fn record(trail: &Trail, request: Option<&ChatRequest>) -> GenerationRecord 
         first_content_ms: trail.first_content.map_or(0, millis),
         duration_ms: millis(trail.started.elapsed()),
         config_revision: Some(trail.revision.to_proto()),
-        user: text(request.and_then(|request| request.user.as_ref())),
+        user: text(user),
         session: session.unwrap_or_else(|| trail.client.session.clone()),
         app_title: trail.client.app_title.clone(),
         app_url: trail.client.app_url.clone(),
         user_agent: trail.client.user_agent.clone(),
         trace_id: trail.trace_id(),
         decision: decision::kept(trail),
+        preset: trail.preset.clone(),
+        cache_source: hit.map(|hit| hit.source.to_string()).unwrap_or_default(),
     }
 }
 

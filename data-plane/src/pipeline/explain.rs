@@ -185,6 +185,9 @@ pub fn metadata(trail: &Trail) -> Value {
         "attempts": attempts,
         "skipped": decision::skipped(trail),
     });
+    if !trail.steps.is_empty() {
+        metadata["pipeline"] = json!(trail.steps);
+    }
     if let Some(policy) = plan.and_then(|plan| plan.policy.as_ref()) {
         metadata["policy"] = json!(policy.id.as_str());
         metadata["stages"] =

@@ -17,6 +17,7 @@ use crate::config::snapshot::{Endpoint, Revision};
 use crate::identity::Caller;
 use crate::model::request::ChatRequest;
 use crate::model::response::Finish;
+use crate::pipeline::cached::CacheHit;
 use crate::pipeline::client::Client;
 use crate::pipeline::skips::Why;
 use crate::routing::plan::{Candidate, Plan, PlanError};
@@ -37,6 +38,12 @@ pub struct Trail {
     pub caller: Option<Caller>,
     pub client: Arc<Client>,
     pub requested_model: String,
+    /// The preset that was laid under the request; empty without one.
+    pub preset: String,
+    /// What was done to the request and its answer besides carrying them: `openrouter_metadata.pipeline`.
+    pub steps: Vec<Value>,
+    /// The answer came from the cache.
+    pub cache_hit: Option<CacheHit>,
     pub streamed: bool,
     /// What the answer repeats of the request.
     pub echo: Arc<Map<String, Value>>,
@@ -63,6 +70,8 @@ pub struct Trail {
     pub cancelled: bool,
     /// Prompt and completion tokens of all answers that were produced, whole or not.
     pub spent_tokens: u64,
+    /// What the caller says of itself: names and values for the span, where there is one.
+    pub labels: Vec<(String, String)>,
     /// Absent unless the request is sampled.
     pub span: Option<RequestSpan>,
 }
@@ -122,6 +131,27 @@ pub struct AnswerNote {
     pub tokens: v1::TokenUsage,
 }
 
+/// Most labels of a span, and the length of one in characters.
+const LABELS: (usize, usize) = (32, 256);
+
+/// User, session, and the members of `trace`, under the names that `OpenTelemetry` and tracing tools know.
+fn labels(request: &ChatRequest, client: &Client) -> Vec<(String, String)> {
+    let session = request.session_id.as_ref().or(Some(&client.session)).filter(|session| !session.is_empty());
+    let own = [("user.id", request.user.as_ref()), ("session.id", session)];
+    let own = own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone())));
+    let trace = request.trace.as_ref().and_then(Value::as_object).into_iter().flatten();
+    let trace = trace.filter_map(|(name, value)| {
+        let value = match value {
+            Value::String(text) => text.clone(),
+            Value::Bool(_) | Value::Number(_) => value.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => return None,
+        };
+        Some((format!("trace.metadata.{name}"), value))
+    });
+    let cut = |text: String| text.chars().take(LABELS.1).collect();
+    own.chain(trace).map(|(name, value)| (cut(name), cut(value))).take(LABELS.0).collect()
+}
+
 impl Trail {
     /// A request's trail begins when its head was read.
     pub fn begin(surface: Surface, client: Client, revision: Revision) -> Self {
@@ -136,6 +166,9 @@ impl Trail {
             span: RequestSpan::begin(&client, surface.call()),
             client: Arc::new(client),
             requested_model: String::new(),
+            preset: String::new(),
+            steps: Vec::new(),
+            cache_hit: None,
             streamed: false,
             echo: Arc::default(),
             wants_metadata: false,
@@ -152,6 +185,7 @@ impl Trail {
             is_recorded: false,
             cancelled: false,
             spent_tokens: 0,
+            labels: Vec::new(),
         }
     }
 
@@ -167,6 +201,14 @@ impl Trail {
         self.streamed = request.stream;
         self.echo = request.echo.clone();
         self.wants_metadata = self.client.wants_metadata || request.wants_metadata;
+        if self.span.is_some() {
+            self.labels = labels(request, &self.client);
+        }
+    }
+
+    /// Notes what was done besides carrying.
+    pub fn step(&mut self, step: Value) {
+        self.steps.push(step);
     }
 
     /// Notes that a stage was entered.
@@ -238,5 +280,31 @@ impl Trail {
     /// Unix seconds of the admission, as answers say it.
     pub fn created(&self) -> u64 {
         self.id.admitted_ms() / 1000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_span_is_labelled_with_what_the_caller_says_of_itself() {
+        let body = json!({
+            "model": "a/b", "messages": [{"role": "user", "content": "hi"}], "user": "u", "session_id": "s",
+            "trace": {"trace_name": "nightly", "step": 3, "deep": {"x": 1}, "long": "y".repeat(300)},
+        });
+        let request = Surface::ChatCompletions.decode(body.to_string().into()).unwrap();
+        let found = labels(&request, &Client::default());
+        let label =
+            |name: &str| found.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        assert_eq!((label("user.id"), label("session.id")), (Some("u"), Some("s")));
+        assert_eq!(
+            (label("trace.metadata.trace_name"), label("trace.metadata.step")),
+            (Some("nightly"), Some("3"))
+        );
+        assert_eq!(label("trace.metadata.deep"), None);
+        assert_eq!(label("trace.metadata.long").map(str::len), Some(LABELS.1));
     }
 }

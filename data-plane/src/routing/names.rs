@@ -41,6 +41,8 @@ pub enum Address {
     Latest,
     /// By a policy: `policy/NAME`, or one that matched.
     Policy,
+    /// By the automatic model.
+    Auto,
 }
 
 impl Address {
@@ -51,6 +53,7 @@ impl Address {
             Self::Alias => "alias",
             Self::Latest => "latest",
             Self::Policy => "policy",
+            Self::Auto => "auto",
         }
     }
 }

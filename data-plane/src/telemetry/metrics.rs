@@ -43,6 +43,8 @@ metrics! {
         "Tries of candidates, by `provider` and `outcome` (`ok` or the failure's class).";
     REFUSED_UNRECORDED = "switchyard_refused_unrecorded_total", Counter, Count,
         "Requests that came to no attempt and are no generations, since too many came at once.";
+    RESPONSE_CACHE = "switchyard_response_cache_total", Counter, Count,
+        "Requests that may be answered from the response cache, by `outcome` (`hit`, `miss`).";
     TOKENS = "switchyard_tokens_total", Counter, Count,
         "Tokens of answers, by `kind` (`prompt`, `completion`).";
     CONFIG_REVISION = "switchyard_config_revision_count", Gauge, Count,

@@ -32,6 +32,11 @@ pub fn unrecorded() {
     ::metrics::counter!(metrics::REFUSED_UNRECORDED).increment(1);
 }
 
+/// A request that may be answered from the response cache.
+pub fn cache(outcome: &'static str) {
+    ::metrics::counter!(metrics::RESPONSE_CACHE, "outcome" => outcome).increment(1);
+}
+
 /// A push that was taken.
 pub fn config(revision: &Revision, refused: usize) {
     ::metrics::gauge!(metrics::CONFIG_REVISION).set(revision.number as f64);

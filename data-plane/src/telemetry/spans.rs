@@ -100,6 +100,15 @@ fn attributes(trail: &Trail) -> Vec<KeyValue> {
         attributes.push(KeyValue::new("tenant.id", caller.tenant.id.to_string()));
         attributes.push(KeyValue::new("key.id", caller.key.id.to_string()));
     }
+    for (name, value) in &trail.labels {
+        attributes.push(KeyValue::new(name.clone(), value.clone()));
+    }
+    if !trail.client.app_url.is_empty() {
+        attributes.push(KeyValue::new("http.request.header.referer", trail.client.app_url.clone()));
+    }
+    if !trail.preset.is_empty() {
+        attributes.push(KeyValue::new("switchyard.preset.id", trail.preset.clone()));
+    }
     if let Some(first) = trail.first_content {
         attributes.push(KeyValue::new("switchyard.first_content_ms", millis(first)));
     }

@@ -33,13 +33,16 @@ const DATA_PLANE: &[Row] = &[
     pure("config::shards", &[]),
     pure("config::pending", &[]),
     pure("config::snapshot", &["config::shards", "config::pending", "judge", "model", "adapters"]),
-    pure("config::compile", &["config::shards", "config::pending", "config::snapshot", "judge", "model", "adapters"]),
+    // A preset is read as the requests are that it will be part of.
+    pure("config::compile", &["api", "config::shards", "config::pending", "config::snapshot", "judge", "model", "adapters", "wire"]),
     pure("price", &["config::snapshot", "model"]),
     pure("identity", &["config::snapshot", "model", "error"]),
     // Health tells failures apart as adapters classify them.
     pure("routing", &["config::snapshot", "identity", "price", "model", "error", "adapters::failure"]),
     // An answer is judged by what was asked; what follows from it, and for whom, is the pipeline's.
     pure("judge", &["model", "error"]),
+    // What a request asks of the router itself is done to its own bytes, which are read again.
+    pure("extensions", &["api", "config::snapshot", "identity", "judge", "price", "routing", "model", "wire", "error"]),
     // What is shown of a tenant's endpoints is what its rules let routing try, and how health says they do.
     pure("catalogue", &["config::snapshot", "identity", "price", "model", "error", "routing"]),
     pure("usage::record", &["config::snapshot", "price", "model", "error"]),
@@ -50,6 +53,8 @@ const DATA_PLANE: &[Row] = &[
     // A record holds what the usage module knows of an attempt; its words are `usage::record`'s.
     rim("journal", &["background", "settings", "model", "error", "usage::record"]),
     rim("link", &["background", "settings", "model", "error"]),
+    // Whole answers, as the model has them.
+    rim("cache", &["model", "settings"]),
     // The watch tells limits which accounts changed, hears recalls and the fleet's health; nothing comes back.
     rim("config", &["background", "settings", "link", "limits", "adapters", "model", "error", "identity", "routing::health", "telemetry::record"]),
     rim("limits", &["background", "settings", "journal", "link", "usage::record", "config::snapshot", "model", "error"]),
@@ -62,7 +67,7 @@ const DATA_PLANE: &[Row] = &[
     rim("orphan", &["background", "settings", "journal", "link", "limits", "usage"]),
     rim("account", &["link", "model", "error"]),
     rim("pipeline", &[
-        "account", "adapters", "api", "background", "catalogue", "config", "drift", "error", "identity", "journal", "judge",
+        "account", "adapters", "api", "background", "cache", "catalogue", "config", "drift", "error", "extensions", "identity", "journal", "judge",
         "limits", "link", "model", "price", "routing", "settings", "telemetry", "upstream", "usage", "wire",
     ]),
     rim("server", &["*"]),

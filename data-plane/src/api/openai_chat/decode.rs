@@ -266,7 +266,10 @@ impl Draft {
             echo: Arc::default(),
             names: Names::default(),
         };
-        check_choice(&request)?;
+        // What a preset declares is not here yet; the request is read once more over it.
+        if !request.names_preset() {
+            check_choice(&request)?;
+        }
         Ok(request)
     }
 
